@@ -1,0 +1,225 @@
+//===- MatMul.cpp - sums of products --------------------------------------===//
+
+#include "Build.h"
+#include "llvm/ADT/StringExtras.h"
+#include <map>
+
+using namespace gradus;
+using namespace gradus::graph;
+
+#define GET_OP_CLASSES
+#include "dialects/graph/MatMul.cpp.inc"
+
+//===----------------------------------------------------------------------===//
+// Shape rules
+//===----------------------------------------------------------------------===//
+
+Shapes Infer::matmul(Arg a, Arg b) {
+  if (a.failed)
+    return a;
+  if (a.element != b.element)
+    return fail(b.value) << "cannot multiply " << a.str() << " by " << b.str()
+                         << ": element types differ";
+  if (a.rank() < 2)
+    return fail(a.value) << "matmul needs a matrix on the left, not "
+                         << a.str();
+  if (b.rank() < 2)
+    return fail(b.value) << "matmul needs a matrix on the right, not "
+                         << b.str();
+  if (Dim inner = a[-1]; !unify(inner, b[-2]))
+    return fail(b.value) << "cannot multiply " << a.str() << " by " << b.str()
+                         << ": inner dimensions " << a[-1].str() << " and "
+                         << b[-2].str() << " differ";
+  Shape out = a.rank() >= b.rank() ? a : b;
+  for (int64_t i = 3; i <= std::min(a.rank(), b.rank()); ++i) {
+    Dim d = a[-i];
+    if (!unifyBroadcast(d, b[-i]))
+      return fail(b.value) << "cannot multiply " << a.str() << " by "
+                           << b.str() << ": " << a[-i].str() << " against "
+                           << b[-i].str();
+    out[-i] = d;
+  }
+  out[-2] = a[-2];
+  out[-1] = b[-1];
+  return out;
+}
+
+Shapes Infer::linear(Arg x, Arg w, Arg b) {
+  if (x.failed)
+    return x;
+  if (x.rank() < 1)
+    return fail(x.value) << "linear needs at least one dimension";
+  if (w.element != x.element || w.rank() != 2)
+    return fail(w.value) << "the weight must be a matrix of " << llvm::formatv("{0}", x.element).str()
+                         << ", not " << w.str();
+  if (Dim inner = x[-1]; !unify(inner, w[0]))
+    return fail(w.value) << "cannot multiply " << x.str() << " by " << w.str()
+                         << ": inner dimensions " << x[-1].str() << " and "
+                         << w[0].str() << " differ";
+  Shape out = x;
+  out[-1] = w[1];
+  if (b) {
+    bool fits = b.element == x.element && b.rank() == 1;
+    if (Dim d = fits ? b[0] : Dim(); !fits || !unify(d, w[1]))
+      return fail(b.value) << "the bias must be "
+                           << Shape(w.element, w[1]).str() << ", not "
+                           << b.str();
+  }
+  return out;
+}
+
+/// The terms of `ij,jk->ik` and its result.
+static std::pair<SmallVector<StringRef>, StringRef> splitEquation(StringRef e) {
+  auto [ins, out] = e.split("->");
+  SmallVector<StringRef> terms;
+  ins.split(terms, ',');
+  return {terms, out};
+}
+
+Shapes Infer::einsum(StringRef equation, ArrayRef<Arg> inputs) {
+  auto [terms, out] = splitEquation(equation);
+  if (!equation.contains("->"))
+    return fail() << "an equation names its result, as in \"ij,jk->ik\"";
+  for (char c : equation)
+    if (!llvm::isAlpha(c) && !StringRef(",->").contains(c))
+      return fail() << "an equation is made of letters, ',' and '->', not '"
+                    << StringRef(&c, 1) << "'";
+  if (terms.size() != inputs.size())
+    return fail() << "'" << equation << "' describes " << terms.size()
+                  << " inputs, but " << inputs.size() << " are given";
+  std::map<char, Dim> dims;
+  for (auto [term, x] : llvm::zip(terms, inputs)) {
+    if (Arg checked = numbers(x); checked.failed)
+      return checked;
+    if (x.element != inputs[0].element)
+      return fail(x.value) << "cannot combine " << x.str() << " with "
+                           << inputs[0].str() << ": element types differ";
+    if (int64_t(term.size()) != x.rank())
+      return fail(x.value) << "'" << term << "' names " << term.size()
+                           << " dimensions, but this is " << x.str();
+    for (int64_t i = 0; i < x.rank(); ++i) {
+      if (term.find(term[i], i + 1) != StringRef::npos)
+        return fail(x.value) << "'" << term << "' names '"
+                             << term.substr(i, 1) << "' twice";
+      auto [it, fresh] = dims.try_emplace(term[i], x[i]);
+      if (!fresh && !unify(it->second, x[i]))
+        return fail(x.value) << "'" << term.substr(i, 1) << "' is "
+                             << it->second.str() << " and also "
+                             << x[i].str();
+    }
+  }
+  Shape result(inputs[0].element, {});
+  for (auto [i, c] : llvm::enumerate(out)) {
+    if (!dims.count(c))
+      return fail() << "the result's '" << out.substr(i, 1)
+                    << "' is in no input";
+    if (out.find(c, i + 1) != StringRef::npos)
+      return fail() << "the result names '" << out.substr(i, 1) << "' twice";
+    result.dims.push_back(dims[c]);
+  }
+  return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Expressions
+//===----------------------------------------------------------------------===//
+
+V graph::matmul(const V &a, const V &b) {
+  if (!a || !b)
+    return 0.0;
+  return {a.builder, MatMulOp::create(*a.builder, a.value(), b.value())};
+}
+
+V graph::matmul2d(const V &x, const V &w) {
+  Shape s = x.shape(), out = s;
+  out[-1] = w.shape()[1];
+  int64_t rows = 1;
+  for (const Dim &d : ArrayRef(s.dims).drop_back()) {
+    if (!d.known() && s.rank() > 2)
+      return matmul(x, w);
+    rows *= d.known() ? d.size : 1;
+  }
+  if (s.rank() == 2)
+    return matmul(x, w);
+  V flat = reshape(x, Shape(s.element, {Dim{rows}, s[-1]}));
+  return reshape(matmul(flat, w), out);
+}
+
+static V einsum(StringRef equation, const Vs &xs) {
+  ImplicitLocOpBuilder &b = *xs[0].builder;
+  return {&b, EinsumOp::create(b, equation, xs.values())};
+}
+
+V graph::einsumTranspose(StringRef equation, const Vs &inputs, unsigned i,
+                         const V &ct) {
+  if (!ct)
+    return ct;
+  auto [terms, out] = splitEquation(equation);
+  std::string left = out.str(), kept;
+  std::string known = out.str(); // letters that another operand has
+  Vs operands(ct);
+  for (unsigned k = 0; k < inputs.size(); ++k)
+    if (k != i) {
+      left += "," + terms[k].str();
+      known += terms[k];
+      operands.push_back(inputs[k]);
+    }
+  // Letters that only this operand has were summed: broadcast there.
+  Shape x = inputs[i].shape(), part(x.element, {});
+  for (auto [n, c] : llvm::enumerate(terms[i])) {
+    bool shared = StringRef(known).contains(c);
+    part.dims.push_back(shared ? x[n] : Dim{1});
+    if (shared)
+      kept += c;
+  }
+  return broadcast(reshape(einsum(left + "->" + kept, operands), part), x);
+}
+
+//===----------------------------------------------------------------------===//
+// Reference
+//===----------------------------------------------------------------------===//
+
+SmallVector<Array> MatMulOp::evaluate(ArrayRef<Array> in) {
+  Array out(cast<RankedTensorType>(getType()).getShape());
+  int64_t rank = out.rank(), inner = in[0].shape.back();
+  // The space is the result's, then the summed axis.
+  SmallVector<int64_t> space(out.shape);
+  space.push_back(inner);
+  Strides a = in[0].broadcastStrides(rank), b = in[1].broadcastStrides(rank);
+  Strides c = out.strides();
+  a[rank - 1] = 0;
+  a.push_back(1);
+  b[rank - 2] = 0;
+  b.push_back(in[1].shape.back());
+  c.push_back(0);
+  forEachIndex<3>(space, {0, 0, 0}, {a, b, c}, [&](auto at) {
+    out.data[at[2]] += in[0].data[at[0]] * in[1].data[at[1]];
+  });
+  return {out};
+}
+
+SmallVector<Array> EinsumOp::evaluate(ArrayRef<Array> in) {
+  auto [terms, result] = splitEquation(getEquation());
+  std::string letters;
+  SmallVector<int64_t> space;
+  for (auto [term, x] : llvm::zip(terms, in))
+    for (auto [c, d] : llvm::zip(term, x.shape))
+      if (!StringRef(letters).contains(c)) {
+        letters += c;
+        space.push_back(d);
+      }
+  auto stridesUnder = [&](StringRef term, const Array &x) {
+    Strides s(letters.size(), 0);
+    for (auto [c, stride] : llvm::zip(term, x.strides()))
+      s[letters.find(c)] = stride;
+    return s;
+  };
+  Array out(cast<RankedTensorType>(getType()).getShape());
+  Array product(space, 1);
+  for (auto [term, x] : llvm::zip(terms, in))
+    forEachIndex<2>(space, {0, 0}, {stridesUnder(term, x), product.strides()},
+            [&](auto at) { product.data[at[1]] *= x.data[at[0]]; });
+  forEachIndex<2>(space, {0, 0}, {product.strides(), stridesUnder(result, out)},
+          [&](auto at) { out.data[at[1]] += product.data[at[0]]; });
+  return {out};
+}

@@ -1,0 +1,33 @@
+//===- MatMul.td - sums of products ---------------------------------------===//
+
+#ifndef GRADUS_GRAPH_MATMUL
+#define GRADUS_GRAPH_MATMUL
+
+include "Graph.td"
+
+def MatMulOp : Graph_Op<"matmul", [Multilinear]> {
+  let summary = "Product of the last two axes; leading axes broadcast";
+  let arguments = (ins Tensor:$lhs, Tensor:$rhs);
+  let infer = "in.matmul(in.numbers(lhs), rhs)";
+  let vjp = ["like(lhs, matmul(ct, transpose(rhs)))", "like(rhs, matmul(transpose(lhs), ct))"];
+  let samples = ["matmul f32[2, 3], f32[3, 4]", "matmul f32[5, 2, 3], f32[5, 3, 4]", "matmul f32[5, 2, 3], f32[3, 4]",
+                 "matmul f32[2, 3], f32[5, 3, 1]", "matmul f32[1, 7, 2, 3], f32[4, 1, 3, 2]", "matmul i32[2, 3] in -5..5, i32[3, 2] in -5..5"];
+}
+def LinearOp : Graph_Op<"linear"> {
+  let summary = "x times the weight, plus the bias";
+  let arguments = (ins Tensor:$x, Tensor:$w, Optional<Tensor>:$b);
+  let infer = "in.linear(in.floats(x), w, b)";
+  let decompose = "matmul2d(x, w) + b"; // an absent operand is 0.0
+  let samples = ["linear f32[4, 3], f32[3, 2], f32[2]", "linear f32[1, 3], f32[3, 2]", "linear f32[5, 4, 3], f32[3, 2], f32[2]", "linear f32[3], f32[3, 2], f32[2]"];
+}
+def EinsumOp : Graph_Op<"einsum", [Multilinear]> {
+  let summary = "Sum of products over the letters that the result lacks (Einstein's convention)";
+  let arguments = (ins StrAttr:$equation, Variadic<Tensor>:$inputs);
+  let infer = "in.einsum(equation, inputs)";
+  let vjp = ["einsumTranspose(equation, inputs, i, ct)"];
+  let samples = ["einsum \"bhqd,bhkd->bhqk\", f32[1, 2, 3, 4], f32[1, 2, 2, 4]", "einsum \"ij,jk,k->i\", f32[2, 3], f32[3, 4], f32[4]",
+                 "einsum \"ij,k->k\", f32[2, 3], f32[4]", "einsum \"abc->cab\", f32[2, 3, 4]", "einsum \"ij,ij->\", f32[2, 3], f32[2, 3]",
+                 "einsum \"ij,jk->ik\", i32[2, 3] in -5..5, i32[3, 1] in -5..5"];
+}
+
+#endif // GRADUS_GRAPH_MATMUL

@@ -1,0 +1,26 @@
+//===- Expand.h - a model -> plain functions --------------------*- C++ -*-===//
+
+#ifndef GRADUS_EXPAND_H
+#define GRADUS_EXPAND_H
+
+#include "gradus/Graph.h"
+
+namespace gradus {
+
+/// The location without the value's own name, at its head or in the callee of
+/// a call site.
+Location withoutName(Location loc);
+
+/// Clones the body of `f`, calls in it inlined, to the insertion point, and
+/// returns what it returns. `made` hears of every op but the updates.
+SmallVector<Value> inlineBody(OpBuilder &b, graph::FuncOp f, ValueRange args,
+                              Location call,
+                              function_ref<void(Operation *)> made);
+
+/// The params and states that `f` and its callees use, in order of
+/// declaration.
+SmallVector<Operation *> usedVariables(graph::FuncOp f);
+
+} // namespace gradus
+
+#endif // GRADUS_EXPAND_H

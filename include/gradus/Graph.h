@@ -1,0 +1,71 @@
+//===- Graph.h - the model dialect: its ops and what they answer *- C++ -*-===//
+
+#ifndef GRADUS_GRAPH_H
+#define GRADUS_GRAPH_H
+
+#include "dialects/graph/Array.h"
+#include "dialects/graph/Infer.h"
+#include "dialects/graph/Shape.h"
+#include "dialects/graph/Syntax.h"
+#include "llvm/ADT/SmallBitVector.h"
+
+namespace gradus::graph {
+class FuncOp;
+class ModelOp;
+template <typename T>
+struct Linear : mlir::OpTrait::TraitBase<T, Linear> {};
+template <typename T>
+struct Multilinear : mlir::OpTrait::TraitBase<T, Multilinear> {};
+template <typename T>
+struct BlocksGradient : mlir::OpTrait::TraitBase<T, BlocksGradient> {};
+} // namespace gradus::graph
+
+#include "dialects/graph/Dialect.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/graph/Attributes.h.inc"
+#include "dialects/graph/Interfaces.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/graph/Convolution.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/graph/Elementwise.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/graph/Index.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/graph/Loss.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/graph/MatMul.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/graph/Model.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/graph/Normalize.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/graph/Random.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/graph/Reduce.h.inc"
+#define GET_OP_CLASSES
+#include "dialects/graph/Shape.h.inc"
+
+namespace gradus::graph {
+
+/// The types of a call's results, or a failure reported by `fail`. Options
+/// override default arguments and give sizes to the callee's dimensions; the
+/// bindings of the callee's dimensions go to `bound`.
+FailureOr<SmallVector<Type>>
+callResults(FunctionType callee, ArrayAttr argAttrs, ValueRange inputs,
+            DictionaryAttr options, const Report &fail,
+            DimBindings *bound = nullptr);
+/// The function that a call names, in the model or in the standard library.
+FuncOp lookupCallee(Operation *from, StringRef name);
+/// Infers the result types of `op` anew from its operands.
+LogicalResult inferAgain(Operation *op);
+/// Does the function declare parameters, states of its own?
+bool isLayer(FuncOp f);
+/// The name of a param or state, null for another op.
+StringAttr variableName(Operation *op);
+/// Value `v` of an op or block argument printed as the user wrote it, `%x`.
+std::string display(Value v);
+
+} // namespace gradus::graph
+
+#endif // GRADUS_GRAPH_H

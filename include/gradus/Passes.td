@@ -1,0 +1,164 @@
+//===- Passes.td - every pass, in the order in which a program meets them -===//
+
+#ifndef GRADUS_PASSES
+#define GRADUS_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+//===----------------------------------------------------------------------===//
+// Expand: a model -> plain functions of the model language
+//===----------------------------------------------------------------------===//
+
+def BindDims : Pass<"graph-bind-dims", "::gradus::graph::ModelOp"> {
+  let summary = "Give named dimensions a size";
+  let description = [{
+    Replaces the named dimensions everywhere and infers the shapes that depended on them again, in callee-first order. A
+    shape that no longer fits is reported at its op.
+  }];
+  let options = [ListOption<"sizes", "sizes", "std::string", "name=size,...">];
+}
+def InstantiateLayers : Pass<"graph-instantiate-layers", "::gradus::graph::ModelOp"> {
+  let summary = "Replace each call of a layer by its body, with parameters of its own";
+  let description = [{
+    A layer is a function that declares parameters or states, one that is called with `as`, or one of the standard
+    library. Its variables move to the model under the call's prefix; one prefix twice is one set of weights. The layer
+    functions themselves are gone afterwards.
+  }];
+}
+def ExpandTrain : Pass<"graph-expand-train", "::gradus::graph::ModelOp"> {
+  let summary = "Write `train @fit ...` out as a function @fit.step";
+  let description = [{
+    The step is text that a person could have written: a value_and_grad of the loss, the reported metrics, one call of
+    the optimiser and one update a parameter. Parameters that the loss does not use are reported.
+  }];
+}
+def AddInit : Pass<"graph-add-init", "::gradus::graph::ModelOp"> {
+  let summary = "Add a function @init(%seed) that sets every parameter and state";
+  let description = [{
+    Initialisers become graph ops (`normal`, `uniform`, `constant`), so that a compiled model initialises itself with
+    the very numbers that the tools use.
+  }];
+}
+def InlineCalls : Pass<"graph-inline-calls", "::gradus::graph::ModelOp"> {
+  let summary = "Replace the remaining calls by their callees' bodies";
+}
+
+//===----------------------------------------------------------------------===//
+// Gradient
+//===----------------------------------------------------------------------===//
+
+def Differentiate : Pass<"graph-differentiate", "::gradus::graph::ModelOp"> {
+  let summary = "Expand value_and_grad and jvp where they stand";
+  let description = [{
+    Requests inside a callee are expanded first, so higher orders come free. Shapes may be symbolic. All ops without a
+    rule are reported at once, each with the path from the loss.
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Optimize: graph -> simpler graph
+//===----------------------------------------------------------------------===//
+
+def Decompose : Pass<"graph-decompose", "::gradus::graph::ModelOp"> {
+  let summary = "Replace each composite op by its parts";
+  let description = [{
+    Elementwise formulas stay whole (the lowering reads them as scalars). An einsum of more than two operands becomes a
+    chain of einsums of two.
+  }];
+}
+
+//===----------------------------------------------------------------------===//
+// Lowering: graph -> linalg -> kernels -> buffers
+//===----------------------------------------------------------------------===//
+
+def ParamsToArgs : Pass<"graph-params-to-args", "::mlir::ModuleOp"> {
+  let summary = "Turn the model's functions into func.func with the variables as leading arguments";
+  let description = [{
+    Variables that a function reads or updates become arguments marked `graph.variable`; the next values of updated ones
+    become trailing results marked `graph.next`. Refuses functions with dimensions that have no size.
+  }];
+  let dependentDialects = ["::mlir::func::FuncDialect"];
+}
+def LowerToLinalg : Pass<"graph-lower-to-linalg", "::mlir::func::FuncOp"> {
+  let summary = "Lower graph ops on tensors to linalg.generic";
+  let description = [{
+    Elementwise formulas become scalar bodies; transposes, slices, windows and broadcasts become indexing maps; matmul,
+    einsum and convolution become one kind of generic, a contraction, with transposed operands read in place.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect", "::mlir::scf::SCFDialect"];
+}
+def FuseGroups : Pass<"graph-fuse-groups", "::mlir::func::FuncOp"> {
+  let summary = "Fuse elementwise chains into their consumers";
+  let description = [{
+    A producer is fused into every consumer that reads it elementwise, or as the input of a reduction, when recomputing
+    it costs less than storing it: always with a single consumer, and with several when its body is cheap. A producer
+    whose result is still needed afterwards is computed once and yielded beside its consumer.
+  }];
+}
+def OutlineKernels : Pass<"graph-outline-kernels", "::mlir::ModuleOp"> {
+  let summary = "Move each fusion group into a function of its own, shared when equal";
+  let description = [{
+    Compile time grows faster than the size of a function, so each loop nest becomes a private function in
+    destination-passing style; structurally equal ones are one. Kernels are the unit of code generation and of profiling.
+  }];
+}
+def DefineBoundary : Pass<"graph-define-boundary", "::mlir::ModuleOp"> {
+  let summary = "Make the boundary of entry functions explicit: buffers in, buffers out, variables updated in place";
+  let description = [{
+    Arguments become memrefs read through `to_tensor`; results are materialised into extra memref arguments; the next
+    value of a variable is materialised into the variable itself, whose kernel takes it as its destination, so that
+    bufferisation updates in place.
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::memref::MemRefDialect"];
+}
+def PlanMemory : Pass<"graph-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "Place every buffer of a function in one arena";
+  let description = [{
+    Greedy by size with the lowest gap that fits, over the live ranges. A kernel's temporaries are an arena argument too,
+    which its caller allocates around the call. Variables become views into one block, inputs and results stay bare.
+  }];
+  let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// Cpu: kernels -> loops and vectors -> LLVM
+//===----------------------------------------------------------------------===//
+
+def LowerContractions : Pass<"cpu-lower-contractions", "::mlir::func::FuncOp"> {
+  let summary = "Lower contractions on buffers to blocked, packed, register-tiled loops over vectors";
+  let description = [{
+    Any generic that adds products, with one operand contiguous along an axis that the other lacks: matmul in every
+    transposition, einsum, convolution and its filter gradient. The innermost loop keeps a tile of accumulators in
+    registers; large right-hand sides are packed in blocks that stay in cache, one that lies the wrong way round is
+    turned while it is packed.
+  }];
+  let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
+                 Option<"registers", "registers", "unsigned", "16", "Number of vector registers">];
+  let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::arith::ArithDialect"];
+}
+def LowerCopies : Pass<"cpu-lower-copies", "::mlir::func::FuncOp"> {
+  let summary = "Lower memref.copy to loops";
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+}
+def ApproximateMath : Pass<"cpu-approximate-math", "::mlir::func::FuncOp"> {
+  let summary = "Replace exp, log, tanh and erf on f32 by polynomials that vectorise";
+  let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
+}
+
+//===----------------------------------------------------------------------===//
+// Gpu: contractions -> NVVM
+//===----------------------------------------------------------------------===//
+
+def ExtractGpuKernels : Pass<"gpu-extract-matmuls", "::mlir::ModuleOp"> {
+  let summary = "Turn each matmul of a model into a tiled GPU kernel";
+  let description = [{
+    Every contraction that is a (batched) matrix product becomes an llvm.func with `nvvm.kernel` in a gpu.module: tiles
+    of both operands go through shared memory, each thread accumulates a block of the result in registers. Equal shapes
+    share a kernel.
+  }];
+  let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
+}
+
+#endif // GRADUS_PASSES

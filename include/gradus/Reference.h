@@ -1,0 +1,80 @@
+//===- Reference.h - graph -> values, slowly and readably -------*- C++ -*-===//
+//
+// The judge of everything else: it computes in f64, one op at a time.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRADUS_REFERENCE_H
+#define GRADUS_REFERENCE_H
+
+#include "gradus/Graph.h"
+#include <random>
+
+namespace gradus {
+
+/// Values of params, states and whatever else a function captures.
+using Environment = llvm::DenseMap<Value, graph::Array>;
+/// The next values of params and states.
+using Updates = SmallVector<std::pair<Value, graph::Array>>;
+
+/// Runs a function without calls and without composites but formulas
+/// (`graph-inline-calls`, `graph-decompose`).
+FailureOr<SmallVector<graph::Array>>
+interpret(graph::FuncOp f, ArrayRef<graph::Array> args,
+          const Environment &variables = Environment(), Updates *updates = nullptr);
+
+/// Runs `pipeline` (text, anchored at a model) on every model.
+LogicalResult runModelPipeline(ModuleOp module, StringRef pipeline);
+
+/// Random numbers in [low, high), whole ones for integers.
+graph::Array randomArray(Type type, double low, double high,
+                         std::mt19937_64 &random);
+
+//===----------------------------------------------------------------------===//
+// Gradients against central differences
+//===----------------------------------------------------------------------===//
+
+/// Where a gradient and a central difference differ the most.
+struct GradientError {
+  double error = -1; ///< |difference - gradient| / (1 + |difference|)
+  double gradient = 0, difference = 0;
+  unsigned argument = 0; ///< of the checked ones
+  size_t element = 0;
+};
+
+/// Compares `gradients` of a scalar function of `inputs` with central
+/// differences, at `samples` elements of each input chosen at random (all of
+/// them if there are no more), and along one random direction of all.
+GradientError
+checkGradient(function_ref<double(ArrayRef<graph::Array>)> function,
+              ArrayRef<graph::Array> inputs, ArrayRef<unsigned> checked,
+              ArrayRef<graph::Array> gradients, size_t samples,
+              std::mt19937_64 &random);
+
+//===----------------------------------------------------------------------===//
+// The samples of the op records
+//===----------------------------------------------------------------------===//
+
+/// A sample made into a model with the functions @op (its value), @loss (a
+/// random weighting of it), @grad, @jvp and @hvp.
+struct SampleModel {
+  mlir::OwningOpRef<ModuleOp> module;
+  std::string element;              ///< "f32" or "f64"
+  SmallVector<std::pair<double, double>> ranges; ///< of each operand
+  SmallVector<unsigned> floats;     ///< operands with a gradient
+  unsigned numOperands = 0, numWeights = 0;
+  bool blocksGradient = false;
+};
+FailureOr<SampleModel> buildSample(StringRef sample, StringRef element,
+                                   MLIRContext *ctx);
+
+/// What is wrong with the rules that a sample exercises, or an empty string.
+std::string checkSample(SampleModel &sample, double &worst);
+
+/// What the samples of an op leave untried, or an empty string.
+std::string missingSamples(StringRef op, ArrayRef<StringRef> samples,
+                           ArrayRef<graph::ArgSpec> specs);
+
+} // namespace gradus
+
+#endif // GRADUS_REFERENCE_H

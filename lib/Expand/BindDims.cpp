@@ -1,0 +1,105 @@
+//===- BindDims.cpp - give named dimensions a size ------------------------===//
+//
+// In: a model with named dimensions. Out: the same with some of them sizes;
+// every shape that depended on them is inferred again, callees first (a call
+// stands below its callee). A dimension with no such name is an error.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Passes.h"
+#include "mlir/IR/AttrTypeSubElements.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_BINDDIMS
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+using namespace gradus::graph;
+
+namespace {
+struct BindDims : impl::BindDimsBase<BindDims> {
+  using BindDimsBase::BindDimsBase;
+
+  void runOnOperation() override {
+    llvm::StringMap<int64_t> wanted;
+    for (const std::string &s : sizes) {
+      auto [name, size] = StringRef(s).split('=');
+      int64_t n;
+      if (name.empty() || size.getAsInteger(10, n) || n < 0 ||
+          n > (int64_t(1) << 31)) {
+        mlir::emitError(getOperation().getLoc())
+            << "'" << s << "' gives no dimension a size; write it as batch=64";
+        return signalPassFailure();
+      }
+      wanted[name] = n;
+    }
+    if (failed(checkNames(wanted)))
+      return signalPassFailure();
+    mlir::AttrTypeReplacer replacer;
+    replacer.addReplacement([&](RankedTensorType t) -> std::optional<Type> {
+      if (!isa_and_nonnull<DimsAttr>(t.getEncoding()))
+        return std::nullopt;
+      Shape s(t);
+      for (Dim &d : s.dims)
+        if (auto it = d.name ? wanted.find(d.name.getValue()) : wanted.end();
+            it != wanted.end())
+          d = {it->second};
+      return s.type();
+    });
+    replacer.recursivelyReplaceElementsIn(getOperation(), /*replaceAttrs=*/true,
+                                          /*replaceLocs=*/false,
+                                          /*replaceTypes=*/true);
+    if (getOperation()->walk(inferOne).wasInterrupted())
+      signalPassFailure();
+  }
+
+private:
+  LogicalResult checkNames(const llvm::StringMap<int64_t> &wanted) {
+    llvm::StringMap<bool> known;
+    getOperation()->walk([&](FuncOp f) {
+      auto note = [&](Type t) {
+        for (const Dim &d : Shape(t).dims)
+          if (d.name && !d.pack())
+            known[d.name.getValue()] = true;
+      };
+      llvm::for_each(f.getArgumentTypes(), note);
+      llvm::for_each(f.getResultTypes(), note);
+    });
+    SmallVector<StringRef> names;
+    for (const auto &k : known)
+      names.push_back(k.getKey());
+    llvm::sort(names);
+    for (const auto &w : wanted) {
+      if (known.count(w.getKey()))
+        continue;
+      auto d = mlir::emitError(getOperation().getLoc())
+               << "the model has no dimension '" << w.getKey() << "'";
+      if (StringRef n = nearest(w.getKey(), names); !n.empty())
+        d << "; did you mean '" << n << "'?";
+      return d;
+    }
+    return success();
+  }
+
+  static WalkResult inferOne(Operation *op) {
+    if (auto call = dyn_cast<CallOp>(op)) {
+      FuncOp f = lookupCallee(call, call.getCallee());
+      auto types =
+          callResults(f.getFunctionType(), f.getArgAttrsAttr(),
+                      call.getInputs(), call.getOptionsAttr(), Report(call.getLoc()));
+      if (failed(types))
+        return WalkResult::interrupt();
+      for (auto [v, t] : llvm::zip(call.getResults(), *types))
+        v.setType(t);
+    } else if (auto ret = dyn_cast<ReturnOp>(op)) {
+      auto f = ret->getParentOfType<FuncOp>();
+      f.setFunctionType(FunctionType::get(op->getContext(), f.getArgumentTypes(),
+                                          SmallVector<Type>(ret.getOperandTypes())));
+    } else if (failed(inferAgain(op))) {
+      return WalkResult::interrupt();
+    }
+    return WalkResult::advance();
+  }
+};
+} // namespace

@@ -1,0 +1,100 @@
+//===- InlineCalls.cpp - replace calls by their callees' bodies -----------===//
+//
+// In: plain functions; a call stands below its callee. Out: functions without
+// calls. Value names survive; locations become call sites.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Expand.h"
+#include "gradus/Passes.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_INLINECALLS
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+using namespace gradus::graph;
+
+Location gradus::withoutName(Location loc) {
+  if (auto named = dyn_cast<NameLoc>(loc))
+    return named.getChildLoc();
+  if (auto site = dyn_cast<mlir::CallSiteLoc>(loc))
+    return mlir::CallSiteLoc::get(withoutName(site.getCallee()),
+                                  site.getCaller());
+  return loc;
+}
+
+SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
+                                      Location call,
+                                      function_ref<void(Operation *)> made) {
+  mlir::IRMapping map;
+  map.map(f.getBody().getArguments(), args);
+  auto mapped = [&](ValueRange values) {
+    return llvm::map_to_vector(values,
+                               [&](Value v) { return map.lookupOrDefault(v); });
+  };
+  for (Operation &op : f.getBody().front()) {
+    if (isa<ReturnOp>(op))
+      return mapped(op.getOperands());
+    auto at = mlir::CallSiteLoc::get(op.getLoc(), call);
+    if (auto inner = dyn_cast<CallOp>(op)) {
+      FuncOp callee = lookupCallee(inner, inner.getCallee());
+      auto results =
+          inlineBody(b, callee, mapped(inner.getInputs()),
+                     mlir::CallSiteLoc::get(withoutName(inner.getLoc()), call), made);
+      map.map(inner.getResults(), results);
+      continue;
+    }
+    Operation *copy = b.clone(op, map);
+    copy->setLoc(at);
+    if (!isa<UpdateOp>(copy))
+      made(copy);
+  }
+  llvm_unreachable("a function ends in a return");
+}
+
+SmallVector<Operation *> gradus::usedVariables(FuncOp f) {
+  llvm::SetVector<Operation *> used;
+  SmallVector<FuncOp> work{f};
+  llvm::SmallPtrSet<Operation *, 8> seen;
+  while (!work.empty()) {
+    FuncOp g = work.pop_back_val();
+    if (!seen.insert(g).second)
+      continue;
+    g.walk([&](Operation *op) {
+      for (Value v : op->getOperands())
+        if (Operation *d = v.getDefiningOp(); d && variableName(d))
+          used.insert(d);
+      auto callee = op->getAttrOfType<mlir::FlatSymbolRefAttr>("callee");
+      if (callee && isa<CallOp, ValueAndGradOp, JvpOp>(op))
+        if (FuncOp next = lookupCallee(op, callee.getValue()))
+          work.push_back(next);
+    });
+  }
+  SmallVector<Operation *> ordered = used.takeVector();
+  llvm::sort(ordered, [](Operation *a, Operation *b) {
+    return a->isBeforeInBlock(b);
+  });
+  return ordered;
+}
+
+namespace {
+struct InlineCalls : impl::InlineCallsBase<InlineCalls> {
+  void runOnOperation() override {
+    for (auto f : getOperation().getBody().getOps<FuncOp>()) {
+      SmallVector<CallOp> calls;
+      f.walk([&](CallOp c) { calls.push_back(c); });
+      for (CallOp c : calls) {
+        OpBuilder b(c);
+        auto results = inlineBody(b, lookupCallee(c, c.getCallee()), c.getInputs(),
+                                  withoutName(c.getLoc()), [](Operation *) {});
+        c.replaceAllUsesWith(results);
+        c.erase();
+      }
+    }
+  }
+};
+} // namespace

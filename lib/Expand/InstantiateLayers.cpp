@@ -1,0 +1,217 @@
+//===- InstantiateLayers.cpp - layers become their bodies -----------------===//
+//
+// In: calls of layers. Out: none; each call is replaced by the layer's body,
+// whose variables stand in the model under the call's prefix (`h.0.up.w`).
+//
+// Calls are worked off one at a time; a body's own layer calls join the work
+// with a longer prefix. Dimensions and packs of the layer take the sizes of
+// the call, so shapes are inferred anew in the copy.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Expand.h"
+#include "gradus/Passes.h"
+#include "mlir/IR/AttrTypeSubElements.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/StringExtras.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_INSTANTIATELAYERS
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+using namespace gradus::graph;
+using mlir::CallSiteLoc;
+
+static bool isStandard(CallOp c) { return c.getCallee().starts_with("std."); }
+
+/// Is the callee to be copied for this call?
+static bool callsLayer(CallOp c) {
+  if (c.getPrefix() || isStandard(c))
+    return true;
+  FuncOp f = lookupCallee(c, c.getCallee());
+  return f && isLayer(f);
+}
+
+static std::string prefixOf(CallOp c) {
+  if (c.getPrefix())
+    return c.getPrefix()->str();
+  auto name = c.getLoc()->findInstanceOf<NameLoc>();
+  return name ? name.getName().str() : "";
+}
+static std::string joined(StringRef prefix, StringRef name) {
+  if (prefix.empty() || name.empty())
+    return (prefix + name).str();
+  return (prefix + "." + name).str();
+}
+
+namespace {
+struct InstantiateLayers : impl::InstantiateLayersBase<InstantiateLayers> {
+  void runOnOperation() override {
+    ModelOp model = getOperation();
+    variables.clear();
+    work.clear();
+    for (Operation &op : model.getBody().front())
+      if (StringAttr name = variableName(&op))
+        variables[name.getValue()] = &op;
+    llvm::SmallPtrSet<Operation *, 8> layers;
+    model.walk([&](CallOp c) {
+      if (callsLayer(c) && !isStandard(c))
+        layers.insert(lookupCallee(c, c.getCallee()));
+    });
+    for (auto f : model.getBody().getOps<FuncOp>())
+      if (isLayer(f))
+        layers.insert(f);
+    for (auto f : model.getBody().getOps<FuncOp>())
+      if (!layers.contains(f))
+        f.walk([&](CallOp c) {
+          if (callsLayer(c))
+            work.push_back(c);
+        });
+    // From the first call to the last, so that variables come in that order.
+    std::reverse(work.begin(), work.end());
+    while (!work.empty())
+      if (failed(instantiate(work.pop_back_val())))
+        return signalPassFailure();
+    for (Operation *layer : layers)
+      if (mlir::SymbolTable::symbolKnownUseEmpty(layer, model))
+        layer->erase();
+  }
+
+private:
+  LogicalResult instantiate(CallOp call) {
+    FuncOp f = lookupCallee(call, call.getCallee());
+    DimBindings bound;
+    if (failed(callResults(f.getFunctionType(), f.getArgAttrsAttr(),
+                           call.getInputs(), call.getOptionsAttr(),
+                           Report(call.getLoc()), &bound)))
+      return failure();
+    mlir::AttrTypeReplacer sizes;
+    sizes.addReplacement([&](RankedTensorType t) -> std::optional<Type> {
+      return substitute(t, bound);
+    });
+    OpBuilder b(call);
+    mlir::IRMapping map;
+    mapArguments(b, call, f, map);
+    for (Operation &op : f.getBody().front()) {
+      if (auto ret = dyn_cast<ReturnOp>(op)) {
+        finish(call, ret, map);
+        break;
+      }
+      if (failed(copy(b, call, op, sizes, map)))
+        return failure();
+    }
+    call.erase();
+    return success();
+  }
+
+  /// Arguments left out take the call's option, or their default.
+  void mapArguments(OpBuilder &b, CallOp call, FuncOp f, mlir::IRMapping &map) {
+    for (BlockArgument a : f.getBody().getArguments()) {
+      unsigned i = a.getArgNumber();
+      if (i < call.getInputs().size()) {
+        map.map(a, call.getInputs()[i]);
+        continue;
+      }
+      auto attrs = cast<DictionaryAttr>(f.getArgAttrsAttr()[i]);
+      auto name = attrs.getAs<StringAttr>("graph.name");
+      Attribute number;
+      if (auto options = call.getOptionsAttr())
+        number = options.get(name);
+      if (!number)
+        number = attrs.get("graph.default");
+      auto type = cast<RankedTensorType>(a.getType());
+      double v = isa<FloatAttr>(number)
+                     ? cast<FloatAttr>(number).getValueAsDouble()
+                     : double(cast<IntegerAttr>(number).getInt());
+      Type e = type.getElementType();
+      Attribute element = isa<FloatType>(e)
+                              ? Attribute(b.getFloatAttr(e, v))
+                              : Attribute(b.getIntegerAttr(e, int64_t(v)));
+      map.map(a, ConstantOp::create(b, NameLoc::get(name, call.getLoc()), type,
+                                    cast<mlir::ElementsAttr>(
+                                        DenseElementsAttr::get(type, element)))
+                     .getResult());
+    }
+  }
+
+  LogicalResult copy(OpBuilder &b, CallOp call, Operation &op,
+                     mlir::AttrTypeReplacer &sizes, mlir::IRMapping &map) {
+    std::string prefix = prefixOf(call);
+    Operation *made = b.clone(op, map);
+    auto site = CallSiteLoc::get(withoutName(op.getLoc()), call.getLoc());
+    made->setLoc(site);
+    if (auto named = dyn_cast<NameLoc>(op.getLoc())) {
+      SmallVector<StringRef> parts;
+      named.getName().getValue().split(parts, ',');
+      std::string names = llvm::join(
+          llvm::map_range(parts, [&](StringRef n) { return n.empty() ? "" : joined(prefix, n); }), ",");
+      made->setLoc(NameLoc::get(b.getStringAttr(names), site));
+    }
+    sizes.recursivelyReplaceElementsIn(made, /*replaceAttrs=*/true,
+                                       /*replaceLocs=*/false,
+                                       /*replaceTypes=*/true);
+    if (failed(inferAgain(made)))
+      return failure();
+    if (StringAttr name = variableName(made)) {
+      declare(made, b.getStringAttr(joined(prefix, name)), op, call, map);
+      return success();
+    }
+    auto inner = dyn_cast<CallOp>(made);
+    if (!inner)
+      return success();
+    if (isStandard(call) && !isStandard(inner))
+      inner.setCallee(("std." + inner.getCallee()).str());
+    if (callsLayer(inner)) {
+      if (auto own = inner.getPrefix())
+        inner.setPrefix(joined(prefix, *own));
+      work.push_back(inner);
+    }
+    // Only now does the callee's name say which function it is.
+    FuncOp f = lookupCallee(inner, inner.getCallee());
+    auto types = callResults(f.getFunctionType(), f.getArgAttrsAttr(),
+                             inner.getInputs(), inner.getOptionsAttr(),
+                             Report(inner.getLoc()));
+    if (failed(types))
+      return failure();
+    for (auto [v, t] : llvm::zip(inner.getResults(), *types))
+      v.setType(t);
+    return success();
+  }
+
+  /// Moves a variable's copy to the model, or takes the one that is there.
+  void declare(Operation *made, StringAttr name, Operation &op, CallOp call,
+               mlir::IRMapping &map) {
+    Operation *&known = variables[name.getValue()];
+    if (known) {
+      made->replaceAllUsesWith(known);
+      map.map(op.getResults(), known->getResults());
+      made->erase();
+      return;
+    }
+    known = made;
+    made->setAttr("name", name);
+    made->setLoc(NameLoc::get(name, call.getLoc()));
+    made->moveBefore(*getOperation().getBody().getOps<FuncOp>().begin());
+  }
+
+  /// The call's uses become uses of what the copy returns; a value made by the
+  /// copy takes the call's name.
+  void finish(CallOp call, ReturnOp ret, mlir::IRMapping &map) {
+    auto name = call.getLoc()->findInstanceOf<NameLoc>();
+    for (auto [from, to] : llvm::zip(call.getResults(), ret.getValues())) {
+      Value v = map.lookupOrDefault(to);
+      from.replaceAllUsesWith(v);
+      Operation *d = v.getDefiningOp();
+      bool own = d && !variableName(d) && !llvm::is_contained(call.getInputs(), v);
+      if (name && own && call.getNumResults() == 1 && d->getNumResults() == 1)
+        d->setLoc(NameLoc::get(name.getName(), withoutName(d->getLoc())));
+    }
+  }
+
+  llvm::StringMap<Operation *> variables;
+  SmallVector<CallOp> work;
+};
+} // namespace

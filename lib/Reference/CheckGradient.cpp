@@ -1,0 +1,73 @@
+//===- CheckGradient.cpp - gradients against central differences ----------===//
+
+#include "gradus/Reference.h"
+#include <numeric>
+
+using namespace gradus;
+using graph::Array;
+
+/// Central differences of second order: the error falls with step^2 until
+/// rounding, eps / step, takes over; 1e-6 is near the best for f64.
+static constexpr double step = 1e-6;
+
+static double relativeError(double difference, double gradient) {
+  // Infinities that agree are no error; a NaN on one side is.
+  if (difference == gradient)
+    return 0;
+  double e = std::abs(difference - gradient) / (1 + std::abs(difference));
+  return std::isnan(e) ? INFINITY : e;
+}
+
+GradientError
+gradus::checkGradient(function_ref<double(ArrayRef<Array>)> function,
+                      ArrayRef<Array> inputs, ArrayRef<unsigned> checked,
+                      ArrayRef<Array> gradients, size_t samples,
+                      std::mt19937_64 &random) {
+  SmallVector<Array> at(inputs);
+  GradientError worst;
+  auto compare = [&](double difference, double gradient, unsigned argument,
+                     size_t element) {
+    double error = relativeError(difference, gradient);
+    if (error > worst.error)
+      worst = {error, gradient, difference, argument, element};
+  };
+  for (auto [k, input] : llvm::enumerate(checked)) {
+    std::vector<size_t> elements(at[input].data.size());
+    std::iota(elements.begin(), elements.end(), 0);
+    std::shuffle(elements.begin(), elements.end(), random);
+    elements.resize(std::min(elements.size(), samples));
+    for (size_t e : elements) {
+      double &x = at[input].data[e], old = x;
+      x = old + step;
+      double up = function(at);
+      x = old - step;
+      double down = function(at);
+      x = old;
+      compare((up - down) / (2 * step), gradients[k].data[e], k, e);
+    }
+  }
+  // One direction sees every element at once.
+  std::normal_distribution<> normal;
+  double slope = 0, length = 0;
+  SmallVector<Array> direction;
+  for (auto [k, input] : llvm::enumerate(checked)) {
+    direction.push_back(Array(at[input].shape));
+    for (auto [e, d] : llvm::enumerate(direction.back().data)) {
+      d = normal(random);
+      length += d * d;
+      slope += d * gradients[k].data[e];
+    }
+  }
+  if (length == 0)
+    return worst;
+  double scale = 1 / std::sqrt(length);
+  auto moved = [&](double by) {
+    for (auto [k, input] : llvm::enumerate(checked))
+      for (auto [e, d] : llvm::enumerate(direction[k].data))
+        at[input].data[e] = inputs[input].data[e] + by * scale * d;
+    return function(at);
+  };
+  double up = moved(step), down = moved(-step);
+  compare((up - down) / (2 * step), slope * scale, checked.size(), 0);
+  return worst;
+}

@@ -1,0 +1,309 @@
+//===- Samples.cpp - the op records' samples as tests ---------------------===//
+
+#include "gradus/Reference.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/Regex.h"
+
+using namespace gradus;
+using namespace gradus::graph;
+
+/// An operand of a sample: `f32[3, 4] in 1..2`.
+static llvm::Regex &operandPattern() {
+  static llvm::Regex r("(^|[^=]) ([fi](1|32|64)\\[[^]]*\\])"
+                       "( in (-?[0-9.]+[0-9]|-?[0-9])\\.\\.(-?[0-9.]+))?");
+  return r;
+}
+
+namespace {
+struct SampleOperand {
+  std::string shape;
+  double low = -1, high = 1;
+};
+/// A sample with its operands named %a0, %a1, ...
+struct SampleText {
+  std::string op;
+  SmallVector<SampleOperand> operands;
+};
+} // namespace
+
+static SampleText takeApart(StringRef sample) {
+  SampleText text;
+  SmallVector<StringRef> m;
+  while (operandPattern().match(sample, &m)) {
+    text.op += sample.take_front(m[0].data() - sample.data());
+    text.op += (m[1] + " %a" + Twine(text.operands.size())).str();
+    SampleOperand o{m[2].str()};
+    if (m[2].starts_with("i1["))
+      o.low = 0, o.high = 2;
+    if (!m[4].empty()) {
+      m[5].getAsDouble(o.low);
+      m[6].getAsDouble(o.high);
+    }
+    text.operands.push_back(o);
+    sample = sample.drop_front(m[0].end() - sample.data());
+  }
+  text.op += sample;
+  return text;
+}
+
+static std::string list(size_t n, function_ref<std::string(size_t)> item) {
+  std::string s;
+  for (size_t i = 0; i < n; ++i)
+    s += (i ? ", " : "") + item(i);
+  return s;
+}
+
+FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
+                                           MLIRContext *ctx) {
+  std::string typed = sample.str();
+  if (element == "f64")
+    for (size_t at; (at = typed.find("f32")) != std::string::npos;)
+      typed.replace(at, 3, "f64");
+  SampleText text = takeApart(typed);
+  size_t n = text.operands.size();
+  auto parse = [&](const std::string &source) {
+    return mlir::parseSourceString<ModuleOp>(source, mlir::ParserConfig(ctx),
+                                             "sample");
+  };
+  auto numbered = [](StringRef prefix) {
+    return [prefix = prefix.str()](size_t i) { return prefix + std::to_string(i); };
+  };
+  std::string args = list(n, [&](size_t i) {
+    return "%a" + std::to_string(i) + ": " + text.operands[i].shape;
+  });
+
+  // What does it return?
+  auto probe = parse("graph.model @m { func @op(" + args + ") { " + text.op +
+                     "\n return } }");
+  if (!probe)
+    return failure();
+  SmallVector<std::string> results;
+  SampleModel model;
+  probe->walk([&](FuncOp f) {
+    Operation &op = f.getBody().front().front();
+    for (Type t : op.getResultTypes())
+      results.push_back(Shape(t).str());
+    model.blocksGradient = op.hasTrait<BlocksGradient>();
+  });
+  size_t count = results.size();
+
+  model.element = element.str();
+  model.numOperands = n;
+  for (auto [i, o] : llvm::enumerate(text.operands)) {
+    model.ranges.push_back({o.low, o.high});
+    if (o.shape[0] == 'f')
+      model.floats.push_back(i);
+  }
+  // The loss weighs every float result with random numbers of its own, which
+  // are arguments after the op's.
+  std::string op = "%r:" + std::to_string(count) + " = " + text.op + "\n";
+  std::string weights, terms, loss, type;
+  size_t w = 0;
+  for (auto [k, shape] : llvm::enumerate(results)) {
+    if (shape[0] != 'f')
+      continue;
+    type = shape.substr(0, 3);
+    std::string i = std::to_string(w), prior = "%t" + std::to_string(w - 1);
+    weights += (n + w ? ", %w" : "%w") + i + ": " + shape;
+    terms += "%m" + i + " = mul %r#" + std::to_string(k) + ", %w" + i + "\n%s" +
+             i + " = reduce_sum %m" + i + "\n";
+    terms += w ? "%t" + i + " = add " + prior + ", %s" + i + "\n"
+               : "%z = constant " + type + "[] = 0.0\n%t0 = add %s0, %z\n";
+    loss = "%t" + i;
+    ++w;
+  }
+  model.numWeights = w;
+  std::string source = "graph.model @m {\n func @op(" + args + ") { " + op +
+                       "return " + list(count, numbered("%r#")) + " }\n";
+  std::string all = list(n, numbered("%a")) + (n && w ? ", " : "") +
+                    list(w, numbered("%w"));
+  if (w && !model.floats.empty()) {
+    std::string in = args + weights;
+    size_t f = model.floats.size();
+    std::string wrt = list(f, [&](size_t i) {
+      return "%a" + std::to_string(model.floats[i]);
+    });
+    std::string tangents, tangentNames;
+    for (size_t i = 0; i < n; ++i) {
+      tangents += ", %u" + std::to_string(i) + ": " + text.operands[i].shape;
+      tangentNames += ", %u" + std::to_string(i);
+    }
+    source += " func @loss(" + in + ") { " + op + terms + "return " + loss + " }\n";
+    source += " func @grad(" + in + ") { %loss, %g:" + std::to_string(f) +
+              " = value_and_grad @loss(" + all + ") wrt " + wrt + "\n return " +
+              list(f, numbered("%g#")) + " }\n";
+    source += " func @jvp(" + args + tangents + ") { %y:" +
+              std::to_string(2 * count) + " = jvp @op(" +
+              list(n, numbered("%a")) + tangentNames + ")\n return " +
+              list(2 * count, numbered("%y#")) + " }\n";
+    // Weights do not move: their tangents are zero.
+    std::string zeros, zeroNames;
+    for (size_t k = 0, i = 0; k < count; ++k)
+      if (results[k][0] == 'f') {
+        std::string z = "%z" + std::to_string(i++);
+        zeros += z + "s = constant " + type + "[] = 0.0\n" + z + " = broadcast " +
+                 z + "s, to = " + results[k] + "\n";
+        zeroNames += ", " + z;
+      }
+    source += " func @hvp(" + in + tangents + ") { " + zeros + "%h:" +
+              std::to_string(2 * f) + " = jvp @grad(" + all + tangentNames +
+              zeroNames + ")\n return " + list(2 * f, numbered("%h#")) + " }\n";
+  }
+  model.module = parse(source + "}");
+  if (!model.module ||
+      failed(runModelPipeline(*model.module,
+                              "graph-differentiate,graph-inline-calls")))
+    return failure();
+  return model;
+}
+
+namespace {
+/// Runs the functions of a sample's model, decomposed, on one set of inputs.
+class SampleRun {
+public:
+  explicit SampleRun(SampleModel &s) : sample(s), reference(s.module->clone()) {
+    ok = succeeded(runModelPipeline(*reference, "graph-decompose"));
+    reference->walk([&](FuncOp f) { functions[f.getSymName()] = f; });
+  }
+  SmallVector<Array> call(StringRef name, ArrayRef<Array> args) {
+    auto results = interpret(functions[name], args);
+    if (failed(results))
+      ok = false;
+    return failed(results) ? SmallVector<Array>() : *results;
+  }
+  bool has(StringRef name) const { return functions.count(name); }
+  ArrayRef<Type> argumentTypes(StringRef name) {
+    return functions[name].getArgumentTypes();
+  }
+
+  SampleModel &sample;
+  bool ok;
+
+private:
+  mlir::OwningOpRef<ModuleOp> reference;
+  llvm::StringMap<FuncOp> functions;
+};
+} // namespace
+
+static double dot(ArrayRef<double> a, ArrayRef<double> b) {
+  double sum = 0;
+  for (auto [x, y] : llvm::zip(a, b))
+    sum += x * y;
+  return sum;
+}
+static double difference(double want, double got) {
+  double e = std::abs(want - got) / (1 + std::abs(want));
+  return std::isnan(e) ? INFINITY : e;
+}
+
+std::string gradus::checkSample(SampleModel &sample, double &worst) {
+  constexpr double tolerance = 1e-5, secondTolerance = 1e-4;
+  std::mt19937_64 random(1);
+  SampleRun run(sample);
+  worst = 0;
+  if (!run.has("loss")) {
+    SmallVector<Array> args;
+    for (auto [t, r] : llvm::zip(run.argumentTypes("op"), sample.ranges))
+      args.push_back(randomArray(t, r.first, r.second, random));
+    run.call("op", args);
+    return run.ok ? "" : "no value";
+  }
+  ArrayRef<Type> types = run.argumentTypes("loss");
+  SmallVector<Array> args, tangents;
+  for (unsigned i = 0; i < types.size(); ++i) {
+    bool weight = i >= sample.numOperands;
+    auto [low, high] = weight ? std::pair(-1.0, 1.0) : sample.ranges[i];
+    args.push_back(randomArray(types[i], low, high, random));
+    if (!weight)
+      tangents.push_back(Shape(types[i]).isFloat()
+                             ? randomArray(types[i], -1, 1, random)
+                             : args.back());
+  }
+  auto with = [](ArrayRef<Array> a, ArrayRef<Array> b) {
+    SmallVector<Array> all(a);
+    llvm::append_range(all, b);
+    return all;
+  };
+
+  // Reverse, against differences.
+  auto gradients = run.call("grad", args);
+  if (!run.ok)
+    return "no value";
+  if (sample.blocksGradient) {
+    for (const Array &g : gradients)
+      if (llvm::any_of(g.data, [](double d) { return d != 0; }))
+        return "the gradient is not zero";
+    return "";
+  }
+  auto loss = [&](ArrayRef<Array> at) { return run.call("loss", at)[0].data[0]; };
+  worst = checkGradient(loss, args, sample.floats, gradients, 1 << 20, random).error;
+  if (!(worst < tolerance))
+    return "the gradient differs from differences";
+
+  // Forward, against reverse: <w, jvp(u)> = <vjp(w), u>.
+  auto forward = run.call("jvp", with(ArrayRef(args).take_front(sample.numOperands), tangents));
+  double byForward = 0, byReverse = 0;
+  unsigned count = forward.size() / 2, w = sample.numOperands;
+  for (unsigned k = 0; k < count; ++k)
+    if (w < args.size() && forward[count + k].shape == args[w].shape &&
+        Shape(sample.module->lookupSymbol<ModelOp>("m").lookupSymbol<FuncOp>("op").getResultTypes()[k]).isFloat())
+      byForward += dot(args[w++].data, forward[count + k].data);
+  for (auto [k, i] : llvm::enumerate(sample.floats))
+    byReverse += dot(gradients[k].data, tangents[i].data);
+  worst = std::max(worst, difference(byReverse, byForward));
+  if (!(difference(byReverse, byForward) < tolerance))
+    return "forward and reverse mode differ";
+
+  // Second order, against differences of the gradient along the tangents.
+  auto second = run.call("hvp", with(args, tangents));
+  constexpr double step = 1e-5;
+  auto gradientAt = [&](double by) {
+    SmallVector<Array> at(args);
+    for (unsigned i : sample.floats)
+      for (auto [x, t] : llvm::zip(at[i].data, tangents[i].data))
+        x += by * t;
+    return run.call("grad", at);
+  };
+  auto up = gradientAt(step), down = gradientAt(-step);
+  for (size_t k = 0; k < sample.floats.size(); ++k)
+    for (size_t e = 0; e < up[k].data.size(); ++e) {
+      double numeric = (up[k].data[e] - down[k].data[e]) / (2 * step);
+      double error = difference(numeric, second[sample.floats.size() + k].data[e]);
+      worst = std::max(worst, error);
+      if (!(error < secondTolerance))
+        return "the second derivative differs from differences";
+    }
+  return "";
+}
+
+std::string gradus::missingSamples(StringRef op, ArrayRef<StringRef> samples,
+                                   ArrayRef<ArgSpec> specs) {
+  if (samples.empty())
+    return "no sample";
+  bool sizeOne = false, broadcasts = false, pair = false;
+  llvm::StringMap<llvm::StringSet<>> values;
+  for (StringRef sample : samples) {
+    SampleText text = takeApart(sample);
+    sizeOne |= llvm::Regex("\\[(.*, )?1(, .*)?\\]").match(sample) || sample.contains("[]");
+    pair |= text.operands.size() > 1;
+    for (const SampleOperand &o : text.operands)
+      broadcasts |= o.shape != text.operands[0].shape;
+    for (const ArgSpec &a : specs) {
+      if (a.kind != ArgSpec::Attribute)
+        continue;
+      SmallVector<StringRef> m;
+      llvm::Regex named(("(^| )" + a.name + "( = ([^,[]+|[^[]*\\[[^]]*\\]))?(,|$)").str());
+      values[a.name].insert(named.match(sample, &m) ? m[2] : sample.take_until([](char c) { return c == ','; }));
+    }
+  }
+  if (!sizeOne)
+    return "no sample with an axis of size 1";
+  if (pair && !broadcasts)
+    return "no sample with operands of different shapes";
+  for (const ArgSpec &a : specs)
+    if (a.kind == ArgSpec::Attribute && values[a.name].size() < 2)
+      return ("no two values of '" + a.name + "'").str();
+  return "";
+}

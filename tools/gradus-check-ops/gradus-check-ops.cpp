@@ -1,0 +1,63 @@
+//===- gradus-check-ops.cpp - every sample of every op, checked -----------===//
+
+#include "gradus/Passes.h"
+#include "gradus/Reference.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/InitLLVM.h"
+
+using namespace gradus;
+using namespace gradus::graph;
+namespace cl = llvm::cl;
+
+static cl::opt<std::string> only("only", cl::desc("Check this op alone"));
+static cl::opt<bool> verbose("verbose", cl::desc("Print samples that pass too"));
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  cl::ParseCommandLineOptions(
+      argc, argv,
+      "Checks each sample of each op: gradient and second derivative against "
+      "differences, forward against reverse mode\n");
+  registerDifferentiatePass();
+  registerInlineCallsPass();
+  registerDecomposePass();
+  MLIRContext ctx(MLIRContext::Threading::DISABLED);
+  ctx.loadDialect<GraphDialect>();
+
+  unsigned ops = 0, passed = 0, wrong = 0;
+  for (auto name : ctx.getRegisteredOperationsByDialect("graph")) {
+    auto *documented = name.getInterface<Documented>();
+    if (!documented || (!only.empty() && name.stripDialect() != only))
+      continue;
+    ++ops;
+    auto fail = [&](StringRef sample, StringRef what, double worst) {
+      ++wrong;
+      llvm::outs() << "WRONG " << name.stripDialect() << ": " << what;
+      if (!sample.empty())
+        llvm::outs() << " (" << llvm::format("%.1e", worst) << "): " << sample;
+      llvm::outs() << "\n";
+    };
+    auto samples = documented->getSamples();
+    if (std::string gap = missingSamples(name.stripDialect(), samples,
+                                         documented->getArgSpecs());
+        !gap.empty())
+      fail("", gap, 0);
+    for (StringRef sample : samples) {
+      double worst = -1;
+      FailureOr<SampleModel> model = buildSample(sample, "f32", &ctx);
+      std::string what = failed(model) ? "does not parse or has no derivative"
+                                       : checkSample(*model, worst);
+      if (!what.empty()) {
+        fail(sample, what, worst);
+        continue;
+      }
+      ++passed;
+      if (verbose)
+        llvm::outs() << "ok    " << llvm::format("%.1e  ", worst) << sample << "\n";
+    }
+  }
+  llvm::outs() << ops << " ops, " << passed << " samples passed, " << wrong
+               << " wrong\n";
+  return wrong ? 3 : 0;
+}
