@@ -67,11 +67,10 @@ Shapes Infer::conv2d(Arg x, Arg f, Slide s) {
            << "expected a filter [height, width, channel / groups, output "
               "channel] of "
            << llvm::formatv("{0}", x.element).str() << ", not " << f.str();
-  for (int i : {0, 1, 2, 3})
-    if (!f[i].known() && i < 3)
-      return fail(f.value) << "the filter's sizes must be numbers, not "
-                           << f.str();
-  if (!x[3].known() || x[3].size != f[2].size * s.groups)
+  Dim channels = f[2];
+  if (channels.known())
+    channels.size *= s.groups;
+  if (Dim have = x[3]; (s.groups > 1 && !f[2].known()) || !unify(have, channels))
     return fail(f.value) << "the filter takes " << f[2].str()
                          << (s.groups > 1 ? " channels a group" : " channels")
                          << ", but the image has " << x[3].str()
@@ -80,11 +79,15 @@ Shapes Infer::conv2d(Arg x, Arg f, Slide s) {
     return fail(f.value) << f[3].str() << " output channels do not divide into "
                          << s.groups << " groups";
   Shape out = x;
-  for (int i : {0, 1})
-    if (!slide(out[1 + i], (f[i].size - 1) * s.dilation[i] + 1, s.stride[i],
-               s.padding))
+  for (int i : {0, 1}) {
+    // A filter of no size yet fits, and leaves the size open.
+    int64_t reach = f[i].known() ? (f[i].size - 1) * s.dilation[i] + 1 : 1;
+    if (!f[i].known() && s.padding == Padding::valid)
+      out[1 + i] = Dim();
+    if (!slide(out[1 + i], reach, s.stride[i], s.padding))
       return fail(x.value) << "the filter, " << f.str()
                            << ", does not fit into " << x.str();
+  }
   out[3] = f[3];
   return out;
 }

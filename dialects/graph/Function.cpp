@@ -121,7 +121,7 @@ ParseResult FuncOp::parse(OpAsmParser &p, OperationState &s) {
   if (ModelScope *scope = ModelScope::current) {
     auto [it, fresh] = scope->functions.try_emplace(
         name.getValue(),
-        ModelScope::Function{type, argAttrs, usedParams(*body)});
+        ModelScope::Function{Signature(type, argAttrs, *body), usedParams(*body)});
     if (!fresh)
       return error(p, start) << "there are two functions @" << name.getValue();
   }
@@ -239,23 +239,37 @@ static StringRef argName(ArrayAttr attrs, unsigned i) {
   return argAttr(attrs, i).getAs<StringAttr>("graph.name").getValue();
 }
 
+Signature::Signature(FunctionType type, ArrayAttr argAttrs, Region &body)
+    : type(type), argAttrs(argAttrs) {
+  llvm::SetVector<StringAttr> names;
+  auto collect = [&](Type t) {
+    for (const Dim &d : Shape(t).dims)
+      if (d.name && !d.pack())
+        names.insert(d.name);
+  };
+  llvm::for_each(type.getInputs(), collect);
+  llvm::for_each(type.getResults(), collect);
+  for (Operation &op : body.front())
+    if (variableName(&op))
+      collect(op.getResult(0).getType());
+  dims = names.takeVector();
+}
+Signature::Signature(FuncOp f)
+    : Signature(f.getFunctionType(), f.getArgAttrsAttr(), f.getBody()) {}
+
 FailureOr<SmallVector<Type>>
-graph::callResults(FunctionType callee, ArrayAttr argAttrs, ValueRange inputs,
+graph::callResults(const Signature &callee, ValueRange inputs,
                    DictionaryAttr options, const Report &fail,
                    DimBindings *out) {
   auto refuse = [](Report::Failure &&) { return failure(); };
-  unsigned required = 0, most = callee.getNumInputs();
+  unsigned required = 0, most = callee.type.getNumInputs();
   SmallVector<StringRef> names; // that options may use
-  llvm::StringSet<> byDefault, dims;
+  llvm::StringSet<> byDefault;
   for (unsigned i = 0; i < most; ++i)
-    if (argAttr(argAttrs, i).get("graph.default"))
-      byDefault.insert(argName(argAttrs, i));
+    if (argAttr(callee.argAttrs, i).get("graph.default"))
+      byDefault.insert(argName(callee.argAttrs, i));
     else
       ++required;
-  for (Type t : llvm::concat<const Type>(callee.getInputs(), callee.getResults()))
-    for (const Dim &d : Shape(t).dims)
-      if (d.name && !d.pack())
-        dims.insert(d.name.getValue());
   if (inputs.size() < required || inputs.size() > most)
     return refuse(fail() << "the function takes " << required
                          << (most > required ? " or more" : "")
@@ -263,16 +277,16 @@ graph::callResults(FunctionType callee, ArrayAttr argAttrs, ValueRange inputs,
                          << ", but " << inputs.size()
                          << (inputs.size() == 1 ? " is given" : " are given"));
   DimBindings bound;
-  for (NamedAttribute o : options ? options : DictionaryAttr::get(callee.getContext())) {
+  for (NamedAttribute o : options ? options : DictionaryAttr::get(callee.type.getContext())) {
     StringRef name = o.getName();
     auto size = dyn_cast<IntegerAttr>(o.getValue());
     if (byDefault.contains(name))
       continue;
-    if (!dims.contains(name) || !size) {
+    if (!llvm::is_contained(callee.dims, o.getName()) || !size) {
       for (auto &e : byDefault)
         names.push_back(e.getKey());
-      for (auto &e : dims)
-        names.push_back(e.getKey());
+      for (StringAttr d : callee.dims)
+        names.push_back(d);
       auto f = fail() << "the function has no "
                       << (size ? "dimension or argument" : "argument") << " '"
                       << name << "'";
@@ -284,7 +298,7 @@ graph::callResults(FunctionType callee, ArrayAttr argAttrs, ValueRange inputs,
       return refuse(fail() << "dimension '" << name << "' cannot be negative");
     bound[o.getName()] = {Dim{size.getInt()}};
   }
-  for (auto [v, t] : llvm::zip(inputs, callee.getInputs()))
+  for (auto [v, t] : llvm::zip(inputs, callee.type.getInputs()))
     if (!bindDims(t, v, bound)) {
       std::string want = Shape(t).str(), now = Shape(substitute(t, bound)).str();
       return refuse(fail(v) << "the function takes " << want << " here"
@@ -294,7 +308,7 @@ graph::callResults(FunctionType callee, ArrayAttr argAttrs, ValueRange inputs,
   if (out)
     *out = bound;
   SmallVector<Type> types;
-  for (Type t : callee.getResults())
+  for (Type t : callee.type.getResults())
     types.push_back(substitute(t, bound));
   return types;
 }
@@ -333,7 +347,7 @@ static ParseResult parseCallee(OpAsmParser &p, OperationState &s,
     if (ModelOp library = dialect->getLibrary())
       for (auto f : library.getBody().getOps<FuncOp>()) {
         if (f.getSymName() == name.drop_front(4)) {
-          known = {f.getFunctionType(), f.getArgAttrsAttr(), {}};
+          known = {Signature(f), {}};
           return success();
         }
         candidates.push_back("std." + f.getSymName().str());
@@ -354,8 +368,7 @@ static LogicalResult verifyCall(Operation *op, StringRef callee,
   if (!f)
     return mlir::emitError(op->getLoc())
            << "there is no function @" << callee << " in this model";
-  auto types = callResults(f.getFunctionType(), f.getArgAttrsAttr(), inputs,
-                           options, Report(op->getLoc()));
+  auto types = callResults(Signature(f), inputs, options, Report(op->getLoc()));
   if (failed(types))
     return failure();
   if (types->size() != numResults ||
@@ -391,7 +404,7 @@ ParseResult CallOp::parse(OpAsmParser &p, OperationState &s) {
     s.addAttribute("options", given);
   if (p.parseOptionalAttrDict(s.attributes))
     return failure();
-  auto types = callResults(callee.type, callee.argAttrs, s.operands, given,
+  auto types = callResults(callee.signature, s.operands, given,
                            Report(s.location, inputs));
   if (failed(types))
     return failure();
@@ -431,7 +444,7 @@ ParseResult ValueAndGradOp::parse(OpAsmParser &p, OperationState &s) {
     if (!Shape(v).isFloat())
       return mlir::emitError(loc) << "there is no gradient with respect to "
                                   << Shape(v).str() << ", only to f32 and f64";
-  auto types = callResults(callee.type, callee.argAttrs, s.operands, {},
+  auto types = callResults(callee.signature, s.operands, {},
                            Report(s.location, inputs));
   if (failed(types))
     return failure();
@@ -470,7 +483,7 @@ ParseResult JvpOp::parse(OpAsmParser &p, OperationState &s) {
   ModelScope::Function callee;
   if (parseCallee(p, s, inputs, callee))
     return failure();
-  unsigned n = callee.type.getNumInputs();
+  unsigned n = callee.signature.type.getNumInputs();
   if (s.operands.size() != 2 * n)
     return error(p, p.getNameLoc())
            << "jvp takes the function's " << n
@@ -482,7 +495,7 @@ ParseResult JvpOp::parse(OpAsmParser &p, OperationState &s) {
              << "the tangent of " << display(s.operands[i]) << " must be "
              << Shape(s.operands[i]).str() << ", not "
              << Shape(s.operands[n + i]).str();
-  auto types = callResults(callee.type, callee.argAttrs,
+  auto types = callResults(callee.signature,
                            ValueRange(s.operands).take_front(n), {},
                            Report(s.location, inputs));
   if (failed(types))

@@ -14,8 +14,7 @@ namespace gradus::graph {
 
 struct ModelScope {
   struct Function {
-    FunctionType type;
-    ArrayAttr argAttrs;
+    Signature signature;
     SmallVector<Value> params; ///< used by it and its callees, in order
   };
   llvm::StringMap<Function> functions;

@@ -48,13 +48,25 @@ struct BlocksGradient : mlir::OpTrait::TraitBase<T, BlocksGradient> {};
 
 namespace gradus::graph {
 
+/// What a call must know of its callee.
+struct Signature {
+  FunctionType type;
+  ArrayAttr argAttrs; ///< name and default of each argument
+  SmallVector<StringAttr> dims; ///< named in arguments, results, variables
+
+  Signature() = default;
+  Signature(FunctionType type, ArrayAttr argAttrs, Region &body);
+  explicit Signature(FuncOp f);
+};
+
 /// The types of a call's results, or a failure reported by `fail`. Options
 /// override default arguments and give sizes to the callee's dimensions; the
 /// bindings of the callee's dimensions go to `bound`.
-FailureOr<SmallVector<Type>>
-callResults(FunctionType callee, ArrayAttr argAttrs, ValueRange inputs,
-            DictionaryAttr options, const Report &fail,
-            DimBindings *bound = nullptr);
+FailureOr<SmallVector<Type>> callResults(const Signature &callee,
+                                         ValueRange inputs,
+                                         DictionaryAttr options,
+                                         const Report &fail,
+                                         DimBindings *bound = nullptr);
 /// The function that a call names, in the model or in the standard library.
 FuncOp lookupCallee(Operation *from, StringRef name);
 /// Infers the result types of `op` anew from its operands.

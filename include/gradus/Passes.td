@@ -147,18 +147,4 @@ def ApproximateMath : Pass<"cpu-approximate-math", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 
-//===----------------------------------------------------------------------===//
-// Gpu: contractions -> NVVM
-//===----------------------------------------------------------------------===//
-
-def ExtractGpuKernels : Pass<"gpu-extract-matmuls", "::mlir::ModuleOp"> {
-  let summary = "Turn each matmul of a model into a tiled GPU kernel";
-  let description = [{
-    Every contraction that is a (batched) matrix product becomes an llvm.func with `nvvm.kernel` in a gpu.module: tiles
-    of both operands go through shared memory, each thread accumulates a block of the result in registers. Equal shapes
-    share a kernel.
-  }];
-  let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
-}
-
 #endif // GRADUS_PASSES

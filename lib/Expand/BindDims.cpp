@@ -86,8 +86,7 @@ private:
     if (auto call = dyn_cast<CallOp>(op)) {
       FuncOp f = lookupCallee(call, call.getCallee());
       auto types =
-          callResults(f.getFunctionType(), f.getArgAttrsAttr(),
-                      call.getInputs(), call.getOptionsAttr(), Report(call.getLoc()));
+          callResults(Signature(f), call.getInputs(), call.getOptionsAttr(), Report(call.getLoc()));
       if (failed(types))
         return WalkResult::interrupt();
       for (auto [v, t] : llvm::zip(call.getResults(), *types))

@@ -171,8 +171,7 @@ private:
       inputs.push_back(step);
     DictionaryAttr options =
         train.getOptions().empty() ? DictionaryAttr() : train.getOptions();
-    auto types = callResults(optimizer.getFunctionType(),
-                             optimizer.getArgAttrsAttr(), inputs, options,
+    auto types = callResults(Signature(optimizer), inputs, options,
                              Report(train.getLoc()));
     if (failed(types))
       return failure();

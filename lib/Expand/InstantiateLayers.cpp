@@ -84,8 +84,7 @@ private:
   LogicalResult instantiate(CallOp call) {
     FuncOp f = lookupCallee(call, call.getCallee());
     DimBindings bound;
-    if (failed(callResults(f.getFunctionType(), f.getArgAttrsAttr(),
-                           call.getInputs(), call.getOptionsAttr(),
+    if (failed(callResults(Signature(f), call.getInputs(), call.getOptionsAttr(),
                            Report(call.getLoc()), &bound)))
       return failure();
     mlir::AttrTypeReplacer sizes;
@@ -171,8 +170,7 @@ private:
     }
     // Only now does the callee's name say which function it is.
     FuncOp f = lookupCallee(inner, inner.getCallee());
-    auto types = callResults(f.getFunctionType(), f.getArgAttrsAttr(),
-                             inner.getInputs(), inner.getOptionsAttr(),
+    auto types = callResults(Signature(f), inner.getInputs(), inner.getOptionsAttr(),
                              Report(inner.getLoc()));
     if (failed(types))
       return failure();

@@ -1,0 +1,149 @@
+//===- Compiler.h - a model file compiled, stage by stage -------*- C++ -*-===//
+//
+// What every command of `gradus` starts with: read a model, run stages, get
+// text, machine code or a program in memory.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRADUS_COMPILER_H
+#define GRADUS_COMPILER_H
+
+#include "gradus/Pipeline.h"
+#include "mlir/IR/OwningOpRef.h"
+#include "mlir/Support/Timing.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/Support/SourceMgr.h"
+
+namespace mlir {
+class SourceMgrDiagnosticHandler;
+}
+namespace llvm::orc {
+class LLJIT;
+}
+
+namespace gradus {
+
+/// One tensor at the boundary of a compiled function.
+struct Port {
+  std::string name;
+  RankedTensorType type;
+};
+struct FunctionInterface {
+  std::string name;             ///< in the model: "fit.step"
+  std::vector<Port> inputs, outputs;
+  int64_t arenaBytes = 0, liveBytes = 0;
+};
+struct VariableInfo {
+  std::string name;
+  RankedTensorType type;
+  int64_t offset; ///< in the block of variables
+  bool state;     ///< not a parameter
+};
+/// What a program that links a compiled model must know.
+struct ModelInterface {
+  std::string name;
+  std::vector<VariableInfo> variables;
+  int64_t variableBytes = 0;
+  std::vector<FunctionInterface> functions;
+
+  const FunctionInterface *find(StringRef function) const;
+  int64_t arenaBytes() const;
+};
+/// A name as a C identifier: every other character becomes `_`.
+std::string cIdentifier(StringRef name);
+/// The C name of a function of a model: `mlp_fit_step`.
+std::string cFunctionName(StringRef model, StringRef function);
+/// Elements in memory: truth values take a byte.
+int64_t elementBytes(Type element);
+inline int64_t tensorBytes(RankedTensorType t) {
+  return t.getNumElements() * elementBytes(t.getElementType());
+}
+
+/// A C header that declares the interface.
+std::string cHeader(const ModelInterface &model);
+
+/// A model on its way from text to machine code.
+class Compilation {
+public:
+  explicit Compilation(CompileOptions options);
+  ~Compilation();
+
+  /// Reads a model ("-": standard input). Errors are printed at their place.
+  LogicalResult parse(StringRef path);
+  LogicalResult parseText(StringRef text, StringRef name);
+  /// Runs every stage up to `stage`.
+  LogicalResult runTo(Stage stage);
+  ModuleOp module() { return *source; }
+  MLIRContext &context() { return *ctx; }
+  const CompileOptions &options() const { return settings; }
+  CompileOptions &options() { return settings; }
+
+  /// The machine code; runs what stages are missing.
+  llvm::Expected<SmallVector<char, 0>> machineCode(MachineCode kind);
+  /// The LLVM IR as text.
+  llvm::Expected<std::string> llvmText();
+  /// After stage Buffers.
+  const ModelInterface &interface() const { return ports; }
+
+  /// One numbered file a stage and a pass goes here, if it is not empty.
+  std::string dumpDirectory;
+  bool printTiming = false;
+  /// Where a reproducer goes if a pass crashes or fails without a message.
+  std::string reproducer;
+
+private:
+  LogicalResult addStage(Stage stage);
+  LogicalResult runPasses(Stage stage);
+  LogicalResult dumpStage(Stage stage);
+  void recordInterface();
+  llvm::Expected<std::unique_ptr<llvm::Module>> llvmModule(llvm::LLVMContext &context, llvm::TargetMachine &machine);
+
+  CompileOptions settings;
+  std::unique_ptr<MLIRContext> ctx;
+  std::shared_ptr<llvm::SourceMgr> files;
+  std::unique_ptr<mlir::SourceMgrDiagnosticHandler> show;
+  mlir::OwningOpRef<ModuleOp> source;
+  std::optional<Stage> reached;
+  ModelInterface ports;
+  mlir::DefaultTimingManager timing;
+  mlir::TimingScope total;
+};
+
+/// A compiled model in this process: its object, linked and ready.
+class Program {
+public:
+  static llvm::Expected<Program> load(ArrayRef<char> object, ModelInterface model);
+  Program(Program &&);
+  ~Program();
+
+  const ModelInterface &interface() const { return model; }
+  /// Calls a function: pointers to its inputs, then to its outputs.
+  void call(const FunctionInterface &function, void *variables,
+            ArrayRef<const void *> inputs, ArrayRef<void *> outputs, void *arena);
+
+private:
+  Program(std::unique_ptr<llvm::orc::LLJIT> jit, ModelInterface model);
+  std::unique_ptr<llvm::orc::LLJIT> jit;
+  ModelInterface model;
+  llvm::StringMap<void *> addresses;
+};
+
+/// Memory aligned for compiled code, zeroed.
+class Block64 {
+public:
+  explicit Block64(int64_t bytes);
+  char *data() { return begin.get(); }
+  const char *data() const { return begin.get(); }
+  int64_t size() const { return bytes; }
+
+private:
+  struct Free {
+    void operator()(char *p) const { ::free(p); }
+  };
+  int64_t bytes;
+  std::unique_ptr<char, Free> begin;
+};
+
+} // namespace gradus
+
+#endif // GRADUS_COMPILER_H

@@ -1,0 +1,34 @@
+//===- Lowering.h - names that the lowering stages agree on -----*- C++ -*-===//
+
+#ifndef GRADUS_LOWERING_H
+#define GRADUS_LOWERING_H
+
+#include "llvm/ADT/StringRef.h"
+
+namespace gradus::lowering {
+
+/// Argument of an entry function: the variable's name.
+inline constexpr llvm::StringLiteral variableAttr = "graph.variable";
+/// Result of an entry function: the variable whose next value it is.
+inline constexpr llvm::StringLiteral nextAttr = "graph.next";
+/// Argument or result of an entry function: its name for the outside.
+inline constexpr llvm::StringLiteral nameAttr = "graph.name";
+/// Argument that was a result before the boundary was defined.
+inline constexpr llvm::StringLiteral outputAttr = "graph.output";
+/// Function: bytes of arena that it needs.
+inline constexpr llvm::StringLiteral arenaAttr = "graph.arena_bytes";
+/// Function: the largest number of bytes alive at once, no plan needs less.
+inline constexpr llvm::StringLiteral liveAttr = "graph.live_bytes";
+/// Module: every variable with its type and offset in the block of variables.
+inline constexpr llvm::StringLiteral variablesAttr = "graph.variables";
+/// Module: bytes of the block of variables.
+inline constexpr llvm::StringLiteral variableBytesAttr = "graph.variable_bytes";
+/// Private function: a kernel.
+inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
+/// Buffers and variables start at multiples of this many bytes: a cache line,
+/// and the widest vector.
+inline constexpr int64_t alignment = 64;
+
+} // namespace gradus::lowering
+
+#endif // GRADUS_LOWERING_H

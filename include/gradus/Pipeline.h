@@ -1,0 +1,73 @@
+//===- Pipeline.h - the stages from text to machine code --------*- C++ -*-===//
+
+#ifndef GRADUS_PIPELINE_H
+#define GRADUS_PIPELINE_H
+
+#include "gradus/LLVM.h"
+#include "llvm/Support/Error.h"
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mlir {
+class DialectRegistry;
+class PassManager;
+class OpPassManager;
+} // namespace mlir
+namespace llvm {
+class LLVMContext;
+class Module;
+class TargetMachine;
+} // namespace llvm
+
+namespace gradus {
+
+/// The levels of a program, in order. Each name works in `--emit`, in dump
+/// folders and in tests.
+enum class Stage {
+  Graph,   ///< the text, shapes inferred, checked
+  Grad,    ///< layers, training steps and gradients written out
+  Simple,  ///< primitive ops, simplified
+  Linalg,  ///< linalg on tensors, fused
+  Kernels, ///< groups outlined and shared, boundary defined
+  Buffers, ///< bufferised, contractions tiled, memory planned
+  Llvm,    ///< the LLVM dialect
+};
+StringRef stageName(Stage stage);
+std::optional<Stage> parseStage(StringRef name);
+ArrayRef<Stage> allStages();
+
+/// What the compiler is asked for. Everything that steers a pipeline is here.
+struct CompileOptions {
+  std::vector<std::string> dims; ///< "batch=64"
+  std::string triple;            ///< empty: this machine's
+  std::string cpu = "native";    ///< -march / -mcpu
+  std::string features;          ///< -mattr
+  unsigned optLevel = 2;
+};
+
+void registerDialects(mlir::DialectRegistry &registry);
+/// Passes and named pipelines, for gradus-opt.
+void registerPassesAndPipelines();
+
+/// Appends the passes that lead from the stage before to `stage`.
+void buildStage(Stage stage, mlir::OpPassManager &pm,
+                const CompileOptions &options);
+
+/// The machine that the options describe.
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+createTargetMachine(const CompileOptions &options);
+
+/// LLVM IR of a module at stage Llvm, optimised for the machine.
+llvm::Expected<std::unique_ptr<llvm::Module>>
+translateToLLVM(ModuleOp module, llvm::LLVMContext &context,
+                llvm::TargetMachine &machine, unsigned optLevel);
+
+enum class MachineCode { Assembly, Object };
+llvm::Expected<SmallVector<char, 0>> emitMachineCode(llvm::Module &module,
+                                                     llvm::TargetMachine &machine,
+                                                     MachineCode kind);
+
+} // namespace gradus
+
+#endif // GRADUS_PIPELINE_H

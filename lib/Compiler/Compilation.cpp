@@ -1,0 +1,200 @@
+//===- Compilation.cpp - a model on its way to machine code ---------------===//
+
+#include "gradus/Compiler.h"
+#include "gradus/Graph.h"
+#include "gradus/Lowering.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/AsmState.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Support/FileUtilities.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/ToolOutputFile.h"
+#include "llvm/Target/TargetMachine.h"
+
+using namespace gradus;
+namespace func = mlir::func;
+
+static const mlir::DialectRegistry &dialects() {
+  static mlir::DialectRegistry registry = [] {
+    mlir::DialectRegistry r;
+    registerDialects(r);
+    return r;
+  }();
+  return registry;
+}
+
+Compilation::Compilation(CompileOptions options)
+    : settings(std::move(options)),
+      ctx(std::make_unique<MLIRContext>(dialects(), MLIRContext::Threading::DISABLED)),
+      files(std::make_shared<llvm::SourceMgr>()),
+      show(std::make_unique<mlir::SourceMgrDiagnosticHandler>(*files, ctx.get())) {
+  // Messages speak of the model, not of the compiler's ops.
+  ctx->printOpOnDiagnostic(false);
+  mlir::applyDefaultTimingManagerCLOptions(timing);
+}
+Compilation::~Compilation() = default;
+
+LogicalResult Compilation::parse(StringRef path) {
+  std::string message;
+  std::unique_ptr<llvm::MemoryBuffer> buffer = mlir::openInputFile(path, &message);
+  if (!buffer) {
+    llvm::errs() << "error: " << message << "\n";
+    return failure();
+  }
+  files->AddNewSourceBuffer(std::move(buffer), {});
+  if (printTiming)
+    timing.setEnabled(true);
+  total = timing.getRootScope();
+  auto scope = total.nest("read");
+  source = mlir::parseSourceFile<ModuleOp>(files, mlir::ParserConfig(ctx.get()));
+  if (!source)
+    return failure();
+  auto models = llvm::to_vector(source->getOps<graph::ModelOp>());
+  if (models.size() == 1)
+    return success();
+  llvm::errs() << path << ": error: a file holds one graph.model, but this one has " << models.size() << "\n";
+  return failure();
+}
+
+LogicalResult Compilation::parseText(StringRef text, StringRef name) {
+  files->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(text, name), {});
+  source = mlir::parseSourceFile<ModuleOp>(files, mlir::ParserConfig(ctx.get()));
+  return success(!!source);
+}
+
+LogicalResult Compilation::runTo(Stage stage) {
+  for (Stage s : allStages()) {
+    if (s > stage)
+      break;
+    if (!reached || s > *reached)
+      if (failed(addStage(s)))
+        return failure();
+  }
+  return success();
+}
+
+LogicalResult Compilation::addStage(Stage stage) {
+  if (failed(runPasses(stage)))
+    return failure();
+  reached = stage;
+  if (stage == Stage::Buffers)
+    recordInterface();
+  return dumpDirectory.empty() ? success() : dumpStage(stage);
+}
+
+LogicalResult Compilation::runPasses(Stage stage) {
+  mlir::PassManager pm(ctx.get(), ModuleOp::getOperationName());
+  if (failed(mlir::applyPassManagerCLOptions(pm)))
+    return failure();
+  auto scope = total.nest(stageName(stage));
+  pm.enableTiming(scope);
+  if (!reproducer.empty())
+    pm.enableCrashReproducerGeneration(reproducer, /*genLocalReproducer=*/false);
+  if (!dumpDirectory.empty())
+    pm.enableIRPrintingToFileTree([](mlir::Pass *, Operation *) { return false; },
+                                  [](mlir::Pass *, Operation *) { return true; },
+                                  /*printModuleScope=*/true, /*printAfterOnlyOnChange=*/true,
+                                  /*printAfterOnlyOnFailure=*/false,
+                                  (dumpDirectory + "/" + std::to_string(static_cast<int>(stage)) + "-" + stageName(stage)).str());
+  buildStage(stage, pm, settings);
+  unsigned errors = 0;
+  mlir::ScopedDiagnosticHandler count(ctx.get(), [&](mlir::Diagnostic &d) {
+    errors += d.getSeverity() == mlir::DiagnosticSeverity::Error;
+    return failure();
+  });
+  if (succeeded(pm.run(*source)))
+    return success();
+  if (errors == 0)
+    llvm::errs() << "internal error: stage '" << stageName(stage) << "' failed without a message\n";
+  return failure();
+}
+
+LogicalResult Compilation::dumpStage(Stage stage) {
+  std::string name = (dumpDirectory + "/" + std::to_string(static_cast<int>(stage)) + "-" + stageName(stage) + ".mlir").str();
+  std::string message;
+  llvm::sys::fs::create_directories(dumpDirectory);
+  auto file = mlir::openOutputFile(name, &message);
+  if (!file) {
+    llvm::errs() << "error: " << message << "\n";
+    return failure();
+  }
+  source->print(file->os());
+  file->keep();
+  return success();
+}
+
+static Port portOf(func::FuncOp f, unsigned i) {
+  auto type = cast<mlir::MemRefType>(f.getArgumentTypes()[i]);
+  auto name = f.getArgAttrOfType<StringAttr>(i, lowering::nameAttr);
+  return {name ? name.str() : "", RankedTensorType::get(type.getShape(), type.getElementType())};
+}
+
+/// Reads the interface off the module, and gives functions their C names.
+void Compilation::recordInterface() {
+  ports.name = source->getSymName().value_or("model").str();
+  if (auto bytes = (*source)->getAttrOfType<IntegerAttr>(lowering::variableBytesAttr))
+    ports.variableBytes = bytes.getInt();
+  for (Attribute a : (*source)->getAttrOfType<ArrayAttr>(lowering::variablesAttr)) {
+    auto v = cast<DictionaryAttr>(a);
+    ports.variables.push_back({v.getAs<StringAttr>("name").str(),
+                               cast<RankedTensorType>(v.getAs<TypeAttr>("type").getValue()),
+                               v.getAs<IntegerAttr>("offset").getInt(),
+                               v.getAs<mlir::BoolAttr>("state").getValue()});
+  }
+  for (auto f : source->getOps<func::FuncOp>()) {
+    if (f.isPrivate())
+      continue;
+    FunctionInterface function;
+    function.name = f.getSymName().str();
+    function.arenaBytes = f->getAttrOfType<IntegerAttr>(lowering::arenaAttr).getInt();
+    function.liveBytes = f->getAttrOfType<IntegerAttr>(lowering::liveAttr).getInt();
+    unsigned first = ports.variables.empty() ? 0 : 1, end = f.getNumArguments() - 1;
+    for (unsigned i = first; i < end; ++i)
+      (f.getArgAttr(i, lowering::outputAttr) ? function.outputs : function.inputs).push_back(portOf(f, i));
+    f.setSymName(cFunctionName(ports.name, function.name));
+    ports.functions.push_back(std::move(function));
+  }
+  // These attributes have done their work; LLVM knows nothing of them.
+  for (auto f : source->getOps<func::FuncOp>())
+    for (unsigned i = 0; i < f.getNumArguments(); ++i)
+      for (StringRef name : {lowering::nameAttr, lowering::outputAttr, lowering::variableAttr})
+        f.removeArgAttr(i, name);
+}
+
+llvm::Expected<std::unique_ptr<llvm::Module>>
+Compilation::llvmModule(llvm::LLVMContext &context, llvm::TargetMachine &machine) {
+  if (failed(runTo(Stage::Llvm)))
+    return llvm::createStringError("");
+  auto scope = total.nest("optimise LLVM IR");
+  return translateToLLVM(*source, context, machine, settings.optLevel);
+}
+
+llvm::Expected<SmallVector<char, 0>> Compilation::machineCode(MachineCode kind) {
+  auto machine = createTargetMachine(settings);
+  if (!machine)
+    return machine.takeError();
+  llvm::LLVMContext context;
+  auto module = llvmModule(context, **machine);
+  if (!module)
+    return module.takeError();
+  auto scope = total.nest("emit machine code");
+  return emitMachineCode(**module, **machine, kind);
+}
+
+llvm::Expected<std::string> Compilation::llvmText() {
+  auto machine = createTargetMachine(settings);
+  if (!machine)
+    return machine.takeError();
+  llvm::LLVMContext context;
+  auto module = llvmModule(context, **machine);
+  if (!module)
+    return module.takeError();
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  (*module)->print(os, nullptr);
+  return text;
+}

@@ -1,0 +1,146 @@
+//===- Contraction.cpp - which loop goes along vectors, how to block ------===//
+
+#include "Contraction.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+
+/// The coefficients of a linear expression over the loops; false if it is
+/// none.
+static bool addLinear(mlir::AffineExpr e, int64_t scale, LinearAccess &access) {
+  if (auto d = dyn_cast<mlir::AffineDimExpr>(e)) {
+    access.step[d.getPosition()] += scale;
+    return true;
+  }
+  if (auto c = dyn_cast<mlir::AffineConstantExpr>(e)) {
+    access.start += scale * c.getValue();
+    return true;
+  }
+  auto binary = dyn_cast<mlir::AffineBinaryOpExpr>(e);
+  if (!binary)
+    return false;
+  if (e.getKind() == mlir::AffineExprKind::Add)
+    return addLinear(binary.getLHS(), scale, access) &&
+           addLinear(binary.getRHS(), scale, access);
+  auto factor = dyn_cast<mlir::AffineConstantExpr>(binary.getRHS());
+  return e.getKind() == mlir::AffineExprKind::Mul && factor &&
+         addLinear(binary.getLHS(), scale * factor.getValue(), access);
+}
+
+static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
+                                                mlir::OpOperand *operand) {
+  LinearAccess access{operand->get(), 0, SmallVector<int64_t>(op.getNumLoops(), 0)};
+  auto type = dyn_cast<mlir::MemRefType>(operand->get().getType());
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (!type || !type.hasStaticShape() || !type.getLayout().isIdentity() ||
+      failed(type.getStridesAndOffset(strides, offset)))
+    return std::nullopt;
+  auto map = op.getMatchingIndexingMap(operand);
+  for (auto [e, stride] : llvm::zip(map.getResults(), strides))
+    if (!addLinear(e, stride, access))
+      return std::nullopt;
+  return access;
+}
+
+static bool addsProducts(linalg::GenericOp op) {
+  return op.getNumDpsInputs() == 2 && op.getNumDpsInits() == 1 &&
+         linalg::detail::isContractionBody(
+             *op.getBody(), [](Operation *a, Operation *b) {
+               return (isa<arith::MulFOp>(a) && isa<arith::AddFOp>(b)) ||
+                      (isa<arith::MulIOp>(a) && isa<arith::AddIOp>(b));
+             });
+}
+
+std::optional<Contraction> Contraction::match(linalg::GenericOp op,
+                                              const RegisterFile &machine) {
+  if (!addsProducts(op) || op.getNumReductionLoops() == 0)
+    return std::nullopt;
+  auto a = linearAccess(op, op.getDpsInputOperand(0));
+  auto b = linearAccess(op, op.getDpsInputOperand(1));
+  auto out = linearAccess(op, op.getDpsInitOperand(0));
+  if (!a || !b || !out)
+    return std::nullopt;
+  Contraction c;
+  c.op = op;
+  c.out = *out;
+  c.size = op.getStaticLoopRanges();
+  c.element = cast<mlir::MemRefType>(out->buffer.getType()).getElementType();
+  c.lanes = machine.vectorBits / c.element.getIntOrFloatBitWidth();
+  auto iterators = op.getIteratorTypesArray();
+  auto isParallel = [&](unsigned d) {
+    return iterators[d] == mlir::utils::IteratorType::parallel;
+  };
+
+  // Along vectors goes the longest loop that is contiguous in the result and
+  // absent from one operand.
+  int64_t best = 0;
+  for (unsigned d = 0; d < c.size.size(); ++d) {
+    if (!isParallel(d) || out->step[d] != 1)
+      continue;
+    for (bool swap : {false, true}) {
+      const LinearAccess &broadcast = swap ? *b : *a, &along = swap ? *a : *b;
+      if (broadcast.step[d] != 0 || along.step[d] == 0 || c.size[d] <= best)
+        continue;
+      best = c.size[d];
+      c.column = d;
+      c.lhs = broadcast;
+      c.rhs = along;
+    }
+  }
+  // Below a quarter of a vector, masks waste more than the scalar loop does.
+  if (best < std::max<int64_t>(2, c.lanes / 4))
+    return std::nullopt;
+  for (unsigned d = 0; d < c.size.size(); ++d) {
+    if (d == c.column)
+      continue;
+    if (!isParallel(d))
+      c.reductions.push_back(d);
+    else if (c.rhs.step[d] == 0 && c.size[d] > 1 &&
+             (!c.row || c.size[d] > c.size[*c.row]))
+      c.row = d;
+  }
+  for (unsigned d = 0; d < c.size.size(); ++d)
+    if (d != c.column && isParallel(d) && (!c.row || d != *c.row))
+      (c.rhs.step[d] ? c.outer : c.repeats).push_back(d);
+  return c;
+}
+
+Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
+  Blocking b;
+  int64_t vectors = llvm::divideCeil(c.columns(), c.lanes);
+  // Accumulators, one row of rhs and one broadcast element fill the registers.
+  b.tileVectors = std::min<int64_t>(vectors, machine.registers >= 32 ? 4 : 2);
+  int64_t most = (machine.registers - 1 - b.tileVectors) / b.tileVectors;
+  most = std::min<int64_t>(most, 14);
+  // Tiles of even height: 64 rows are 11 tiles of 6, not 10 and one of 4.
+  int64_t tiles = llvm::divideCeil(c.rows(), most);
+  b.tileRows = llvm::divideCeil(c.rows(), tiles);
+
+  int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
+  int64_t panel = b.tileVectors * c.lanes;
+  constexpr int64_t pageBytes = 4096, cacheBytes = 512 * 1024;
+  int64_t rhsBytes = c.depth() * c.columns() * bytes;
+  int64_t rowStride = std::abs(c.rhs.step[c.reductions.back()]) * bytes;
+  bool turned = c.rhs.step[c.column] != 1;
+  // Copying pays when the panels are read often, and from more pages or more
+  // memory than the caches take.
+  bool often = c.uses() >= 4 * b.tileRows;
+  b.pack = turned || (often && (rhsBytes > cacheBytes || rowStride >= pageBytes));
+  b.blockDepth = c.depth();
+  b.blockColumns = llvm::alignTo(c.columns(), panel);
+  b.blockRows = c.rows();
+  if (c.reductions.size() == 1) {
+    // A panel of rhs stays in the first cache, a block of lhs in the second.
+    constexpr int64_t deepest = 256;
+    int64_t blocks = llvm::divideCeil(c.depth(), deepest);
+    b.blockDepth = llvm::divideCeil(c.depth(), blocks);
+    b.blockRows = std::min<int64_t>(c.rows(), llvm::alignTo(192, b.tileRows));
+  }
+  if (b.pack)
+    b.blockColumns = std::min<int64_t>(b.blockColumns, llvm::alignTo(std::max<int64_t>(panel, 2 * cacheBytes / bytes / b.blockDepth), panel));
+  return b;
+}

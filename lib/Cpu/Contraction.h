@@ -1,0 +1,79 @@
+//===- Contraction.h - a sum of products and how to block it ----*- C++ -*-===//
+
+#ifndef GRADUS_CPU_CONTRACTION_H
+#define GRADUS_CPU_CONTRACTION_H
+
+#include "gradus/LLVM.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace gradus {
+
+/// One operand on buffers: element i of the flat buffer, where
+/// i = start + sum over loops d of step[d] * index[d].
+struct LinearAccess {
+  Value buffer;
+  int64_t start = 0;
+  SmallVector<int64_t> step;
+};
+
+/// What the code generator knows of the machine.
+struct RegisterFile {
+  unsigned vectorBits, registers;
+};
+
+/// out[p] += lhs[p, r] * rhs[p, r] on buffers, one loop of it along vectors.
+///
+/// Loop `column` is contiguous in `out`, absent from `lhs`; loop `row`, if
+/// there is one, is absent from `rhs`. A tile of rows x columns of the result
+/// stays in registers while the reduction loops run.
+struct Contraction {
+  mlir::linalg::GenericOp op;
+  LinearAccess lhs, rhs, out;
+  SmallVector<int64_t> size; ///< of each loop
+  unsigned column;
+  std::optional<unsigned> row;
+  SmallVector<unsigned> outer;      ///< other parallel loops that move rhs
+  SmallVector<unsigned> repeats;    ///< other parallel loops that do not
+  SmallVector<unsigned> reductions; ///< outermost first
+  Type element;
+  int64_t lanes; ///< elements in a vector
+
+  /// The contraction that `op` is, or none if it is none or would gain nothing
+  /// from vectors along a loop.
+  static std::optional<Contraction> match(mlir::linalg::GenericOp op,
+                                          const RegisterFile &machine);
+
+  int64_t rows() const { return row ? size[*row] : 1; }
+  int64_t columns() const { return size[column]; }
+  /// How often each element of rhs is read.
+  int64_t uses() const {
+    int64_t n = rows();
+    for (unsigned d : repeats)
+      n *= size[d];
+    return n;
+  }
+  int64_t depth() const {
+    int64_t n = 1;
+    for (unsigned r : reductions)
+      n *= size[r];
+    return n;
+  }
+};
+
+/// How large the tiles are, and whether the right-hand side is copied.
+struct Blocking {
+  int64_t tileRows, tileVectors; ///< in registers
+  int64_t blockRows, blockColumns, blockDepth; ///< in caches
+  bool pack; ///< rhs copied to panels of tileVectors vectors
+
+  static Blocking choose(const Contraction &c, const RegisterFile &machine);
+};
+
+/// Replaces the op by loops over vectors. `startsAtZero`: the result's old
+/// value is not to be read.
+void emitContraction(const Contraction &c, const Blocking &blocking,
+                     bool startsAtZero);
+
+} // namespace gradus
+
+#endif // GRADUS_CPU_CONTRACTION_H

@@ -1,0 +1,332 @@
+//===- EmitContraction.cpp - a contraction as loops over vectors ----------===//
+//
+// The loops, outermost first (after Goto and van de Geijn 2008, "Anatomy of
+// high-performance matrix multiplication"):
+//
+//   parallel loops that move rhs
+//     blocks of columns
+//       blocks of depth            copy this block of rhs to panels, if asked
+//         parallel loops that do not move rhs
+//           blocks of rows
+//             tiles of columns
+//               tiles of rows      the micro-kernel: sums in registers
+//
+// The micro-kernel keeps one vector for each row and vector of its tile,
+// carried through the reduction loops as separate values of native width;
+// every step loads the tile's vectors of rhs and, for each row, broadcasts one
+// element of lhs. Ragged columns are masked.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Contraction.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace memref = mlir::memref;
+namespace scf = mlir::scf;
+namespace vector = mlir::vector;
+
+namespace {
+class Emitter {
+public:
+  Emitter(const Contraction &c, const Blocking &blocking, bool startsAtZero)
+      : c(c), k(blocking), startsAtZero(startsAtZero),
+        op(c.op), b(op.getLoc(), op),
+        vectorType(mlir::VectorType::get({c.lanes}, c.element)),
+        panel(k.tileVectors * c.lanes) {}
+
+  void emit() {
+    lhs = flattened(c.lhs.buffer);
+    rhs = flattened(c.rhs.buffer);
+    out = flattened(c.out.buffer);
+    if (k.pack) {
+      auto type = mlir::MemRefType::get({k.blockDepth * k.blockColumns}, c.element);
+      panels = memref::AllocOp::create(b, type);
+    }
+    Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start)};
+    parallelLoops(c.outer, at, [&](Position p) { columnBlocks(p); });
+    op->erase();
+  }
+
+private:
+  /// Offsets into the three buffers.
+  struct Position {
+    Value lhs, rhs, out;
+  };
+
+  //===-- Index arithmetic ------------------------------------------------===//
+
+  Value index(int64_t n) { return arith::ConstantIndexOp::create(b, n); }
+  Value add(Value a, Value x) { return arith::AddIOp::create(b, a, x); }
+  Value add(Value a, int64_t n) { return n ? add(a, index(n)) : a; }
+  /// a + n * i
+  Value advance(Value a, Value i, int64_t n) {
+    if (n == 0)
+      return a;
+    return add(a, n == 1 ? i : Value(arith::MulIOp::create(b, i, index(n))));
+  }
+  Position moved(Position p, unsigned loop, Value i) {
+    return {advance(p.lhs, i, c.lhs.step[loop]),
+            advance(p.rhs, i, c.rhs.step[loop]),
+            advance(p.out, i, c.out.step[loop])};
+  }
+  Value flattened(Value buffer) {
+    auto type = cast<mlir::MemRefType>(buffer.getType());
+    if (type.getRank() == 1)
+      return buffer;
+    auto flat = mlir::MemRefType::get({type.getNumElements()}, type.getElementType());
+    SmallVector<mlir::ReassociationIndices> all;
+    if (type.getRank() == 0)
+      return memref::ExpandShapeOp::create(b, flat, buffer, all);
+    all.push_back(llvm::to_vector(llvm::seq<int64_t>(0, type.getRank())));
+    return memref::CollapseShapeOp::create(b, flat, buffer, all);
+  }
+
+  /// `body(first, size)` for [0, size) in blocks; the last may be shorter, so
+  /// that every body knows its size.
+  void blocks(int64_t size, int64_t block,
+              function_ref<void(Value, int64_t)> body) {
+    int64_t whole = size / block * block;
+    if (whole == block)
+      body(index(0), block);
+    else if (whole > 0)
+      loop(0, whole, block, [&](Value i) { body(i, block); });
+    if (whole < size)
+      body(index(whole), size - whole);
+  }
+  void loop(int64_t low, int64_t high, int64_t step,
+            function_ref<void(Value)> body) {
+    scf::ForOp::create(b, index(low), index(high), index(step), ValueRange(),
+                       [&](OpBuilder &nested, Location loc, Value i, ValueRange) {
+                         within(nested, [&] { body(i); });
+                         scf::YieldOp::create(nested, loc);
+                       });
+  }
+  /// Runs `body` with `b` where `nested` stands.
+  void within(OpBuilder &nested, function_ref<void()> body) {
+    OpBuilder::InsertionGuard guard(b);
+    b.restoreInsertionPoint(nested.saveInsertionPoint());
+    body();
+    nested.restoreInsertionPoint(b.saveInsertionPoint());
+  }
+
+  //===-- The loops -------------------------------------------------------===//
+
+  void parallelLoops(ArrayRef<unsigned> loops, Position at,
+                     function_ref<void(Position)> body) {
+    if (loops.empty())
+      return body(at);
+    unsigned d = loops.front();
+    blocks(c.size[d], 1, [&](Value i, int64_t) {
+      parallelLoops(loops.drop_front(), moved(at, d, i), body);
+    });
+  }
+
+  void columnBlocks(Position at) {
+    blocks(c.columns(), k.blockColumns, [&](Value j, int64_t columns) {
+      depthBlocks(moved(at, c.column, j), columns);
+    });
+  }
+
+  void depthBlocks(Position at, int64_t columns) {
+    if (c.reductions.size() != 1)
+      return depthBlock(at, columns, c.depth(), startsAtZero);
+    // The first block may start from zero; the others add to it.
+    unsigned d = c.reductions[0];
+    int64_t first = std::min(c.depth(), k.blockDepth);
+    depthBlock(at, columns, first, startsAtZero);
+    int64_t whole = c.depth() / k.blockDepth * k.blockDepth;
+    if (whole > first)
+      loop(first, whole, k.blockDepth, [&](Value i) {
+        depthBlock(moved(at, d, i), columns, k.blockDepth, false);
+      });
+    if (whole >= first && whole < c.depth())
+      depthBlock(moved(at, d, index(whole)), columns, c.depth() - whole, false);
+  }
+  void depthBlock(Position at, int64_t columns, int64_t depth, bool zero) {
+    if (k.pack)
+      pack(at.rhs, columns, depth);
+    parallelLoops(c.repeats, at, [&](Position p) { rowBlocks(p, columns, depth, zero); });
+  }
+
+  void rowBlocks(Position at, int64_t columns, int64_t depth, bool zero) {
+    blocks(c.rows(), k.blockRows, [&](Value i, int64_t rows) {
+      Position block = c.row ? moved(at, *c.row, i) : at;
+      blocks(columns, panel, [&](Value j, int64_t width) {
+        Position tile = moved(block, c.column, j);
+        if (k.pack) // panels lie one after the other
+          tile.rhs = advance(index(0), j, depth);
+        blocks(rows, k.tileRows, [&](Value r, int64_t height) {
+          microKernel(c.row ? moved(tile, *c.row, r) : tile, height, width, depth, zero);
+        });
+      });
+    });
+  }
+
+  //===-- Packing ---------------------------------------------------------===//
+
+  /// Copies a block of rhs: panel after panel, in each the columns of one step
+  /// of the reduction side by side.
+  void pack(Value from, int64_t columns, int64_t depth) {
+    blocks(columns, panel, [&](Value j, int64_t width) {
+      Value source = advance(from, j, c.rhs.step[c.column]);
+      Value target = advance(index(0), j, depth);
+      packRows(0, source, target, width, depth);
+    });
+  }
+  void packRows(unsigned n, Value source, Value target, int64_t width, int64_t rest) {
+    if (n == c.reductions.size())
+      return packOne(source, target, width);
+    unsigned d = c.reductions[n];
+    // A block of a single reduction may be shorter than its loop.
+    int64_t size = c.reductions.size() == 1 ? rest : c.size[d];
+    rest /= size;
+    loop(0, size, 1, [&](Value i) {
+      packRows(n + 1, advance(source, i, c.rhs.step[d]), advance(target, i, rest * panel), width, rest);
+    });
+  }
+  void packOne(Value source, Value target, int64_t width) {
+    if (c.rhs.step[c.column] == 1) {
+      forVectors(width, [&](int64_t v, Value mask) {
+        Value x = loadVector(rhs, add(source, v * c.lanes), mask);
+        vector::StoreOp::create(b, x, panels, add(target, v * c.lanes));
+      });
+      return;
+    }
+    loop(0, width, 1, [&](Value j) {
+      Value x = memref::LoadOp::create(b, rhs, advance(source, j, c.rhs.step[c.column]));
+      memref::StoreOp::create(b, x, panels, add(target, j));
+    });
+  }
+
+  //===-- The micro-kernel ------------------------------------------------===//
+
+  /// `body(v, mask)` for each vector of `width` columns; the mask is null
+  /// where the vector is full.
+  void forVectors(int64_t width, function_ref<void(int64_t, Value)> body) {
+    for (int64_t v = 0; v * c.lanes < width; ++v) {
+      int64_t left = width - v * c.lanes;
+      Value mask;
+      if (left < c.lanes) {
+        auto type = mlir::VectorType::get({c.lanes}, b.getI1Type());
+        mask = vector::CreateMaskOp::create(b, type, index(left));
+      }
+      body(v, mask);
+    }
+  }
+  Value zeroVector() {
+    return arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
+  }
+  Value loadVector(Value buffer, Value at, Value mask) {
+    if (!mask)
+      return vector::LoadOp::create(b, vectorType, buffer, at);
+    return vector::MaskedLoadOp::create(b, vectorType, buffer, at, mask, zeroVector());
+  }
+  Value multiplyAdd(Value x, Value y, Value sum) {
+    if (isa<FloatType>(c.element))
+      return vector::FMAOp::create(b, x, y, sum);
+    return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, x, y));
+  }
+  Value plus(Value x, Value y) {
+    if (isa<FloatType>(c.element))
+      return arith::AddFOp::create(b, x, y);
+    return arith::AddIOp::create(b, x, y);
+  }
+
+  using Accumulators = SmallVector<Value>;
+
+  void microKernel(Position at, int64_t height, int64_t width, int64_t depth, bool zero) {
+    int64_t vectors = llvm::divideCeil(width, c.lanes);
+    Accumulators sums(height * vectors, zeroVector());
+    sums = reduce(0, at, height, width, depth, sums);
+    for (int64_t r = 0; r < height; ++r) {
+      Value row = add(at.out, c.row ? r * c.out.step[*c.row] : 0);
+      forVectors(width, [&](int64_t v, Value mask) {
+        Value sum = sums[r * vectors + v], place = add(row, v * c.lanes);
+        if (!zero)
+          sum = plus(loadVector(out, place, mask), sum);
+        if (mask)
+          vector::MaskedStoreOp::create(b, out, place, mask, sum);
+        else
+          vector::StoreOp::create(b, sum, out, place);
+      });
+    }
+  }
+
+  /// Runs reduction loop `n` and those inside it; `rest` steps are left of
+  /// the block.
+  Accumulators reduce(unsigned n, Position at, int64_t height, int64_t width,
+                      int64_t rest, const Accumulators &sums) {
+    if (n == c.reductions.size())
+      return step(at, height, width, sums);
+    unsigned d = c.reductions[n];
+    int64_t size = c.reductions.size() == 1 ? rest : c.size[d];
+    rest /= size;
+    auto atStep = [&](Position p, Value i) {
+      Position q = moved(p, d, i);
+      if (k.pack)
+        q.rhs = advance(p.rhs, i, rest * panel);
+      return q;
+    };
+    bool innermost = n + 1 == c.reductions.size();
+    int64_t unroll = innermost ? std::min<int64_t>(size, 4) : 1;
+    int64_t whole = size / unroll * unroll;
+    Accumulators carried = sums;
+    auto steps = [&](Value first, int64_t count, Accumulators s) {
+      for (int64_t u = 0; u < count; ++u)
+        s = reduce(n + 1, atStep(at, add(first, u)), height, width, rest, s);
+      return s;
+    };
+    if (whole == unroll) {
+      carried = steps(index(0), unroll, carried);
+    } else {
+      auto loop = scf::ForOp::create(
+          b, index(0), index(whole), index(unroll), carried,
+          [&](OpBuilder &nested, Location loc, Value i, ValueRange args) {
+            Accumulators results;
+            within(nested, [&] { results = steps(i, unroll, Accumulators(args)); });
+            scf::YieldOp::create(nested, loc, results);
+          });
+      carried = Accumulators(loop.getResults());
+    }
+    if (whole < size)
+      carried = steps(index(whole), size - whole, carried);
+    return carried;
+  }
+
+  Accumulators step(Position at, int64_t height, int64_t width, Accumulators sums) {
+    int64_t vectors = llvm::divideCeil(width, c.lanes);
+    Accumulators y(vectors);
+    // Packed panels are whole vectors: what lies past the columns is not
+    // stored.
+    forVectors(width, [&](int64_t v, Value mask) {
+      y[v] = loadVector(k.pack ? panels : rhs, add(at.rhs, v * c.lanes), k.pack ? Value() : mask);
+    });
+    for (int64_t r = 0; r < height; ++r) {
+      Value x = memref::LoadOp::create(b, lhs, add(at.lhs, c.row ? r * c.lhs.step[*c.row] : 0));
+      Value wide = vector::BroadcastOp::create(b, vectorType, x);
+      for (int64_t v = 0; v < vectors; ++v)
+        sums[r * vectors + v] = multiplyAdd(wide, y[v], sums[r * vectors + v]);
+    }
+    return sums;
+  }
+
+  const Contraction &c;
+  const Blocking &k;
+  bool startsAtZero;
+  mlir::linalg::GenericOp op;
+  ImplicitLocOpBuilder b;
+  mlir::VectorType vectorType;
+  int64_t panel; ///< columns of a tile
+  Value lhs, rhs, out, panels;
+};
+} // namespace
+
+void gradus::emitContraction(const Contraction &c, const Blocking &blocking,
+                             bool startsAtZero) {
+  Emitter(c, blocking, startsAtZero).emit();
+}

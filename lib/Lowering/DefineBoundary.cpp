@@ -1,0 +1,142 @@
+//===- DefineBoundary.cpp - entry functions read and write buffers --------===//
+//
+// In: entry functions on tensors. Out: their arguments are memrefs; each
+// result is materialised into a new memref argument (`graph.output`), the next
+// value of a variable into the variable's own.
+//
+// The op that makes such a value takes its place as destination. Where it also
+// reads the variable elementwise, reading and writing become one operand, so
+// that no kernel has two arguments for one buffer. If the old value is still
+// read later, bufferisation adds the copy that is needed.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Lowering.h"
+#include "gradus/Passes.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_DEFINEBOUNDARY
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+namespace bufferization = mlir::bufferization;
+namespace func = mlir::func;
+namespace linalg = mlir::linalg;
+
+static mlir::MemRefType bufferType(Type t) {
+  auto tensor = cast<RankedTensorType>(t);
+  return mlir::MemRefType::get(tensor.getShape(), tensor.getElementType());
+}
+
+/// Gives input `variable` of an elementwise op, read at the index that result
+/// `r` is written at, to the result as its initial value.
+static void mergeWithResult(linalg::GenericOp op, unsigned r, Value variable) {
+  mlir::OpOperand *init = op.getDpsInitOperand(r);
+  mlir::AffineMap outMap = op.getMatchingIndexingMap(init);
+  for (mlir::OpOperand *in : op.getDpsInputOperands()) {
+    if (in->get() != variable || op.getMatchingIndexingMap(in) != outMap)
+      continue;
+    op.getMatchingBlockArgument(in).replaceAllUsesWith(
+        op.getMatchingBlockArgument(init));
+    unsigned i = in->getOperandNumber();
+    SmallVector<Attribute> maps(op.getIndexingMaps().getValue());
+    maps.erase(maps.begin() + i);
+    op.setIndexingMapsAttr(ArrayAttr::get(op.getContext(), maps));
+    op.getBody()->eraseArgument(i);
+    op->eraseOperand(i);
+    auto segments = op.getProperties().operandSegmentSizes;
+    op.getProperties().operandSegmentSizes = {segments[0] - 1, segments[1]};
+    return;
+  }
+}
+
+/// Makes `destination` the place where `value` is computed, if the op that
+/// computes it starts from an empty tensor.
+static bool writeInto(Value value, Value destination) {
+  if (value.getType() != destination.getType())
+    return false;
+  auto op = value.getDefiningOp<mlir::DestinationStyleOpInterface>();
+  if (!op)
+    return false;
+  unsigned r = cast<mlir::OpResult>(value).getResultNumber();
+  mlir::OpOperand *init = op.getDpsInitOperand(r);
+  if (init->get().getDefiningOp<mlir::tensor::EmptyOp>()) {
+    // The destination must be there before the op.
+    if (auto generic = dyn_cast<linalg::GenericOp>(op.getOperation())) {
+      bool parallel = generic.getNumParallelLoops() == generic.getNumLoops();
+      if (parallel)
+        mergeWithResult(generic, r, destination);
+    }
+    op.getDpsInitOperand(r)->set(destination);
+    return true;
+  }
+  auto fill = init->get().getDefiningOp<linalg::FillOp>();
+  return fill && fill->hasOneUse() && writeInto(fill.getResult(0), destination);
+}
+
+namespace {
+struct DefineBoundary : impl::DefineBoundaryBase<DefineBoundary> {
+  void runOnOperation() override {
+    for (auto f : getOperation().getOps<func::FuncOp>())
+      if (!f.isPrivate())
+        convert(f);
+  }
+
+private:
+  static void convert(func::FuncOp f) {
+    Block &body = f.getBody().front();
+    OpBuilder b = OpBuilder::atBlockBegin(&body);
+    llvm::DenseMap<StringAttr, std::pair<Value, Value>> variables;
+    SmallVector<Type> inputs;
+    SmallVector<DictionaryAttr> attrs;
+    for (BlockArgument a : body.getArguments()) {
+      auto type = cast<RankedTensorType>(a.getType());
+      unsigned i = a.getArgNumber();
+      auto name = f.getArgAttrOfType<StringAttr>(i, lowering::variableAttr);
+      attrs.push_back(f.getArgAttrDict(i));
+      a.setType(bufferType(type));
+      inputs.push_back(a.getType());
+      auto tensor = bufferization::ToTensorOp::create(
+          b, a.getLoc(), type, a, /*restrict=*/true, /*writable=*/!!name);
+      a.replaceAllUsesExcept(tensor, tensor);
+      if (name)
+        variables[name] = {a, tensor};
+    }
+    auto ret = cast<func::ReturnOp>(body.getTerminator());
+    llvm::DenseSet<Value> placed;
+    for (auto [i, value] : llvm::enumerate(ret.getOperands())) {
+      auto next = f.getResultAttrOfType<StringAttr>(i, lowering::nextAttr);
+      Value buffer, tensor;
+      if (next) {
+        std::tie(buffer, tensor) = variables.lookup(next);
+      } else {
+        auto type = bufferType(value.getType());
+        buffer = body.addArgument(type, value.getLoc());
+        inputs.push_back(type);
+        auto name = f.getResultAttrOfType<StringAttr>(i, lowering::nameAttr);
+        attrs.push_back(b.getDictionaryAttr(
+            {b.getNamedAttr(lowering::nameAttr, name),
+             b.getNamedAttr(lowering::outputAttr, b.getUnitAttr())}));
+        tensor = bufferization::ToTensorOp::create(b, value.getLoc(), value.getType(), buffer,
+                                                   /*restrict=*/true, /*writable=*/true);
+      }
+      if (placed.insert(value).second)
+        writeInto(value, tensor);
+      OpBuilder atEnd(ret);
+      bufferization::MaterializeInDestinationOp::create(
+          atEnd, value.getLoc(), mlir::TypeRange{}, value, buffer,
+          /*restrict=*/false, /*writable=*/true);
+    }
+    ret->setOperands({});
+    f.setType(b.getFunctionType(inputs, {}));
+    f.removeResAttrsAttr();
+    f.setAllArgAttrs(attrs);
+  }
+};
+} // namespace

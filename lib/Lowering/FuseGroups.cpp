@@ -1,0 +1,134 @@
+//===- FuseGroups.cpp - elementwise chains fused into their consumers -----===//
+//
+// In: linalg.generic on tensors. Out: the same with producers fused into
+// consumers, so that intermediate tensors stay in registers.
+//
+// A producer is an all-parallel generic. It is fused where the consumer reads
+// each of its elements once (an elementwise consumer, the input of a
+// reduction), and where it only moves elements, wherever it is read. With
+// several consumers it is computed in the first one, which yields its result
+// beside its own; one that only moves elements is repeated in each.
+//
+// Contractions take no producers: their lowering wants operands in memory.
+// Not done here: epilogues of contractions, reductions fused with what follows
+// them.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/PatternMatch.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_FUSEGROUPS
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+namespace linalg = mlir::linalg;
+using mlir::OpOperand;
+
+static bool isParallel(linalg::GenericOp op) {
+  return op.getNumParallelLoops() == op.getNumLoops();
+}
+/// Only moves elements: a broadcast, a transpose, a slice.
+static bool onlyMoves(linalg::GenericOp op) {
+  return llvm::hasSingleElement(*op.getBody());
+}
+/// A sum of products of two operands.
+static bool isContraction(linalg::GenericOp op) {
+  return op.getNumDpsInputs() == 2 && op.getNumReductionLoops() > 0 &&
+         linalg::detail::isContractionBody(
+             *op.getBody(), [](Operation *a, Operation *b) {
+               return isa<mlir::arith::MulFOp, mlir::arith::MulIOp>(a) &&
+                      isa<mlir::arith::AddFOp, mlir::arith::AddIOp>(b);
+             });
+}
+/// Reads elements of tensors by computed indices; fusing it elsewhere would
+/// repeat loads in another order for little gain.
+static bool gathers(linalg::GenericOp op) {
+  return op.getBody()
+      ->walk([](mlir::tensor::ExtractOp) { return WalkResult::interrupt(); })
+      .wasInterrupted();
+}
+
+/// Does the consumer's loop nest read each element of the operand once?
+static bool readsOnce(linalg::GenericOp consumer, OpOperand &operand) {
+  return consumer.getMatchingIndexingMap(&operand).isPermutation();
+}
+
+static bool firstUser(Operation *producer, Operation *user) {
+  return llvm::all_of(producer->getUsers(), [&](Operation *other) {
+    Operation *top = user->getBlock()->findAncestorOpInBlock(*other);
+    return top == user || (top && user->isBeforeInBlock(top));
+  });
+}
+
+namespace {
+struct FuseGroups : impl::FuseGroupsBase<FuseGroups> {
+  void runOnOperation() override {
+    mlir::IRRewriter rewriter(&getContext());
+    Block &body = getOperation().getBody().front();
+    // From top to bottom, so that a consumer meets producers that have taken
+    // in theirs.
+    for (Operation *op = &body.front(); op;) {
+      auto consumer = dyn_cast<linalg::GenericOp>(op);
+      op = op->getNextNode();
+      if (consumer)
+        fuseInto(rewriter, consumer);
+    }
+    // Producers that were repeated everywhere are left without uses.
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
+      if (mlir::isOpTriviallyDead(&op))
+        rewriter.eraseOp(&op);
+  }
+
+private:
+  static bool worthFusing(linalg::GenericOp producer,
+                          linalg::GenericOp consumer, OpOperand &operand) {
+    if (!isParallel(producer) || isContraction(consumer) || gathers(producer))
+      return false;
+    if (onlyMoves(producer))
+      return producer->getNumResults() == 1;
+    if (!readsOnce(consumer, operand))
+      return false;
+    return firstUser(producer, consumer);
+  }
+
+  static void fuseInto(mlir::RewriterBase &rewriter, linalg::GenericOp consumer) {
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (OpOperand *operand : consumer.getDpsInputOperands()) {
+        auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
+        if (!producer || !linalg::areElementwiseOpsFusable(operand) ||
+            !worthFusing(producer, consumer, *operand))
+          continue;
+        bool repeat = onlyMoves(producer);
+        rewriter.setInsertionPoint(consumer);
+        auto fused = linalg::fuseElementwiseOps(rewriter, operand);
+        if (failed(fused))
+          continue;
+        // The producer's other users come after the fused op: they read its
+        // yield, unless the producer is repeated in each.
+        for (auto [old, now] : fused->replacements)
+          if (old.getDefiningOp() == consumer || !repeat)
+            rewriter.replaceUsesWithIf(old, now, [&, now = now](OpOperand &use) {
+              return use.getOwner() != now.getDefiningOp() &&
+                     use.getOwner() != consumer;
+            });
+        rewriter.eraseOp(consumer);
+        if (producer->use_empty())
+          rewriter.eraseOp(producer);
+        consumer = cast<linalg::GenericOp>(fused->fusedOp);
+        changed = true;
+        break;
+      }
+    }
+  }
+};
+} // namespace

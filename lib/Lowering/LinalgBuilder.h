@@ -1,0 +1,78 @@
+//===- LinalgBuilder.h - graph ops as linalg.generic ------------*- C++ -*-===//
+//
+// Shared by the two halves of graph-lower-to-linalg: ops that move or combine
+// elements (LowerToLinalg.cpp) and ops that add products (LowerProducts.cpp).
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRADUS_LOWERING_LINALGBUILDER_H
+#define GRADUS_LOWERING_LINALGBUILDER_H
+
+#include "gradus/Graph.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
+
+namespace gradus {
+
+using Iterator = mlir::utils::IteratorType;
+using mlir::AffineExpr;
+using mlir::AffineMap;
+
+class LinalgBuilder {
+public:
+  explicit LinalgBuilder(ImplicitLocOpBuilder &b) : b(b) {}
+
+  using Body = function_ref<Value(ImplicitLocOpBuilder &, ValueRange)>;
+
+  Value empty(RankedTensorType type) {
+    return mlir::tensor::EmptyOp::create(b, type.getShape(),
+                                         type.getElementType());
+  }
+  /// A tensor of zeros.
+  Value zeros(RankedTensorType type) {
+    return filled(b.getZeroAttr(type.getElementType()), type);
+  }
+  Value filled(mlir::TypedAttr number, RankedTensorType type);
+  /// One result; `inputs` that are constants of one number become numbers in
+  /// the body.
+  Value generic(ValueRange inputs, ArrayRef<AffineMap> maps, Value init,
+                AffineMap outMap, ArrayRef<Iterator> iterators, Body body);
+  /// All loops parallel, the result's index the loops' own.
+  Value parallel(ValueRange inputs, ArrayRef<AffineMap> maps,
+                 RankedTensorType type, Body body);
+  /// Reads `x` under an index space of more axes: an axis of size 1 repeats.
+  AffineMap broadcastMap(RankedTensorType x, ArrayRef<int64_t> space);
+  AffineMap map(unsigned dims, ArrayRef<AffineExpr> results) {
+    return AffineMap::get(dims, 0, results, b.getContext());
+  }
+  AffineExpr dim(unsigned i) { return b.getAffineDimExpr(i); }
+  Value reshape(Value x, RankedTensorType type);
+  /// `x` in the middle of a tensor of zeros, or of `value`.
+  Value pad(Value x, RankedTensorType type, ArrayRef<int64_t> low,
+            ArrayRef<int64_t> steps, mlir::TypedAttr value);
+
+  //===-- Sums of products (LowerProducts.cpp) -----------------------------===//
+
+  /// The lowered form of a matmul, einsum or convolution; null for other ops.
+  /// `lowered` gives the value that stands for an operand.
+  Value product(Operation *op, mlir::IRMapping &lowered);
+
+  ImplicitLocOpBuilder &b;
+
+private:
+  Value contraction(Value lhs, AffineMap lhsMap, Value rhs, AffineMap rhsMap,
+                    RankedTensorType type, AffineMap outMap,
+                    ArrayRef<Iterator> iterators);
+  Value matmul(graph::MatMulOp op, mlir::IRMapping &lowered);
+  Value einsum(graph::EinsumOp op, mlir::IRMapping &lowered);
+  Value conv2d(graph::Conv2DOp op, mlir::IRMapping &lowered);
+  Value conv2dFilter(graph::Conv2DFilterOp op, mlir::IRMapping &lowered);
+  template <typename Op>
+  Value paddedImage(Op op, Value x, ArrayRef<int64_t> taps);
+};
+
+} // namespace gradus
+
+#endif // GRADUS_LOWERING_LINALGBUILDER_H

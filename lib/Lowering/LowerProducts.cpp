@@ -1,0 +1,204 @@
+//===- LowerProducts.cpp - sums of products as one kind of generic --------===//
+//
+// Matmul, einsum, convolution and its filter gradient are all
+//   out[p] += lhs[f(p, r)] * rhs[g(p, r)]
+// with affine f and g. Transposes of operands are read in place; padding of
+// images is made explicit.
+//
+//===----------------------------------------------------------------------===//
+
+#include "LinalgBuilder.h"
+#include <map>
+
+using namespace gradus;
+using namespace gradus::graph;
+namespace arith = mlir::arith;
+
+static RankedTensorType tensorType(Value v) {
+  return cast<RankedTensorType>(v.getType());
+}
+static constexpr Iterator P = Iterator::parallel, R = Iterator::reduction;
+
+Value LinalgBuilder::contraction(Value lhs, AffineMap lhsMap, Value rhs,
+                                 AffineMap rhsMap, RankedTensorType type,
+                                 AffineMap outMap,
+                                 ArrayRef<Iterator> iterators) {
+  auto op = mlir::linalg::GenericOp::create(
+      b, type, ValueRange{lhs, rhs}, ValueRange{zeros(type)},
+      ArrayRef<AffineMap>{lhsMap, rhsMap, outMap}, iterators,
+      [&](OpBuilder &nested, Location loc, ValueRange args) {
+        Value sum;
+        if (isa<FloatType>(type.getElementType())) {
+          Value product = arith::MulFOp::create(nested, loc, args[0], args[1]);
+          sum = arith::AddFOp::create(nested, loc, args[2], product);
+        } else {
+          Value product = arith::MulIOp::create(nested, loc, args[0], args[1]);
+          sum = arith::AddIOp::create(nested, loc, args[2], product);
+        }
+        mlir::linalg::YieldOp::create(nested, loc, sum);
+      });
+  return op.getResult(0);
+}
+
+/// An operand, and whether its last two axes change places when it is read.
+static std::pair<Value, bool> throughTranspose(Value v) {
+  auto t = v.getDefiningOp<TransposeOp>();
+  if (!t)
+    return {v, false};
+  if (auto perm = t.getPerm()) {
+    int64_t rank = perm->size();
+    for (int64_t i = 0; i < rank - 2; ++i)
+      if ((*perm)[i] != i)
+        return {v, false};
+    if (rank < 2 || (*perm)[rank - 1] != rank - 2)
+      return {v, false};
+  }
+  return {t.getX(), true};
+}
+
+Value LinalgBuilder::matmul(MatMulOp op, mlir::IRMapping &lowered) {
+  RankedTensorType type = tensorType(op.getOut());
+  auto [lhs, lhsTurned] = throughTranspose(op.getLhs());
+  auto [rhs, rhsTurned] = throughTranspose(op.getRhs());
+  int64_t batch = type.getRank() - 2;
+  AffineExpr m = dim(batch), n = dim(batch + 1), k = dim(batch + 2);
+  auto operandMap = [&](Value v, AffineExpr row, AffineExpr column, bool turned) {
+    RankedTensorType t = tensorType(v);
+    SmallVector<AffineExpr> exprs;
+    int64_t own = t.getRank() - 2;
+    for (int64_t i = 0; i < own; ++i) {
+      bool repeats = t.getDimSize(i) == 1 && type.getDimSize(batch - own + i) != 1;
+      exprs.push_back(repeats ? b.getAffineConstantExpr(0) : dim(batch - own + i));
+    }
+    exprs.push_back(turned ? column : row);
+    exprs.push_back(turned ? row : column);
+    return map(batch + 3, exprs);
+  };
+  SmallVector<Iterator> iterators(batch + 2, P);
+  iterators.push_back(R);
+  SmallVector<AffineExpr> out;
+  for (int64_t i = 0; i < batch + 2; ++i)
+    out.push_back(dim(i));
+  return contraction(lowered.lookup(lhs), operandMap(lhs, m, k, lhsTurned),
+                     lowered.lookup(rhs), operandMap(rhs, k, n, rhsTurned), type,
+                     map(batch + 3, out), iterators);
+}
+
+Value LinalgBuilder::einsum(EinsumOp op, mlir::IRMapping &lowered) {
+  auto [left, result] = op.getEquation().split("->");
+  SmallVector<StringRef> terms;
+  left.split(terms, ',');
+  std::string letters = result.str();
+  for (StringRef term : terms)
+    for (char c : term)
+      if (!StringRef(letters).contains(c))
+        letters += c;
+  SmallVector<Iterator> iterators(letters.size(), R);
+  std::fill_n(iterators.begin(), result.size(), P);
+  auto termMap = [&](StringRef term) {
+    SmallVector<AffineExpr> exprs;
+    for (char c : term)
+      exprs.push_back(dim(letters.find(c)));
+    return map(letters.size(), exprs);
+  };
+  RankedTensorType type = tensorType(op.getOut());
+  Value first = lowered.lookup(op.getInputs()[0]);
+  if (terms.size() == 2)
+    return contraction(first, termMap(terms[0]),
+                       lowered.lookup(op.getInputs()[1]), termMap(terms[1]),
+                       type, termMap(result), iterators);
+  // One operand: a transpose, or a sum over axes.
+  bool sums = letters.size() > result.size();
+  return generic(first, termMap(terms[0]), sums ? zeros(type) : empty(type),
+                 termMap(result), iterators,
+                 [&](ImplicitLocOpBuilder &nested, ValueRange args) -> Value {
+                   if (!sums)
+                     return args[0];
+                   if (isa<FloatType>(type.getElementType()))
+                     return arith::AddFOp::create(nested, args[0], args[1]);
+                   return arith::AddIOp::create(nested, args[0], args[1]);
+                 });
+}
+
+//===----------------------------------------------------------------------===//
+// Convolution
+//===----------------------------------------------------------------------===//
+
+template <typename Op>
+Value LinalgBuilder::paddedImage(Op op, Value x, ArrayRef<int64_t> taps) {
+  if (op.getPadding() == Padding::valid)
+    return x;
+  RankedTensorType type = tensorType(x);
+  SmallVector<int64_t> low(4, 0), sizes(type.getShape());
+  for (int i : {0, 1}) {
+    auto [before, after] =
+        samePadding(type.getDimSize(1 + i),
+                    (taps[i] - 1) * op.getDilation()[i] + 1, op.getStride()[i]);
+    low[1 + i] = before;
+    sizes[1 + i] += before + after;
+  }
+  auto to = RankedTensorType::get(sizes, type.getElementType());
+  if (to == type)
+    return x;
+  return pad(x, to, low, SmallVector<int64_t>(4, 1),
+             b.getZeroAttr(type.getElementType()));
+}
+
+/// An axis of `size` as [groups, size / groups], in a shape.
+static RankedTensorType grouped(RankedTensorType t, int64_t axis,
+                                int64_t groups) {
+  SmallVector<int64_t> sizes(t.getShape());
+  sizes[axis] /= groups;
+  sizes.insert(sizes.begin() + axis, groups);
+  return RankedTensorType::get(sizes, t.getElementType());
+}
+
+Value LinalgBuilder::conv2d(Conv2DOp op, mlir::IRMapping &lowered) {
+  Value filter = lowered.lookup(op.getFilter());
+  Value x = paddedImage(op, lowered.lookup(op.getX()), tensorType(filter).getShape());
+  RankedTensorType type = tensorType(op.getOut());
+  int64_t groups = op.getGroups();
+  // Loops: image, row, column, group, output channel; tap row, tap column,
+  // input channel.
+  AffineExpr image = dim(0), oh = dim(1), ow = dim(2), g = dim(3), co = dim(4),
+             kh = dim(5), kw = dim(6), ci = dim(7);
+  auto s = op.getStride(), d = op.getDilation();
+  Value out = contraction(
+      reshape(x, grouped(tensorType(x), 3, groups)),
+      map(8, {image, oh * s[0] + kh * d[0], ow * s[1] + kw * d[1], g, ci}),
+      reshape(filter, grouped(tensorType(filter), 3, groups)),
+      map(8, {kh, kw, ci, g, co}), grouped(type, 3, groups),
+      map(8, {image, oh, ow, g, co}), {P, P, P, P, P, R, R, R});
+  return reshape(out, type);
+}
+
+Value LinalgBuilder::conv2dFilter(Conv2DFilterOp op, mlir::IRMapping &lowered) {
+  RankedTensorType type = tensorType(op.getOut());
+  Value x = paddedImage(op, lowered.lookup(op.getX()), type.getShape());
+  Value ct = lowered.lookup(op.getG());
+  int64_t groups = op.getGroups();
+  // Loops: tap row, tap column, input channel, group, output channel; image,
+  // row, column.
+  AffineExpr kh = dim(0), kw = dim(1), ci = dim(2), g = dim(3), co = dim(4),
+             image = dim(5), oh = dim(6), ow = dim(7);
+  auto s = op.getStride(), d = op.getDilation();
+  Value out = contraction(
+      reshape(x, grouped(tensorType(x), 3, groups)),
+      map(8, {image, oh * s[0] + kh * d[0], ow * s[1] + kw * d[1], g, ci}),
+      reshape(ct, grouped(tensorType(ct), 3, groups)),
+      map(8, {image, oh, ow, g, co}), grouped(type, 3, groups),
+      map(8, {kh, kw, ci, g, co}), {P, P, P, P, P, R, R, R});
+  return reshape(out, type);
+}
+
+Value LinalgBuilder::product(Operation *op, mlir::IRMapping &lowered) {
+  if (auto o = dyn_cast<MatMulOp>(op))
+    return matmul(o, lowered);
+  if (auto o = dyn_cast<EinsumOp>(op))
+    return einsum(o, lowered);
+  if (auto o = dyn_cast<Conv2DOp>(op))
+    return conv2d(o, lowered);
+  if (auto o = dyn_cast<Conv2DFilterOp>(op))
+    return conv2dFilter(o, lowered);
+  return {};
+}

@@ -1,0 +1,160 @@
+//===- OutlineKernels.cpp - a function for each fusion group --------------===//
+//
+// In: entry functions on tensors. Out: their computing ops moved to private
+// functions (`graph.kernel`) in destination-passing style, called in their
+// places; groups that are equal but for their operands share one function.
+//
+// A group is one linalg op, loop nest or chain of insert_slice, with the fills
+// that only it starts from. Scalars and empty tensors that an op reads are
+// made inside; reshapes stay with the caller, where they cost nothing.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Lowering.h"
+#include "gradus/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_OUTLINEKERNELS
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+namespace func = mlir::func;
+namespace linalg = mlir::linalg;
+namespace tensor = mlir::tensor;
+
+static bool computes(Operation *op) {
+  return isa<linalg::LinalgOp, mlir::scf::ForOp, tensor::InsertSliceOp>(op);
+}
+/// The tensor that the op's result starts from, if it is another op's.
+static Operation *startsFrom(Operation *op) {
+  if (auto insert = dyn_cast<tensor::InsertSliceOp>(op))
+    return insert.getDest().getDefiningOp();
+  if (auto loop = dyn_cast<mlir::scf::ForOp>(op))
+    return loop.getInits()[0].getDefiningOp();
+  return nullptr;
+}
+
+/// The ops of the group that ends in `root`, in order.
+static SmallVector<Operation *> groupOf(Operation *root) {
+  llvm::SetVector<Operation *> group;
+  SmallVector<Operation *> work{root};
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val();
+    group.insert(op);
+    SmallVector<Operation *> starts;
+    if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
+      for (Value init : linalgOp.getDpsInits())
+        starts.push_back(init.getDefiningOp());
+    else
+      starts.push_back(startsFrom(op));
+    for (Operation *s : starts)
+      if (s && s->hasOneUse() && isa<linalg::FillOp, tensor::InsertSliceOp>(s))
+        work.push_back(s);
+  }
+  SmallVector<Operation *> ordered = group.takeVector();
+  llvm::sort(ordered, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  return ordered;
+}
+
+namespace {
+struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
+  void runOnOperation() override {
+    kernels.clear();
+    for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
+      if (f.isPrivate())
+        continue;
+      // From the end, so that the last op of a group comes first.
+      llvm::SmallPtrSet<Operation *, 32> taken;
+      SmallVector<SmallVector<Operation *>> groups;
+      for (Operation &op : llvm::reverse(f.getBody().front()))
+        if (computes(&op) && !taken.contains(&op)) {
+          groups.push_back(groupOf(&op));
+          taken.insert(groups.back().begin(), groups.back().end());
+        }
+      for (auto &group : llvm::reverse(groups))
+        outline(group);
+    }
+  }
+
+private:
+  void outline(ArrayRef<Operation *> group) {
+    Operation *root = group.back();
+    llvm::SetVector<Value> args;
+    llvm::SetVector<Operation *> inside;
+    llvm::SmallPtrSet<Operation *, 4> members(group.begin(), group.end());
+    for (Operation *op : group)
+      op->walk([&](Operation *nested) {
+        for (mlir::OpOperand &use : nested->getOpOperands()) {
+          Value v = use.get();
+          Operation *owner = v.getParentBlock()->getParentOp();
+          if (op->isAncestor(owner) || members.contains(v.getDefiningOp()))
+            continue;
+          if (cloned(use))
+            inside.insert(v.getDefiningOp());
+          else
+            args.insert(v);
+        }
+      });
+
+    OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
+    auto kernel = func::FuncOp::create(
+        b, root->getLoc(), "kernel",
+        b.getFunctionType(ValueRange(args.getArrayRef()).getTypes(), root->getResultTypes()));
+    Block *body = kernel.addEntryBlock();
+    b.setInsertionPointToStart(body);
+    mlir::IRMapping map;
+    map.map(args.getArrayRef(), body->getArguments());
+    for (Operation *op : inside)
+      b.clone(*op, map);
+    for (Operation *op : group)
+      b.clone(*op, map);
+    func::ReturnOp::create(b, root->getLoc(),
+                           llvm::map_to_vector(root->getResults(), [&](Value v) { return map.lookup(v); }));
+    kernel = shared(kernel);
+
+    b.setInsertionPoint(root);
+    auto call = func::CallOp::create(b, root->getLoc(), kernel, args.getArrayRef());
+    root->replaceAllUsesWith(call);
+    for (Operation *op : llvm::reverse(group))
+      op->erase();
+  }
+
+  /// Made in the kernel rather than passed to it: scalars, and tensors that
+  /// are read for their shape only.
+  static bool cloned(mlir::OpOperand &use) {
+    Operation *def = use.get().getDefiningOp();
+    if (!def)
+      return false;
+    if (def->hasTrait<mlir::OpTrait::ConstantLike>())
+      return !isa<mlir::TensorType>(use.get().getType());
+    auto op = dyn_cast<linalg::LinalgOp>(use.getOwner());
+    return isa<tensor::EmptyOp>(def) && op && op.isDpsInput(&use);
+  }
+
+  /// The kernel like this one that is there already, else this one.
+  func::FuncOp shared(func::FuncOp kernel) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    kernel.print(os, mlir::OpPrintingFlags().useLocalScope().assumeVerified());
+    auto [it, fresh] = kernels.try_emplace(text, kernel);
+    if (!fresh) {
+      kernel.erase();
+      return it->second;
+    }
+    Builder b(&getContext());
+    kernel.setName(("kernel" + Twine(kernels.size() - 1)).str());
+    kernel.setPrivate();
+    kernel->setAttr(lowering::kernelAttr, b.getUnitAttr());
+    return kernel;
+  }
+
+  llvm::StringMap<func::FuncOp> kernels;
+};
+} // namespace

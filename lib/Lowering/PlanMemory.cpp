@@ -1,0 +1,210 @@
+//===- PlanMemory.cpp - every buffer of a function in one arena -----------===//
+//
+// In: bufferised functions. Out: no memref.alloc; a function that needs memory
+// takes an arena as its last argument. Kernels first: a call of a kernel with
+// an arena allocates one around the call, which the caller's plan then places.
+// Entry functions always take an arena; their variables become views into one
+// leading block of bytes.
+//
+// The plan is greedy by size: the largest buffer first, at the lowest offset
+// where it meets none that is alive at the same time (Pisarchyk and Lee 2020,
+// "Efficient memory management for deep neural net inference"). Whatever the
+// plan, a function needs as many bytes as are alive at one point at most:
+// `graph.live_bytes`.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Lowering.h"
+#include "gradus/Passes.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_PLANMEMORY
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace func = mlir::func;
+namespace memref = mlir::memref;
+
+static int64_t alignedBytes(mlir::MemRefType t) {
+  // Truth values take a byte each.
+  int64_t width = std::max(8U, t.getElementTypeBitWidth()) / 8;
+  return llvm::alignTo(std::max<int64_t>(t.getNumElements() * width, 1),
+                       lowering::alignment);
+}
+static mlir::MemRefType bytesType(MLIRContext *ctx, int64_t n) {
+  return mlir::MemRefType::get({n}, IntegerType::get(ctx, 8));
+}
+
+namespace {
+struct Buffer {
+  memref::AllocOp alloc;
+  int64_t size, first, last, offset = -1;
+  bool meets(const Buffer &o) const { return first <= o.last && o.first <= last; }
+};
+
+struct Plan {
+  SmallVector<Buffer> buffers;
+  int64_t bytes = 0; ///< of the arena
+  int64_t live = 0;  ///< at the fullest point
+
+  explicit Plan(func::FuncOp f) {
+    findLifetimes(f);
+    place();
+    measureLive();
+  }
+
+private:
+  void findLifetimes(func::FuncOp f) {
+    mlir::BufferViewFlowAnalysis views(f);
+    Block &body = f.getBody().front();
+    llvm::DenseMap<Operation *, int64_t> position;
+    for (auto [i, op] : llvm::enumerate(body))
+      position[&op] = i;
+    f.walk([&](memref::AllocOp alloc) {
+      Buffer buffer{alloc, alignedBytes(alloc.getType()), INT64_MAX, -1};
+      for (Value view : views.resolve(alloc))
+        for (Operation *user : view.getUsers()) {
+          int64_t at = position[body.findAncestorOpInBlock(*user)];
+          buffer.first = std::min(buffer.first, at);
+          buffer.last = std::max(buffer.last, at);
+        }
+      buffers.push_back(buffer);
+    });
+  }
+
+  void place() {
+    SmallVector<Buffer *> bySize, byOffset;
+    for (Buffer &buffer : buffers)
+      bySize.push_back(&buffer);
+    llvm::stable_sort(bySize, [](Buffer *a, Buffer *b) { return a->size > b->size; });
+    for (Buffer *buffer : bySize) {
+      int64_t offset = 0;
+      for (Buffer *other : byOffset) {
+        if (!other->meets(*buffer))
+          continue;
+        if (other->offset - offset >= buffer->size)
+          break;
+        offset = std::max(offset, other->offset + other->size);
+      }
+      buffer->offset = offset;
+      bytes = std::max(bytes, offset + buffer->size);
+      byOffset.insert(llvm::lower_bound(byOffset, buffer,
+                                        [](Buffer *a, Buffer *b) { return a->offset < b->offset; }),
+                      buffer);
+    }
+  }
+
+  void measureLive() {
+    for (const Buffer &at : buffers) {
+      int64_t sum = 0;
+      for (const Buffer &other : buffers)
+        if (other.first <= at.first && at.first <= other.last)
+          sum += other.size;
+      live = std::max(live, sum);
+    }
+  }
+};
+
+struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
+  void runOnOperation() override {
+    layOutVariables();
+    SmallVector<func::FuncOp> entries;
+    for (auto f : getOperation().getOps<func::FuncOp>()) {
+      f.walk([](memref::DeallocOp op) { op.erase(); });
+      if (f.isPrivate())
+        planKernel(f);
+      else
+        entries.push_back(f);
+    }
+    for (func::FuncOp f : entries)
+      planEntry(f);
+  }
+
+private:
+  void layOutVariables() {
+    auto all = getOperation()->getAttrOfType<ArrayAttr>(lowering::variablesAttr);
+    Builder b(&getContext());
+    int64_t offset = 0;
+    SmallVector<Attribute> placed;
+    for (Attribute a : all ? all : b.getArrayAttr({})) {
+      auto variable = cast<DictionaryAttr>(a);
+      auto type = cast<RankedTensorType>(variable.getAs<TypeAttr>("type").getValue());
+      offsets[variable.getAs<StringAttr>("name")] = offset;
+      NamedAttrList attrs(variable);
+      attrs.set("offset", b.getI64IntegerAttr(offset));
+      placed.push_back(attrs.getDictionary(&getContext()));
+      offset += alignedBytes(mlir::MemRefType::get(type.getShape(), type.getElementType()));
+    }
+    variableBytes = offset;
+    getOperation()->setAttr(lowering::variablesAttr, b.getArrayAttr(placed));
+    getOperation()->setAttr(lowering::variableBytesAttr, b.getI64IntegerAttr(offset));
+  }
+
+  /// Replaces a function's allocations by views of an arena argument.
+  static int64_t usePlan(func::FuncOp f, Plan &plan) {
+    MLIRContext *ctx = f.getContext();
+    Builder b(ctx);
+    int64_t bytes = std::max<int64_t>(plan.bytes, 0);
+    (void)f.insertArgument(f.getNumArguments(), bytesType(ctx, std::max<int64_t>(bytes, 1)),
+                           DictionaryAttr::get(ctx), f.getLoc());
+    Value arena = f.getArguments().back();
+    for (Buffer &buffer : plan.buffers)
+      replaceByView(buffer.alloc, arena, buffer.offset);
+    f->setAttr(lowering::arenaAttr, b.getI64IntegerAttr(bytes));
+    f->setAttr(lowering::liveAttr, b.getI64IntegerAttr(plan.live));
+    return bytes;
+  }
+  static void replaceByView(memref::AllocOp alloc, Value arena, int64_t offset) {
+    ImplicitLocOpBuilder b(alloc.getLoc(), alloc);
+    Value at = arith::ConstantIndexOp::create(b, offset);
+    auto view = memref::ViewOp::create(b, alloc.getType(), arena, at, ValueRange{});
+    alloc.replaceAllUsesWith(view.getResult());
+    alloc.erase();
+  }
+
+  void planKernel(func::FuncOp f) {
+    Plan plan(f);
+    if (plan.buffers.empty())
+      return;
+    int64_t bytes = usePlan(f, plan);
+    // Callers bring the arena.
+    auto uses = mlir::SymbolTable::getSymbolUses(f, getOperation());
+    for (const auto &use : *uses) {
+      auto call = cast<func::CallOp>(use.getUser());
+      OpBuilder b(call);
+      Value arena = memref::AllocOp::create(b, call.getLoc(), bytesType(&getContext(), bytes));
+      call->insertOperands(call->getNumOperands(), arena);
+    }
+  }
+
+  void planEntry(func::FuncOp f) {
+    Plan plan(f);
+    usePlan(f, plan);
+    bool any = variableBytes > 0;
+    if (any)
+      (void)f.insertArgument(0, bytesType(&getContext(), variableBytes),
+                             DictionaryAttr::get(&getContext()), f.getLoc());
+    OpBuilder b = OpBuilder::atBlockBegin(&f.getBody().front());
+    for (unsigned i = f.getNumArguments(); any && i-- > 1;) {
+      auto name = f.getArgAttrOfType<StringAttr>(i, lowering::variableAttr);
+      if (!name)
+        continue;
+      BlockArgument a = f.getArgument(i);
+      Value at = arith::ConstantIndexOp::create(b, a.getLoc(), offsets[name]);
+      a.replaceAllUsesWith(memref::ViewOp::create(b, a.getLoc(), cast<mlir::MemRefType>(a.getType()),
+                                                  f.getArgument(0), at, ValueRange{})
+                               .getResult());
+      (void)f.eraseArgument(i);
+    }
+  }
+
+  llvm::DenseMap<StringAttr, int64_t> offsets;
+  int64_t variableBytes = 0;
+};
+} // namespace

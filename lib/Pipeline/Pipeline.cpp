@@ -1,0 +1,196 @@
+//===- Pipeline.cpp - the table of contents -------------------------------===//
+//
+// One function a stage: its passes, and why they stand where they stand.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Pipeline.h"
+#include "gradus/Passes.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Conversion/VectorToSCF/VectorToSCF.h"
+#include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+#include "llvm/MC/MCSubtargetInfo.h"
+#include "llvm/Target/TargetMachine.h"
+
+using namespace gradus;
+using mlir::OpPassManager;
+namespace bufferization = mlir::bufferization;
+namespace func = mlir::func;
+
+static constexpr std::pair<Stage, llvm::StringLiteral> stages[] = {
+    {Stage::Graph, "graph"},     {Stage::Grad, "grad"},
+    {Stage::Simple, "simple"},   {Stage::Linalg, "linalg"},
+    {Stage::Kernels, "kernels"}, {Stage::Buffers, "buffers"},
+    {Stage::Llvm, "llvm"},
+};
+
+StringRef gradus::stageName(Stage stage) {
+  return stages[static_cast<int>(stage)].second;
+}
+std::optional<Stage> gradus::parseStage(StringRef name) {
+  for (auto [stage, known] : stages)
+    if (known == name)
+      return stage;
+  return std::nullopt;
+}
+ArrayRef<Stage> gradus::allStages() {
+  static const SmallVector<Stage> all =
+      llvm::map_to_vector(stages, [](auto &s) { return s.first; });
+  return all;
+}
+
+//===----------------------------------------------------------------------===//
+// The stages
+//===----------------------------------------------------------------------===//
+
+/// The model with its dimensions bound; shapes no longer change after this.
+static void buildGraph(OpPassManager &pm, const CompileOptions &options) {
+  if (options.dims.empty())
+    return;
+  BindDimsOptions bind;
+  bind.sizes.assign(options.dims.begin(), options.dims.end());
+  pm.addNestedPass<graph::ModelOp>(createBindDims(bind));
+}
+
+/// Layers, training steps and gradients written out, as text that a person
+/// could have written.
+static void buildGrad(OpPassManager &pm) {
+  auto &model = pm.nest<graph::ModelOp>();
+  model.addPass(createInstantiateLayers());
+  model.addPass(createExpandTrain());
+  // The step calls the optimiser once a parameter: layers again.
+  model.addPass(createInstantiateLayers());
+  model.addPass(createDifferentiate());
+  // Fold before CSE, or copies of copies survive.
+  model.addPass(mlir::createCanonicalizerPass());
+  model.addPass(mlir::createCSEPass());
+}
+
+/// One function a purpose, of primitive ops.
+static void buildSimple(OpPassManager &pm) {
+  auto &model = pm.nest<graph::ModelOp>();
+  model.addPass(createAddInit());
+  model.addPass(createInlineCalls());
+  model.addPass(createDecompose());
+  model.addPass(mlir::createCanonicalizerPass());
+  model.addPass(mlir::createCSEPass());
+}
+
+static void buildLinalg(OpPassManager &pm) {
+  pm.addPass(createParamsToArgs());
+  pm.addNestedPass<func::FuncOp>(createLowerToLinalg());
+  pm.addNestedPass<func::FuncOp>(mlir::createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createFuseGroups());
+}
+
+static void buildKernels(OpPassManager &pm) {
+  // Before outlining: an in-place update changes what a kernel's operands are.
+  pm.addPass(createDefineBoundary());
+  pm.addPass(createOutlineKernels());
+}
+
+/// The width and number of the machine's vector registers.
+static LowerContractionsOptions vectorRegisters(const CompileOptions &options) {
+  LowerContractionsOptions result;
+  auto machine = createTargetMachine(options);
+  if (!machine) {
+    // Reported where the machine is needed.
+    llvm::consumeError(machine.takeError());
+    return result;
+  }
+  auto *info = (*machine)->getMCSubtargetInfo();
+  if (info->checkFeatures("+avx512f")) {
+    result.vectorBits = 512;
+    result.registers = 32;
+  } else if (!info->checkFeatures("+avx")) {
+    result.vectorBits = 128;
+  }
+  return result;
+}
+
+static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
+  bufferization::OneShotBufferizePassOptions bufferize;
+  bufferize.bufferizeFunctionBoundaries = true;
+  bufferize.functionBoundaryTypeConversion =
+      bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  // Kernels return what they were given to write to.
+  pm.addPass(bufferization::createDropEquivalentBufferResultsPass());
+  // Copies of a buffer to itself go here; CSE would merge distinct buffers.
+  pm.addPass(mlir::createCanonicalizerPass());
+  pm.addNestedPass<func::FuncOp>(createLowerCopies());
+  pm.addNestedPass<func::FuncOp>(createLowerContractions(vectorRegisters(options)));
+  // After everything that allocates.
+  pm.addPass(createPlanMemory());
+}
+
+static void buildLlvm(OpPassManager &pm) {
+  auto &f = pm.nest<func::FuncOp>();
+  f.addPass(mlir::createConvertLinalgToLoopsPass());
+  f.addPass(createApproximateMath());
+  // No canonicalisation between here and LLVM: it would take the vectors of
+  // the micro-kernels apart.
+  f.addPass(mlir::createLoopInvariantCodeMotionPass());
+  f.addPass(mlir::createCSEPass());
+  pm.addPass(mlir::memref::createExpandStridedMetadataPass());
+  pm.addPass(mlir::createLowerAffinePass());
+  pm.addPass(mlir::createSCFToControlFlowPass());
+  pm.addPass(mlir::createConvertVectorToLLVMPass());
+  pm.addPass(mlir::createConvertMathToLLVMPass());
+  pm.addPass(mlir::createConvertMathToLibmPass());
+  pm.addPass(mlir::createArithToLLVMConversionPass());
+  pm.addPass(mlir::createFinalizeMemRefToLLVMConversionPass());
+  mlir::ConvertFuncToLLVMPassOptions abi;
+  abi.useBarePtrCallConv = true; // the C ABI
+  pm.addPass(mlir::createConvertFuncToLLVMPass(abi));
+  pm.addPass(mlir::createConvertControlFlowToLLVMPass());
+  pm.addPass(mlir::createUBToLLVMConversionPass());
+  pm.addPass(mlir::createReconcileUnrealizedCastsPass());
+  // Lines of the model in the debugger and the profiler.
+  pm.addPass(mlir::LLVM::createDIScopeForLLVMFuncOpPass());
+}
+
+void gradus::buildStage(Stage stage, OpPassManager &pm,
+                        const CompileOptions &options) {
+  switch (stage) {
+  case Stage::Graph:
+    return buildGraph(pm, options);
+  case Stage::Grad:
+    return buildGrad(pm);
+  case Stage::Simple:
+    return buildSimple(pm);
+  case Stage::Linalg:
+    return buildLinalg(pm);
+  case Stage::Kernels:
+    return buildKernels(pm);
+  case Stage::Buffers:
+    return buildBuffers(pm, options);
+  case Stage::Llvm:
+    return buildLlvm(pm);
+  }
+}
+
+void gradus::registerPassesAndPipelines() {
+  registerGradusPasses();
+  mlir::registerTransformsPasses();
+  mlir::registerLinalgPasses();
+  bufferization::registerBufferizationPasses();
+  static mlir::PassPipelineRegistration<> gradient(
+      "graph-gradient", "Write layers, training steps and gradients out",
+      [](OpPassManager &pm) { buildGrad(pm); });
+  static mlir::PassPipelineRegistration<> native(
+      "graph-to-llvm", "Everything down to the LLVM dialect, for this machine",
+      [](OpPassManager &pm) {
+        CompileOptions options;
+        for (Stage stage : allStages())
+          buildStage(stage, pm, options);
+      });
+}
