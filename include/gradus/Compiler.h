@@ -8,6 +8,7 @@
 #ifndef GRADUS_COMPILER_H
 #define GRADUS_COMPILER_H
 
+#include "gradus/Files.h"
 #include "gradus/Pipeline.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "mlir/Support/Timing.h"
@@ -26,16 +27,17 @@ namespace gradus {
 /// One tensor at the boundary of a compiled function.
 struct Port {
   std::string name;
-  RankedTensorType type;
+  TensorSpec type;
 };
 struct FunctionInterface {
   std::string name;             ///< in the model: "fit.step"
   std::vector<Port> inputs, outputs;
   int64_t arenaBytes = 0, liveBytes = 0;
+  double productFlops = 0; ///< multiplications and additions in products
 };
 struct VariableInfo {
   std::string name;
-  RankedTensorType type;
+  TensorSpec type;
   int64_t offset; ///< in the block of variables
   bool state;     ///< not a parameter
 };
@@ -53,11 +55,7 @@ struct ModelInterface {
 std::string cIdentifier(StringRef name);
 /// The C name of a function of a model: `mlp_fit_step`.
 std::string cFunctionName(StringRef model, StringRef function);
-/// Elements in memory: truth values take a byte.
-int64_t elementBytes(Type element);
-inline int64_t tensorBytes(RankedTensorType t) {
-  return t.getNumElements() * elementBytes(t.getElementType());
-}
+DType dtypeOf(Type element);
 
 /// A C header that declares the interface.
 std::string cHeader(const ModelInterface &model);

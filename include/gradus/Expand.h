@@ -21,6 +21,9 @@ SmallVector<Value> inlineBody(OpBuilder &b, graph::FuncOp f, ValueRange args,
 /// declaration.
 SmallVector<Operation *> usedVariables(graph::FuncOp f);
 
+/// Runs `pipeline` (text, anchored at a model) on every model.
+LogicalResult runModelPipeline(ModuleOp module, StringRef pipeline);
+
 } // namespace gradus
 
 #endif // GRADUS_EXPAND_H

@@ -19,6 +19,8 @@ inline constexpr llvm::StringLiteral outputAttr = "graph.output";
 inline constexpr llvm::StringLiteral arenaAttr = "graph.arena_bytes";
 /// Function: the largest number of bytes alive at once, no plan needs less.
 inline constexpr llvm::StringLiteral liveAttr = "graph.live_bytes";
+/// Function: floating-point operations in its sums of products.
+inline constexpr llvm::StringLiteral flopsAttr = "graph.product_flops";
 /// Module: every variable with its type and offset in the block of variables.
 inline constexpr llvm::StringLiteral variablesAttr = "graph.variables";
 /// Module: bytes of the block of variables.

@@ -7,7 +7,7 @@
 #ifndef GRADUS_REFERENCE_H
 #define GRADUS_REFERENCE_H
 
-#include "gradus/Graph.h"
+#include "gradus/Expand.h"
 #include <random>
 
 namespace gradus {
@@ -22,9 +22,6 @@ using Updates = SmallVector<std::pair<Value, graph::Array>>;
 FailureOr<SmallVector<graph::Array>>
 interpret(graph::FuncOp f, ArrayRef<graph::Array> args,
           const Environment &variables = Environment(), Updates *updates = nullptr);
-
-/// Runs `pipeline` (text, anchored at a model) on every model.
-LogicalResult runModelPipeline(ModuleOp module, StringRef pipeline);
 
 /// Random numbers in [low, high), whole ones for integers.
 graph::Array randomArray(Type type, double low, double high,

@@ -127,10 +127,13 @@ LogicalResult Compilation::dumpStage(Stage stage) {
   return success();
 }
 
+static TensorSpec specOf(ShapedType type) {
+  return {dtypeOf(type.getElementType()), type.getShape().vec()};
+}
 static Port portOf(func::FuncOp f, unsigned i) {
   auto type = cast<mlir::MemRefType>(f.getArgumentTypes()[i]);
   auto name = f.getArgAttrOfType<StringAttr>(i, lowering::nameAttr);
-  return {name ? name.str() : "", RankedTensorType::get(type.getShape(), type.getElementType())};
+  return {name ? name.str() : "", specOf(type)};
 }
 
 /// Reads the interface off the module, and gives functions their C names.
@@ -141,7 +144,7 @@ void Compilation::recordInterface() {
   for (Attribute a : (*source)->getAttrOfType<ArrayAttr>(lowering::variablesAttr)) {
     auto v = cast<DictionaryAttr>(a);
     ports.variables.push_back({v.getAs<StringAttr>("name").str(),
-                               cast<RankedTensorType>(v.getAs<TypeAttr>("type").getValue()),
+                               specOf(cast<RankedTensorType>(v.getAs<TypeAttr>("type").getValue())),
                                v.getAs<IntegerAttr>("offset").getInt(),
                                v.getAs<mlir::BoolAttr>("state").getValue()});
   }
@@ -152,6 +155,8 @@ void Compilation::recordInterface() {
     function.name = f.getSymName().str();
     function.arenaBytes = f->getAttrOfType<IntegerAttr>(lowering::arenaAttr).getInt();
     function.liveBytes = f->getAttrOfType<IntegerAttr>(lowering::liveAttr).getInt();
+    if (auto flops = f->getAttrOfType<FloatAttr>(lowering::flopsAttr))
+      function.productFlops = flops.getValueAsDouble();
     unsigned first = ports.variables.empty() ? 0 : 1, end = f.getNumArguments() - 1;
     for (unsigned i = first; i < end; ++i)
       (f.getArgAttr(i, lowering::outputAttr) ? function.outputs : function.inputs).push_back(portOf(f, i));

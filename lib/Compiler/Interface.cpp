@@ -31,23 +31,21 @@ std::string gradus::cIdentifier(StringRef name) {
 std::string gradus::cFunctionName(StringRef model, StringRef function) {
   return cIdentifier((model + "_" + function).str());
 }
-int64_t gradus::elementBytes(Type element) {
-  return std::max(1U, element.getIntOrFloatBitWidth() / 8);
-}
-
-static StringRef cType(Type element) {
+DType gradus::dtypeOf(Type element) {
   if (element.isF32())
-    return "float";
+    return DType::F32;
   if (element.isF64())
-    return "double";
+    return DType::F64;
   if (element.isInteger(1))
-    return "bool";
-  return element.isInteger(32) ? "int32_t" : "int64_t";
+    return DType::I1;
+  return element.isInteger(32) ? DType::I32 : DType::I64;
 }
-static std::string shapeText(RankedTensorType t) {
-  std::string s = formatv("{0}[", t.getElementType());
-  s += llvm::join(llvm::map_range(t.getShape(), [](int64_t d) { return std::to_string(d); }), ", ");
-  return s + "]";
+static StringRef cType(DType type) {
+  static constexpr llvm::StringLiteral names[] = {"float", "double", "int32_t", "int64_t", "bool", "uint8_t"};
+  return names[static_cast<int>(type)];
+}
+static std::string sizes(const TensorSpec &t) {
+  return llvm::join(llvm::map_range(t.shape, [](int64_t d) { return std::to_string(d); }), ", ");
 }
 
 std::string gradus::cHeader(const ModelInterface &model) {
@@ -77,34 +75,33 @@ std::string gradus::cHeader(const ModelInterface &model) {
     os << "\n/* Where each variable starts in the block, in bytes. */\n";
     for (const VariableInfo &v : model.variables)
       os << formatv("#define {0}_{1}_OFFSET {2} /* {3} {4}, {5} */\n", upper,
-                    StringRef(cIdentifier(v.name)).upper(), v.offset, v.name, shapeText(v.type),
+                    StringRef(cIdentifier(v.name)).upper(), v.offset, v.name, v.type.str(),
                     v.state ? "state" : "parameter");
     os << "\ntypedef struct {\n  const char *name, *type; /* \"fc1.w\", \"f32\" */\n"
        << "  int rank;\n  int64_t shape[8];\n  size_t offset, bytes;\n  bool is_state;\n} " << name << "_variable;\n\n"
        << formatv("#define {0}_VARIABLES {1}\n", upper, model.variables.size())
        << "static const " << name << "_variable " << name << "_variables[" << upper << "_VARIABLES] = {\n";
     for (const VariableInfo &v : model.variables)
-      os << formatv("    {{\"{0}\", \"{1}\", {2}, {{{3}}, {4}, {5}, {6}},\n", v.name, v.type.getElementType(), v.type.getRank(),
-                    v.type.getRank() ? llvm::join(llvm::map_range(v.type.getShape(), [](int64_t d) { return std::to_string(d); }), ", ") : "1",
-                    v.offset, tensorBytes(v.type), v.state ? "true" : "false");
+      os << formatv("    {{\"{0}\", \"{1}\", {2}, {{{3}}, {4}, {5}, {6}},\n", v.name, dtypeName(v.type.type), v.type.shape.size(),
+                    v.type.shape.empty() ? "1" : sizes(v.type), v.offset, v.type.byteCount(), v.state ? "true" : "false");
     os << "};\n";
   }
   for (const FunctionInterface &f : model.functions) {
     os << "\n/* @" << f.name;
     for (const Port &p : f.inputs)
-      os << "\n *   " << p.name << ": " << shapeText(p.type);
+      os << "\n *   " << p.name << ": " << p.type.str();
     for (const Port &p : f.outputs)
-      os << "\n *   -> " << p.name << ": " << shapeText(p.type);
+      os << "\n *   -> " << p.name << ": " << p.type.str();
     os << " */\nvoid " << cFunctionName(model.name, f.name) << "(";
     std::vector<std::string> params;
     if (variables)
       params.push_back("void *variables");
     for (const Port &p : f.inputs)
-      params.push_back(formatv("const {0} *{1}", cType(p.type.getElementType()), cIdentifier(p.name)));
+      params.push_back(formatv("const {0} *{1}", cType(p.type.type), cIdentifier(p.name)));
     for (const Port &p : f.outputs) {
       // An output may have the name of an input.
       bool taken = llvm::any_of(f.inputs, [&](const Port &in) { return cIdentifier(in.name) == cIdentifier(p.name); });
-      params.push_back(formatv("{0} *{1}{2}", cType(p.type.getElementType()), cIdentifier(p.name), taken ? "_out" : ""));
+      params.push_back(formatv("{0} *{1}{2}", cType(p.type.type), cIdentifier(p.name), taken ? "_out" : ""));
     }
     params.push_back("void *arena");
     os << llvm::join(params, ", ") << ");\n";

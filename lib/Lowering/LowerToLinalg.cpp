@@ -9,6 +9,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LinalgBuilder.h"
+#include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "gradus/Random.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -545,6 +546,21 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
       use.set(lowered.lookup(use.get()));
     for (Operation *op : llvm::reverse(done))
       op->erase();
+    countFlops();
+  }
+
+private:
+  void countFlops() {
+    double flops = 0;
+    getOperation().walk([&](linalg::GenericOp op) {
+      if (op.getNumDpsInputs() != 2 || op.getNumReductionLoops() == 0)
+        return;
+      double points = 2;
+      for (int64_t n : op.getStaticLoopRanges())
+        points *= double(n);
+      flops += points;
+    });
+    getOperation()->setAttr(lowering::flopsAttr, Builder(&getContext()).getF64FloatAttr(flops));
   }
 };
 } // namespace

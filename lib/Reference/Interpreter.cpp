@@ -1,8 +1,6 @@
 //===- Interpreter.cpp - graph -> values ----------------------------------===//
 
 #include "gradus/Reference.h"
-#include "mlir/Pass/PassManager.h"
-#include "mlir/Pass/PassRegistry.h"
 
 using namespace gradus;
 using namespace gradus::graph;
@@ -88,14 +86,6 @@ FailureOr<Arrays> gradus::interpret(FuncOp f, ArrayRef<Array> args,
       env[v] = std::move(a);
   }
   llvm_unreachable("a function ends in a return");
-}
-
-LogicalResult gradus::runModelPipeline(ModuleOp module, StringRef pipeline) {
-  mlir::PassManager pm(module.getContext(), ModuleOp::getOperationName());
-  if (failed(mlir::parsePassPipeline(
-          ("graph.model(" + pipeline + ")").str(), pm)))
-    return failure();
-  return pm.run(module);
 }
 
 Array gradus::randomArray(Type type, double low, double high,

@@ -1,0 +1,51 @@
+//===- Training.h - a compiled step fed with data ---------------*- C++ -*-===//
+
+#ifndef GRADUS_TRAINING_H
+#define GRADUS_TRAINING_H
+
+#include "gradus/Compiler.h"
+#include "gradus/Files.h"
+
+namespace gradus {
+
+/// Examples with labels: a tensor each, the first axis counts examples.
+struct Examples {
+  HostTensor images, labels;
+  int64_t count() const { return images.shape[0]; }
+  int64_t features() const { return images.elements() / std::max<int64_t>(count(), 1); }
+};
+struct Dataset {
+  Examples train, test;
+};
+/// "fashion-mnist" (where Debian's package puts it), or a folder with the four
+/// files of an MNIST-like set.
+llvm::Expected<Dataset> loadDataset(StringRef name);
+
+/// The variables of a model, in one block as compiled code has them.
+class Variables {
+public:
+  explicit Variables(const ModelInterface &model) : model(model), block(model.variableBytes) {}
+  void *data() { return block.data(); }
+  Checkpoint save() const;
+  /// Refuses a checkpoint of another model, naming every variable that does
+  /// not fit.
+  llvm::Error load(const Checkpoint &checkpoint, StringRef path);
+
+private:
+  const ModelInterface &model;
+  Block64 block;
+};
+
+struct TrainOptions {
+  std::string data = "fashion-mnist", checkpoint;
+  std::string function; ///< the name after `train`; empty: the only one
+  int64_t epochs = 1, batch = 64, seed = 0;
+  bool resume = false;
+  double checkpointSeconds = 30;
+};
+/// Compiles the training step of a model file and runs it. Errors are printed.
+int train(StringRef path, const CompileOptions &options, const TrainOptions &train);
+
+} // namespace gradus
+
+#endif // GRADUS_TRAINING_H

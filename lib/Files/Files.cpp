@@ -1,0 +1,109 @@
+//===- Files.cpp - whole files, and tensors in memory ---------------------===//
+
+#include "gradus/Files.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/raw_ostream.h"
+#include <cmath>
+#include <cstring>
+#include <unistd.h>
+
+using namespace gradus;
+
+int64_t gradus::dtypeBytes(DType type) {
+  switch (type) {
+  case DType::F64:
+  case DType::I64:
+    return 8;
+  case DType::F32:
+  case DType::I32:
+    return 4;
+  case DType::I1:
+  case DType::U8:
+    return 1;
+  }
+  llvm_unreachable("a type of no kind");
+}
+llvm::StringRef gradus::dtypeName(DType type) {
+  static constexpr llvm::StringLiteral names[] = {"f32", "f64", "i32", "i64", "i1", "u8"};
+  return names[static_cast<int>(type)];
+}
+
+template <typename T> static double element(const HostTensor &t, int64_t i) {
+  T v;
+  std::memcpy(&v, t.bytes.data() + i * sizeof(T), sizeof(T));
+  return static_cast<double>(v);
+}
+double HostTensor::at(int64_t i) const {
+  switch (type) {
+  case DType::F32:
+    return element<float>(*this, i);
+  case DType::F64:
+    return element<double>(*this, i);
+  case DType::I32:
+    return element<int32_t>(*this, i);
+  case DType::I64:
+    return element<int64_t>(*this, i);
+  case DType::I1:
+  case DType::U8:
+    return element<uint8_t>(*this, i);
+  }
+  llvm_unreachable("a type of no kind");
+}
+std::string TensorSpec::str() const {
+  std::string s = dtypeName(type).str() + "[";
+  for (size_t i = 0; i < shape.size(); ++i)
+    s += (i ? ", " : "") + std::to_string(shape[i]);
+  return s + "]";
+}
+int64_t gradus::firstNonFinite(const HostTensor &t) {
+  if (t.isFloat())
+    for (int64_t i = 0, n = t.elements(); i < n; ++i)
+      if (!std::isfinite(t.at(i)))
+        return i;
+  return -1;
+}
+
+static llvm::Error failed(llvm::StringRef path, const llvm::Twine &what) {
+  return llvm::createStringError(path + ": " + what);
+}
+
+llvm::Expected<std::vector<char>> gradus::readFile(llvm::StringRef path) {
+  auto buffer = llvm::MemoryBuffer::getFileOrSTDIN(path);
+  if (!buffer)
+    return failed(path, "cannot be read: " + buffer.getError().message());
+  llvm::StringRef s = (*buffer)->getBuffer();
+  return std::vector<char>(s.begin(), s.end());
+}
+
+llvm::Error gradus::writeFile(llvm::StringRef path, llvm::ArrayRef<char> contents) {
+  llvm::StringRef text(contents.data(), contents.size());
+  if (path == "-") {
+    llvm::outs() << text;
+    llvm::outs().flush();
+    return llvm::Error::success();
+  }
+  auto temporary = llvm::sys::fs::TempFile::create(path + ".%%%%%%.tmp");
+  if (!temporary) {
+    llvm::consumeError(temporary.takeError());
+    return failed(path, "cannot be written: is its folder there, and writable?");
+  }
+  auto drop = [&](const llvm::Twine &why) {
+    llvm::consumeError(temporary->discard());
+    return failed(path, why);
+  };
+  for (size_t at = 0; at < contents.size();) {
+    ssize_t n = ::write(temporary->FD, contents.data() + at, contents.size() - at);
+    if (n < 0 && errno != EINTR)
+      return drop("cannot be written: " + llvm::Twine(std::strerror(errno)));
+    at += std::max<ssize_t>(n, 0);
+  }
+  // On disk before the name says so: a crash leaves the old file or the new.
+  if (::fsync(temporary->FD) != 0 && errno != EINVAL)
+    return drop("cannot be written: " + llvm::Twine(std::strerror(errno)));
+  if (auto e = temporary->keep(path)) {
+    llvm::consumeError(std::move(e));
+    return failed(path, "cannot be written: the finished file cannot take this name");
+  }
+  return llvm::Error::success();
+}

@@ -1,0 +1,250 @@
+//===- Command.cpp - what the commands of gradus share --------------------===//
+
+#include "Command.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+#include <charconv>
+#include <unistd.h>
+
+using namespace gradus;
+using namespace gradus::tool;
+using llvm::formatv;
+
+CompileOptions CommonOptions::compileOptions() const {
+  CompileOptions o;
+  o.dims.assign(dims.begin(), dims.end());
+  o.cpu = march;
+  o.features = mattr;
+  o.optLevel = level;
+  return o;
+}
+void CommonOptions::configure(Compilation &c) const {
+  c.dumpDirectory = dumpDir;
+  c.printTiming = timing;
+  c.reproducer = reproducer;
+}
+
+bool tool::parseOptions(int argc, char **argv, StringRef about, CommonOptions &options, int &exitCode) {
+  mlir::registerPassManagerCLOptions();
+  mlir::registerDefaultTimingManagerCLOptions();
+  cl::HideUnrelatedOptions(options.category);
+  // Errors go through a stream of our own: cl would exit with 1.
+  std::string errors;
+  llvm::raw_string_ostream os(errors);
+  if (cl::ParseCommandLineOptions(argc, argv, about, &os)) {
+    if (options.level <= 3)
+      return true;
+    errors = "-O takes 0, 1, 2 or 3\n";
+  }
+  llvm::errs() << errors;
+  exitCode = Usage;
+  return false;
+}
+
+int tool::report(llvm::Error e) {
+  if (!e)
+    return Ok;
+  std::string message = llvm::toString(std::move(e));
+  if (!message.empty())
+    llvm::errs() << "error: " << message << "\n";
+  return Diagnosed;
+}
+
+//===----------------------------------------------------------------------===//
+// Inputs
+//===----------------------------------------------------------------------===//
+
+static llvm::Error error(const Twine &message) { return llvm::createStringError(message); }
+
+static bool storeNumber(StringRef text, DType type, char *at) {
+  auto put = [&](auto v) {
+    std::memcpy(at, &v, sizeof v);
+    return true;
+  };
+  double d;
+  int64_t i;
+  switch (type) {
+  case DType::F32:
+    return !text.getAsDouble(d) && put(float(d));
+  case DType::F64:
+    return !text.getAsDouble(d) && put(d);
+  case DType::I32:
+    return !text.getAsInteger(0, i) && i >= INT32_MIN && i <= INT32_MAX && put(int32_t(i));
+  case DType::I64:
+    return !text.getAsInteger(0, i) && put(i);
+  default:
+    if (text == "true" || text == "false")
+      return put(uint8_t(text == "true"));
+    return !text.getAsInteger(0, i) && (i == 0 || i == 1) && put(uint8_t(i));
+  }
+}
+
+/// `1.5`, which fills any shape, or `[1, 2, 3]`, row-major.
+static llvm::Expected<HostTensor> parseInput(const Port &port, StringRef text) {
+  HostTensor t(port.type);
+  SmallVector<StringRef> numbers;
+  bool list = text.consume_front("[");
+  if (list && !text.consume_back("]"))
+    return error("--input " + port.name + ": a list ends in ']'");
+  if (list)
+    for (StringRef rest = text.trim(); !rest.empty();) {
+      auto [head, tail] = rest.split(',');
+      numbers.push_back(head.trim(" []"));
+      rest = tail.trim();
+    }
+  else
+    numbers.push_back(text);
+  if (list && int64_t(numbers.size()) != t.elements())
+    return error(formatv("--input {0}: {1} numbers are given, but {0} is {2}", port.name, numbers.size(), t.str()));
+  int64_t size = dtypeBytes(t.type);
+  for (int64_t i = 0; i < t.elements(); ++i) {
+    StringRef n = list ? numbers[i] : numbers[0];
+    if (!storeNumber(n, t.type, t.bytes.data() + i * size))
+      return error(formatv("--input {0}: '{1}' is no {2}", port.name, n, dtypeName(t.type)));
+  }
+  return t;
+}
+
+llvm::Expected<std::vector<HostTensor>> tool::readInputs(const FunctionInterface &f, ArrayRef<std::string> given) {
+  std::map<std::string, StringRef> values;
+  std::string known;
+  for (const Port &p : f.inputs)
+    known += (known.empty() ? "" : ", ") + p.name + ": " + p.type.str();
+  for (const std::string &g : given) {
+    auto [name, value] = StringRef(g).split('=');
+    if (value.empty())
+      return error("--input " + g + ": write name=number, name=[list] or name=@file.npy");
+    if (llvm::none_of(f.inputs, [&, n = name](const Port &p) { return p.name == n; }))
+      return error("@" + f.name + " has no input '" + name + "'; its inputs are " + (known.empty() ? "none" : known));
+    if (!values.emplace(name.str(), value).second)
+      return error("--input " + name + " is given twice");
+  }
+  std::vector<HostTensor> inputs;
+  for (const Port &p : f.inputs) {
+    auto it = values.find(p.name);
+    if (it == values.end())
+      return error("@" + f.name + " needs --input " + p.name + "=...; its inputs are " + known);
+    StringRef text = it->second;
+    bool file = text.consume_front("@");
+    auto t = file ? readNpy(text) : parseInput(p, text);
+    if (!t)
+      return t.takeError();
+    const TensorSpec &want = p.type;
+    if (t->type != want.type || t->shape != want.shape)
+      return error(text + ": holds " + t->str() + ", but %" + p.name + " is " + want.str());
+    if (int64_t at = firstNonFinite(*t); file && at >= 0)
+      return error(formatv("{0}: element {1} is {2}; a model takes finite numbers", text, at, t->at(at)));
+    inputs.push_back(std::move(*t));
+  }
+  return inputs;
+}
+
+llvm::Expected<const FunctionInterface *> tool::chooseFunction(const ModelInterface &model, StringRef name) {
+  std::string names;
+  SmallVector<const FunctionInterface *> candidates;
+  for (const FunctionInterface &f : model.functions) {
+    if (f.name == name)
+      return &f;
+    if (f.name != "init")
+      candidates.push_back(&f);
+    names += (names.empty() ? "" : ", ") + f.name;
+  }
+  if (name.empty() && candidates.size() == 1)
+    return candidates[0];
+  if (name.empty())
+    return error("say which function with --function; the model has " + names);
+  return error("the model has no function '" + name + "'; it has " + names);
+}
+
+//===----------------------------------------------------------------------===//
+// Calls and results
+//===----------------------------------------------------------------------===//
+
+std::vector<HostTensor> tool::callWith(Program &program, const FunctionInterface &f, void *variables,
+                                       ArrayRef<HostTensor> inputs) {
+  // Compiled code wants aligned tensors.
+  std::vector<Block64> in, out;
+  SmallVector<const void *> inPointers;
+  SmallVector<void *> outPointers;
+  for (const HostTensor &t : inputs) {
+    in.emplace_back(t.bytes.size());
+    std::memcpy(in.back().data(), t.bytes.data(), t.bytes.size());
+  }
+  for (const Port &p : f.outputs)
+    out.emplace_back(p.type.byteCount());
+  for (Block64 &b : in)
+    inPointers.push_back(b.data());
+  for (Block64 &b : out)
+    outPointers.push_back(b.data());
+  Block64 arena(f.arenaBytes);
+  program.call(f, variables, inPointers, outPointers, arena.data());
+  std::vector<HostTensor> results;
+  for (auto [p, b] : llvm::zip(f.outputs, out)) {
+    results.emplace_back(p.type);
+    std::memcpy(results.back().bytes.data(), b.data(), results.back().bytes.size());
+  }
+  return results;
+}
+
+llvm::Error tool::startVariables(Program &program, Variables &variables, StringRef checkpoint, int64_t seed) {
+  if (program.interface().variables.empty())
+    return checkpoint.empty() ? llvm::Error::success()
+                              : error("--load: the model has no variables to load");
+  if (!checkpoint.empty()) {
+    auto c = readSafetensors(checkpoint);
+    if (!c)
+      return c.takeError();
+    return variables.load(*c, checkpoint);
+  }
+  const FunctionInterface *init = program.interface().find("init");
+  Block64 arena(init->arenaBytes);
+  program.call(*init, variables.data(), {&seed}, {}, arena.data());
+  return llvm::Error::success();
+}
+
+static std::string numberText(const HostTensor &t, int64_t i) {
+  if (t.type == DType::I1)
+    return t.at(i) != 0 ? "true" : "false";
+  if (t.type != DType::F32 && t.type != DType::F64)
+    return std::to_string(int64_t(t.at(i)));
+  // The fewest digits that read back as the same number.
+  char buffer[32];
+  auto end = t.type == DType::F32 ? std::to_chars(buffer, buffer + 32, float(t.at(i)))
+                                  : std::to_chars(buffer, buffer + 32, t.at(i));
+  return std::string(buffer, end.ptr);
+}
+
+/// The elements from `at` in nested brackets, long axes shortened.
+static void printNested(llvm::raw_ostream &os, const HostTensor &t, size_t axis, int64_t at, int64_t size, unsigned indent) {
+  if (axis == t.shape.size()) {
+    os << numberText(t, at);
+    return;
+  }
+  constexpr int64_t shown = 8;
+  int64_t n = t.shape[axis], inner = size / std::max<int64_t>(n, 1);
+  bool rows = axis + 1 < t.shape.size();
+  os << "[";
+  for (int64_t i = 0; i < n; ++i) {
+    if (i)
+      os << (rows ? ",\n" + std::string(indent + axis + 1, ' ') : ", ");
+    if (n > shown && i == shown / 2) {
+      os << "...";
+      i = n - shown / 2 - 1;
+      continue;
+    }
+    printNested(os, t, axis + 1, at + i * inner, inner, indent);
+  }
+  os << "]";
+}
+
+void tool::printTensor(llvm::raw_ostream &os, StringRef name, const HostTensor &t) {
+  os << name << " = ";
+  if (t.shape.empty()) {
+    os << numberText(t, 0) << "\n";
+    return;
+  }
+  os << t.str() << "\n  ";
+  printNested(os, t, 0, 0, t.elements(), 2);
+  os << "\n";
+}

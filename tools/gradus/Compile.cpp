@@ -1,0 +1,155 @@
+//===- Compile.cpp - gradus compile, gradus grad: a model into a file -----===//
+
+#include "Command.h"
+#include "gradus/Expand.h"
+#include "gradus/Gradient.h"
+#include "gradus/Graph.h"
+#include "gradus/Link.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+
+using namespace gradus;
+using namespace gradus::tool;
+
+static llvm::Error error(const Twine &message) { return llvm::createStringError(message); }
+
+static std::string moduleText(Compilation &c) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  c.module().print(os);
+  os << "\n";
+  return text;
+}
+
+/// What a file name asks for.
+static StringRef kindOfFile(StringRef path) {
+  StringRef extension = llvm::sys::path::extension(path);
+  return llvm::StringSwitch<StringRef>(extension)
+      .Case(".o", "obj")
+      .Case(".a", "lib")
+      .Case(".so", "so")
+      .Case(".ll", "ll")
+      .Case(".s", "asm")
+      .Case(".ptx", "ptx")
+      .Case(".h", "header")
+      .Case(".mlir", "simple")
+      .Case("", "exe")
+      .Default("");
+}
+
+namespace {
+struct CompileCommand : CommonOptions {
+  cl::opt<std::string> output{"o", cl::desc("Output file ('-': standard output); its extension says what it holds: .o .a .so .ll .s .mlir .ptx .h, none for a program"),
+                              cl::value_desc("file"), cl::cat(category)};
+  cl::opt<std::string> emit{"emit", cl::desc("graph, grad, simple, linalg, kernels, buffers, llvm, ll, asm, obj, lib, so, exe, header, ptx"),
+                            cl::value_desc("stage"), cl::cat(category)};
+  cl::opt<std::string> header{"header", cl::desc("Write a C header too"), cl::value_desc("file.h"), cl::cat(category)};
+  cl::opt<std::string> target{"target", cl::desc("Target triple, or nvptx64"), cl::cat(category)};
+
+  llvm::Error run() {
+    std::string kind = emit;
+    bool gpu = StringRef(target).starts_with("nvptx");
+    if (kind.empty() && gpu)
+      kind = "ptx";
+    if (kind.empty() && !output.empty() && output != "-")
+      kind = kindOfFile(output).str();
+    if (kind.empty())
+      return error(output.empty() ? "say where to with -o FILE, or what to print with --emit=STAGE"
+                                  : "what should " + output + " hold? Say it with --emit=STAGE or an extension: .o .a .so .ll .s .mlir .ptx .h");
+    if (gpu != (kind == "ptx") && !parseStage(kind))
+      return error(gpu ? "--target=nvptx64 emits ptx (and the stages above it), not '" + kind + "'"
+                       : "--emit=ptx needs --target=nvptx64");
+    CompileOptions o = compileOptions();
+    if (!gpu)
+      o.triple = target;
+    Compilation c(o);
+    configure(c);
+    if (failed(c.parse(input)))
+      return error("");
+    auto file = contents(c, kind, gpu);
+    if (!file)
+      return file.takeError();
+    if (!header.empty()) {
+      std::string text = cHeader(c.interface());
+      if (auto e = writeFile(header, ArrayRef(text.data(), text.size())))
+        return e;
+    }
+    if (kind == "so" || kind == "exe")
+      return link(c, *file, kind);
+    return writeFile(output.empty() ? "-" : StringRef(output), ArrayRef(file->data(), file->size()));
+  }
+
+private:
+  /// The file's bytes; for linked kinds the object to link.
+  llvm::Expected<std::string> contents(Compilation &c, StringRef kind, bool gpu) {
+    if (auto stage = parseStage(kind)) {
+      if (failed(c.runTo(*stage)))
+        return error("");
+      if (!header.empty() && failed(c.runTo(Stage::Buffers)))
+        return error("");
+      return moduleText(c);
+    }
+    if (kind == "ll")
+      return c.llvmText();
+    if (kind == "header") {
+      if (failed(c.runTo(Stage::Buffers)))
+        return error("");
+      return cHeader(c.interface());
+    }
+    if (!llvm::is_contained({"asm", "obj", "lib", "so", "exe"}, kind)) {
+      StringRef known[] = {"graph", "grad", "simple", "linalg", "kernels", "buffers", "llvm", "ll", "asm", "obj", "lib", "so", "exe", "header", "ptx"};
+      StringRef near = graph::nearest(kind, known);
+      return error("--emit=" + kind + ": there is no such stage" + (near.empty() ? "" : "; did you mean '" + near + "'?"));
+    }
+    auto code = c.machineCode(kind == "asm" ? MachineCode::Assembly : MachineCode::Object);
+    if (!code)
+      return code.takeError();
+    if (kind == "lib")
+      return archive(c.interface().name + ".o", *code);
+    return std::string(code->begin(), code->end());
+  }
+
+  llvm::Error link(Compilation &c, StringRef object, StringRef kind) {
+    if (output.empty() || output == "-")
+      return error("a linked file needs a name: -o FILE");
+    return kind == "so" ? linkSharedLibrary(object, output)
+                        : linkProgram(object, c.interface(), output);
+  }
+};
+} // namespace
+
+int tool::compileCommand(int argc, char **argv) {
+  CompileCommand command;
+  int exitCode;
+  if (!parseOptions(argc, argv, "gradus compile: compiles a model to an object, a library, a program, PTX, or the text of a stage\n", command, exitCode))
+    return exitCode;
+  return report(command.run());
+}
+
+//===----------------------------------------------------------------------===//
+// grad
+//===----------------------------------------------------------------------===//
+
+int tool::gradCommand(int argc, char **argv) {
+  CommonOptions options;
+  cl::opt<std::string> function{"function", cl::desc("Add the gradient of this scalar function with respect to its float arguments and parameters"), cl::cat(options.category)};
+  cl::opt<std::string> output{"o", cl::desc("Output file"), cl::init("-"), cl::cat(options.category)};
+  int exitCode;
+  if (!parseOptions(argc, argv, "gradus grad: prints a model with its gradients written out\n", options, exitCode))
+    return exitCode;
+  auto run = [&]() -> llvm::Error {
+    Compilation c(options.compileOptions());
+    options.configure(c);
+    registerPassesAndPipelines();
+    if (failed(c.parse(options.input)) || failed(c.runTo(Stage::Graph)))
+      return error("");
+    // A function's parameters are known once its layers are instantiated.
+    if (!function.empty() && (failed(runModelPipeline(c.module(), "graph-instantiate-layers")) || failed(addGradient(c.module(), function))))
+      return error("");
+    if (failed(c.runTo(Stage::Grad)))
+      return error("");
+    std::string text = moduleText(c);
+    return writeFile(output, ArrayRef(text.data(), text.size()));
+  };
+  return report(run());
+}
