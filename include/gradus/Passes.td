@@ -147,4 +147,20 @@ def ApproximateMath : Pass<"cpu-approximate-math", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 
+//===----------------------------------------------------------------------===//
+// Gpu: contractions -> NVVM
+//===----------------------------------------------------------------------===//
+
+def ExtractMatmuls : Pass<"gpu-extract-matmuls", "::mlir::ModuleOp"> {
+  let summary = "Turn each matmul of a model into a tiled GPU kernel";
+  let description = [{
+    Replaces the module's contents by a gpu.module with one kernel for each (batched) matrix product that its functions
+    hold after `graph-lower-to-linalg`; equal ones are one. A block of threads computes a tile of the result: it copies
+    tiles of both operands to shared memory, turned round as the product wants them, and each thread accumulates a square
+    of the result in registers.
+  }];
+  let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect"];
+}
+
 #endif // GRADUS_PASSES

@@ -2,6 +2,7 @@
 
 #include "Command.h"
 #include "gradus/Expand.h"
+#include "gradus/Gpu.h"
 #include "gradus/Gradient.h"
 #include "gradus/Graph.h"
 #include "gradus/Link.h"
@@ -82,6 +83,10 @@ struct CompileCommand : CommonOptions {
 private:
   /// The file's bytes; for linked kinds the object to link.
   llvm::Expected<std::string> contents(Compilation &c, StringRef kind, bool gpu) {
+    if (gpu && kind == "ptx") {
+      std::string chip = march == "native" ? "sm_80" : march.getValue();
+      return emitPtx(c, chip);
+    }
     if (auto stage = parseStage(kind)) {
       if (failed(c.runTo(*stage)))
         return error("");
