@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "LinalgBuilder.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -44,14 +45,7 @@ static void mergeWithResult(linalg::GenericOp op, unsigned r, Value variable) {
       continue;
     op.getMatchingBlockArgument(in).replaceAllUsesWith(
         op.getMatchingBlockArgument(init));
-    unsigned i = in->getOperandNumber();
-    SmallVector<Attribute> maps(op.getIndexingMaps().getValue());
-    maps.erase(maps.begin() + i);
-    op.setIndexingMapsAttr(ArrayAttr::get(op.getContext(), maps));
-    op.getBody()->eraseArgument(i);
-    op->eraseOperand(i);
-    auto segments = op.getProperties().operandSegmentSizes;
-    op.getProperties().operandSegmentSizes = {segments[0] - 1, segments[1]};
+    eraseInput(op, in->getOperandNumber());
     return;
   }
 }
@@ -80,6 +74,21 @@ static bool writeInto(Value value, Value destination) {
   return fill && fill->hasOneUse() && writeInto(fill.getResult(0), destination);
 }
 
+/// Gives every result a start of its own: an empty tensor or a fill that two
+/// ops start from would be one buffer.
+static void separateStarts(Block &body) {
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body))) {
+    auto destination = dyn_cast<mlir::DestinationStyleOpInterface>(&op);
+    if (!destination)
+      continue;
+    for (mlir::OpOperand &init : destination.getDpsInitsMutable()) {
+      Operation *start = init.get().getDefiningOp();
+      if (isa_and_nonnull<mlir::tensor::EmptyOp, linalg::FillOp>(start) && !start->hasOneUse())
+        init.set(OpBuilder(&op).clone(*start)->getResult(0));
+    }
+  }
+}
+
 namespace {
 struct DefineBoundary : impl::DefineBoundaryBase<DefineBoundary> {
   void runOnOperation() override {
@@ -91,6 +100,7 @@ struct DefineBoundary : impl::DefineBoundaryBase<DefineBoundary> {
 private:
   static void convert(func::FuncOp f) {
     Block &body = f.getBody().front();
+    separateStarts(body);
     OpBuilder b = OpBuilder::atBlockBegin(&body);
     llvm::DenseMap<StringAttr, std::pair<Value, Value>> variables;
     SmallVector<Type> inputs;

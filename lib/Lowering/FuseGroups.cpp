@@ -15,6 +15,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "LinalgBuilder.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -69,6 +70,34 @@ static bool firstUser(Operation *producer, Operation *user) {
   });
 }
 
+void gradus::eraseInput(linalg::GenericOp op, unsigned input) {
+  SmallVector<Attribute> maps(op.getIndexingMaps().getValue());
+  maps.erase(maps.begin() + input);
+  op.setIndexingMapsAttr(ArrayAttr::get(op.getContext(), maps));
+  op.getBody()->eraseArgument(input);
+  op->eraseOperand(input);
+  auto segments = op.getProperties().operandSegmentSizes;
+  op.getProperties().operandSegmentSizes = {segments[0] - 1, segments[1]};
+}
+
+/// Merges inputs that read the same element of the same tensor. Without this a
+/// producer would be fused once for every such input, and its body double each
+/// time.
+static void mergeInputs(linalg::GenericOp op) {
+  llvm::DenseMap<std::pair<Value, mlir::AffineMap>, BlockArgument> first;
+  for (unsigned i = 0; i < unsigned(op.getNumDpsInputs());) {
+    OpOperand *in = op.getDpsInputOperand(i);
+    BlockArgument arg = op.getMatchingBlockArgument(in);
+    auto [it, fresh] = first.try_emplace({in->get(), op.getMatchingIndexingMap(in)}, arg);
+    if (fresh) {
+      ++i;
+      continue;
+    }
+    arg.replaceAllUsesWith(it->second);
+    eraseInput(op, i);
+  }
+}
+
 namespace {
 struct FuseGroups : impl::FuseGroupsBase<FuseGroups> {
   void runOnOperation() override {
@@ -103,6 +132,7 @@ private:
   static void fuseInto(mlir::RewriterBase &rewriter, linalg::GenericOp consumer) {
     for (bool changed = true; changed;) {
       changed = false;
+      mergeInputs(consumer);
       for (OpOperand *operand : consumer.getDpsInputOperands()) {
         auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
         if (!producer || !linalg::areElementwiseOpsFusable(operand) ||

@@ -73,6 +73,9 @@ private:
   Value paddedImage(Op op, Value x, ArrayRef<int64_t> taps);
 };
 
+/// Takes an input away that nothing in the body reads any more.
+void eraseInput(mlir::linalg::GenericOp op, unsigned input);
+
 } // namespace gradus
 
 #endif // GRADUS_LOWERING_LINALGBUILDER_H

@@ -165,13 +165,13 @@ public:
         .Case<ReshapeOp>([&](ReshapeOp o) {
           return linalg.reshape(in(o.getX()), tensorType(o.getOut()));
         })
-        .Case<BroadcastOp, TransposeOp, ReverseOp, SliceOp, WindowsOp>([&](auto o) {
+        .Case<BroadcastOp, TransposeOp, ReverseOp, WindowsOp>([&](auto o) {
           return linalg.parallel(in(o.getX()), sourceMap(o), tensorType(o.getOut()),
                                  [](ImplicitLocOpBuilder &, ValueRange args) { return args[0]; });
         })
         .Case<ReduceSumOp, ReduceProdOp, ReduceMaxOp, ReduceMinOp>(
             [&](auto o) { return reduce(o); })
-        .Case<PadOp, ConcatOp, IotaOp, ArgmaxOp, FoldOp, GatherOp, ScatterAddOp>(
+        .Case<SliceOp, PadOp, ConcatOp, IotaOp, ArgmaxOp, FoldOp, GatherOp, ScatterAddOp>(
             [&](auto o) { return move(o); })
         .Case<UniformOp>([&](UniformOp o) { return random(o, false); })
         .Case<NormalOp>([&](NormalOp o) { return random(o, true); })
@@ -217,13 +217,6 @@ private:
     SmallVector<AffineExpr> exprs = dims(s.rank());
     for (int64_t a : op.getAxes())
       exprs[s.axis(a)] = dim(s.axis(a)) * -1 + (s[a].size - 1);
-    return linalg.map(s.rank(), exprs);
-  }
-  AffineMap sourceMap(SliceOp op) {
-    Shape s(op.getX());
-    int64_t axis = s.axis(op.getAxis());
-    SmallVector<AffineExpr> exprs = dims(s.rank());
-    exprs[axis] = dim(axis) * int64_t(op.getStep()) + int64_t(op.getStart());
     return linalg.map(s.rank(), exprs);
   }
   AffineMap sourceMap(WindowsOp op) {
@@ -321,6 +314,20 @@ private:
   }
 
   //===-- Moves that are no map -------------------------------------------===//
+
+  /// A copy of the slice: a map that only shortens an axis would be taken for
+  /// the whole axis. Kernels read the slice in place.
+  Value move(SliceOp op) {
+    RankedTensorType type = tensorType(op.getOut());
+    Shape s(op.getX());
+    SmallVector<int64_t> offsets(s.rank(), 0), steps(s.rank(), 1);
+    offsets[s.axis(op.getAxis())] = op.getStart();
+    steps[s.axis(op.getAxis())] = op.getStep();
+    auto indices = [&](ArrayRef<int64_t> ns) { return mlir::getAsIndexOpFoldResult(b.getContext(), ns); };
+    Value part = tensor::ExtractSliceOp::create(b, type, in(op.getX()), indices(offsets), indices(type.getShape()), indices(steps));
+    return linalg.parallel(part, b.getMultiDimIdentityMap(s.rank()), type,
+                           [](ImplicitLocOpBuilder &, ValueRange args) { return args[0]; });
+  }
 
   Value move(PadOp op) {
     Shape s(op.getX());

@@ -96,10 +96,13 @@ private:
           Operation *owner = v.getParentBlock()->getParentOp();
           if (op->isAncestor(owner) || members.contains(v.getDefiningOp()))
             continue;
-          if (cloned(use))
-            inside.insert(v.getDefiningOp());
-          else
+          if (!cloned(use)) {
             args.insert(v);
+            continue;
+          }
+          inside.insert(v.getDefiningOp());
+          if (auto slice = v.getDefiningOp<tensor::ExtractSliceOp>())
+            args.insert(slice.getSource());
         }
       });
 
@@ -126,12 +129,15 @@ private:
       op->erase();
   }
 
-  /// Made in the kernel rather than passed to it: scalars, and tensors that
-  /// are read for their shape only.
+  /// Made in the kernel rather than passed to it: scalars, slices (a bare
+  /// pointer carries no strides), and tensors that are read for their shape
+  /// only.
   static bool cloned(mlir::OpOperand &use) {
     Operation *def = use.get().getDefiningOp();
     if (!def)
       return false;
+    if (isa<tensor::ExtractSliceOp>(def))
+      return true;
     if (def->hasTrait<mlir::OpTrait::ConstantLike>())
       return !isa<mlir::TensorType>(use.get().getType());
     auto op = dyn_cast<linalg::LinalgOp>(use.getOwner());

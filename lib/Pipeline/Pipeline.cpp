@@ -86,8 +86,9 @@ static void buildSimple(OpPassManager &pm) {
 
 static void buildLinalg(OpPassManager &pm) {
   pm.addPass(createParamsToArgs());
+  // No CSE from here to bufferisation: it would merge the empty tensors and
+  // fills that distinct results start from.
   pm.addNestedPass<func::FuncOp>(createLowerToLinalg());
-  pm.addNestedPass<func::FuncOp>(mlir::createCSEPass());
   pm.addNestedPass<func::FuncOp>(createFuseGroups());
 }
 

@@ -1,7 +1,9 @@
 //===- gradus-check-ops.cpp - every sample of every op, checked -----------===//
 
+#include "gradus/Compiler.h"
 #include "gradus/Passes.h"
 #include "gradus/Reference.h"
+#include "mlir/Pass/PassManager.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/InitLLVM.h"
@@ -10,18 +12,118 @@ using namespace gradus;
 using namespace gradus::graph;
 namespace cl = llvm::cl;
 
+static cl::opt<std::string>
+    compiled("compiled", cl::desc("Compare compiled code for this CPU with the reference"), cl::value_desc("cpu"));
+static cl::opt<std::string> element("type", cl::desc("f32 or f64"), cl::init("f32"));
+
 static cl::opt<std::string> only("only", cl::desc("Check this op alone"));
 static cl::opt<bool> verbose("verbose", cl::desc("Print samples that pass too"));
 
+//===----------------------------------------------------------------------===//
+// Compiled code against the reference
+//===----------------------------------------------------------------------===//
+
+static Array rounded(Array a, DType type) {
+  if (type == DType::F32)
+    for (double &x : a.data)
+      x = float(x);
+  return a;
+}
+
+static Block64 inMemory(const Array &a, const TensorSpec &spec) {
+  Block64 block(spec.byteCount());
+  for (auto [i, x] : llvm::enumerate(a.data)) {
+    char *at = block.data() + i * dtypeBytes(spec.type);
+    auto put = [&](auto v) { std::memcpy(at, &v, sizeof v); };
+    switch (spec.type) {
+    case DType::F32:
+      put(float(x));
+      break;
+    case DType::F64:
+      put(x);
+      break;
+    case DType::I32:
+      put(int32_t(x));
+      break;
+    case DType::I64:
+      put(int64_t(x));
+      break;
+    default:
+      put(uint8_t(x != 0));
+    }
+  }
+  return block;
+}
+
+/// Runs every function of a sample's model compiled and interpreted.
+static std::string compareCompiled(SampleModel &sample, double &worst) {
+  mlir::OwningOpRef<ModuleOp> reference = sample.module->clone();
+  if (failed(runModelPipeline(*reference, "graph-decompose")))
+    return "does not decompose";
+  std::string text;
+  llvm::raw_string_ostream(text) << *sample.module;
+  CompileOptions options;
+  options.cpu = compiled;
+  Compilation c(options);
+  if (failed(c.parseText(text, "sample")))
+    return "does not print and parse";
+  auto object = c.machineCode(MachineCode::Object);
+  if (!object)
+    return "does not compile: " + llvm::toString(object.takeError());
+  auto program = Program::load(*object, c.interface());
+  if (!program)
+    return "does not link: " + llvm::toString(program.takeError());
+  std::mt19937_64 random(7);
+  double tolerance = element == "f64" ? 1e-9 : 5e-4;
+  worst = 0;
+  for (const FunctionInterface &f : program->interface().functions) {
+    FuncOp source;
+    reference->walk([&](FuncOp g) {
+      if (g.getSymName() == f.name)
+        source = g;
+    });
+    SmallVector<Array> args;
+    std::vector<Block64> blocks;
+    SmallVector<const void *> in;
+    SmallVector<void *> out;
+    for (auto [i, p] : llvm::enumerate(f.inputs)) {
+      auto [low, high] = i < sample.ranges.size() ? sample.ranges[i] : std::pair(-1.0, 1.0);
+      args.push_back(rounded(randomArray(source.getArgumentTypes()[i], low, high, random), p.type.type));
+      blocks.push_back(inMemory(args.back(), p.type));
+    }
+    for (const Port &p : f.outputs)
+      blocks.emplace_back(p.type.byteCount());
+    for (auto [i, b] : llvm::enumerate(blocks))
+      i < f.inputs.size() ? in.push_back(b.data()) : out.push_back(b.data());
+    auto want = interpret(source, args);
+    if (failed(want))
+      return "has no reference value";
+    Block64 arena(f.arenaBytes);
+    program->call(f, nullptr, in, out, arena.data());
+    for (auto [k, p] : llvm::enumerate(f.outputs)) {
+      HostTensor got(p.type);
+      std::memcpy(got.bytes.data(), out[k], got.bytes.size());
+      for (auto [i, w] : llvm::enumerate((*want)[k].data)) {
+        double error = std::abs(w - got.at(i)) / (1 + std::abs(w));
+        worst = std::isnan(error) ? INFINITY : std::max(worst, error);
+        if (!(error < tolerance))
+          return "compiled @" + f.name + " gives " + std::to_string(got.at(i)) + " for element " + std::to_string(i) + " of result " +
+                 std::to_string(k) + ", the reference " + std::to_string(w);
+      }
+    }
+  }
+  return "";
+}
+
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  mlir::registerPassManagerCLOptions();
   cl::ParseCommandLineOptions(
       argc, argv,
       "Checks each sample of each op: gradient and second derivative against "
-      "differences, forward against reverse mode\n");
-  registerDifferentiatePass();
-  registerInlineCallsPass();
-  registerDecomposePass();
+      "differences, forward against reverse mode; or compiled code against the "
+      "reference\n");
+  registerPassesAndPipelines();
   MLIRContext ctx(MLIRContext::Threading::DISABLED);
   ctx.loadDialect<GraphDialect>();
 
@@ -45,9 +147,10 @@ int main(int argc, char **argv) {
       fail("", gap, 0);
     for (StringRef sample : samples) {
       double worst = -1;
-      FailureOr<SampleModel> model = buildSample(sample, "f32", &ctx);
+      FailureOr<SampleModel> model = buildSample(sample, element, &ctx);
       std::string what = failed(model) ? "does not parse or has no derivative"
-                                       : checkSample(*model, worst);
+                         : compiled.empty() ? checkSample(*model, worst)
+                                            : compareCompiled(*model, worst);
       if (!what.empty()) {
         fail(sample, what, worst);
         continue;
