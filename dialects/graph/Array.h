@@ -53,7 +53,7 @@ using Strides = llvm::SmallVector<int64_t>;
 /// `offsets[k]` moves by `strides[k]`.
 template <size_t N, typename F>
 void forEachIndex(llvm::ArrayRef<int64_t> space, std::array<int64_t, N> offsets,
-          const std::array<Strides, N> &strides, F &&f) {
+                  const std::array<Strides, N> &strides, F &&f) {
   llvm::SmallVector<int64_t> index(space.size(), 0);
   for (int64_t n = Array::count(space); n-- > 0;) {
     f(offsets);

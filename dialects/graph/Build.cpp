@@ -114,8 +114,8 @@ V graph::convert(const V &x, Type element) {
     return x;
   Shape to = x.shape();
   to.element = element;
-  return {x.builder,
-          CastOp::create(*x.builder, to.type(), x.value(), TypeAttr::get(element))};
+  return {x.builder, CastOp::create(*x.builder, to.type(), x.value(),
+                                    TypeAttr::get(element))};
 }
 V graph::indicator(const V &condition, Type element) {
   return convert(condition, element);
@@ -134,16 +134,14 @@ V graph::favours(const V &a, const V &b) {
 V graph::reshape(const V &x, const Shape &to) {
   if (!x || x.shape().dims == to.dims)
     return x;
-  return {x.builder,
-          ReshapeOp::create(*x.builder, to.type(), x.value(),
-                            TypeAttr::get(to.type()))};
+  return {x.builder, ReshapeOp::create(*x.builder, to.type(), x.value(),
+                                       TypeAttr::get(to.type()))};
 }
 V graph::broadcast(const V &x, const Shape &to) {
   if (!x || x.shape().dims == to.dims)
     return x;
-  return {x.builder,
-          BroadcastOp::create(*x.builder, to.type(), x.value(),
-                              TypeAttr::get(to.type()))};
+  return {x.builder, BroadcastOp::create(*x.builder, to.type(), x.value(),
+                                         TypeAttr::get(to.type()))};
 }
 V graph::transpose(const V &x, Axes perm) {
   if (!x || (perm && llvm::is_sorted(*perm)))
@@ -171,15 +169,13 @@ V graph::pad(const V &x, int64_t axis, int64_t low, int64_t high,
              int64_t interior, double value) {
   if (!x || (!low && !high && !interior))
     return x;
-  return {x.builder,
-          PadOp::create(*x.builder, x.value(), axis, low, high, interior,
-                        llvm::APFloat(value))};
+  return {x.builder, PadOp::create(*x.builder, x.value(), axis, low, high,
+                                   interior, llvm::APFloat(value))};
 }
 V graph::concat(const Vs &xs, int64_t axis) {
   if (!xs[0])
     return 0.0;
-  return {xs[0].builder,
-          ConcatOp::create(*xs[0].builder, xs.values(), axis)};
+  return {xs[0].builder, ConcatOp::create(*xs[0].builder, xs.values(), axis)};
 }
 V graph::like(const V &x, const V &g) {
   if (!g)
@@ -197,7 +193,8 @@ V graph::like(const V &x, const V &g) {
     // Keep the summed axes as 1, then drop those that x does not have.
     Shape ones = kept(g, Axes(List(summed)));
     sum = reduce_sum(g, Axes(List(summed)), false);
-    sum = reshape(sum, Shape(gs.element, ArrayRef(ones.dims).drop_front(extra)));
+    sum =
+        reshape(sum, Shape(gs.element, ArrayRef(ones.dims).drop_front(extra)));
   }
   return broadcast(sum, xs);
 }

@@ -8,8 +8,8 @@ using namespace gradus::graph;
 #define GET_OP_CLASSES
 #include "dialects/graph/Convolution.cpp.inc"
 
-std::pair<int64_t, int64_t>
-graph::samePadding(int64_t size, int64_t extent, int64_t stride) {
+std::pair<int64_t, int64_t> graph::samePadding(int64_t size, int64_t extent,
+                                               int64_t stride) {
   int64_t places = llvm::divideCeil(size, stride);
   int64_t total = std::max<int64_t>(0, (places - 1) * stride + extent - size);
   return {total / 2, total - total / 2};
@@ -70,7 +70,8 @@ Shapes Infer::conv2d(Arg x, Arg f, Slide s) {
   Dim channels = f[2];
   if (channels.known())
     channels.size *= s.groups;
-  if (Dim have = x[3]; (s.groups > 1 && !f[2].known()) || !unify(have, channels))
+  if (Dim have = x[3];
+      (s.groups > 1 && !f[2].known()) || !unify(have, channels))
     return fail(f.value) << "the filter takes " << f[2].str()
                          << (s.groups > 1 ? " channels a group" : " channels")
                          << ", but the image has " << x[3].str()
@@ -161,9 +162,9 @@ Shapes Infer::pooled(Arg x, List window, List stride, Padding padding) {
 V graph::conv2d(const V &x, const V &f, Slide s) {
   if (!x || !f)
     return 0.0;
-  return {x.builder, Conv2DOp::create(*x.builder, x.value(), f.value(),
-                                      s.stride, s.padding, s.dilation,
-                                      s.groups)};
+  return {x.builder,
+          Conv2DOp::create(*x.builder, x.value(), f.value(), s.stride,
+                           s.padding, s.dilation, s.groups)};
 }
 V graph::conv2d_input(const V &g, const V &f, const Shape &to, Slide s) {
   if (!g || !f)
@@ -197,10 +198,9 @@ V graph::conv2dInputParts(const V &g, const V &f, const Shape &to, Slide s) {
   for (int i : {0, 1}) {
     int64_t axis = 1 + i, reach = (taps[i].size - 1) * s.dilation[i];
     int64_t size = to[axis].known() ? to[axis].size : extent(g, axis);
-    int64_t low =
-        s.padding == Padding::same
-            ? samePadding(size, reach + 1, s.stride[i]).first
-            : 0;
+    int64_t low = s.padding == Padding::same
+                      ? samePadding(size, reach + 1, s.stride[i]).first
+                      : 0;
     int64_t last = (extent(g, axis) - 1) * s.stride[i];
     spread = pad(spread, axis, reach - low, size + low - last - 1,
                  s.stride[i] - 1, 0.0);
@@ -208,12 +208,11 @@ V graph::conv2dInputParts(const V &g, const V &f, const Shape &to, Slide s) {
   // [kh, kw, in, group, out] -> [kh, kw, out, group, in]
   Dim perGroup{extent(f, 3) / s.groups}, group{s.groups};
   V turned = reverse(f, {0, 1});
-  turned = reshape(turned, Shape(taps.element, {taps[0], taps[1], taps[2],
-                                                group, perGroup}));
-  turned = transpose(turned, List{0, 1, 4, 3, 2});
   turned = reshape(turned, Shape(taps.element,
-                                 {taps[0], taps[1], perGroup,
-                                  Dim{taps[2].size * s.groups}}));
+                                 {taps[0], taps[1], taps[2], group, perGroup}));
+  turned = transpose(turned, List{0, 1, 4, 3, 2});
+  turned = reshape(turned, Shape(taps.element, {taps[0], taps[1], perGroup,
+                                                Dim{taps[2].size * s.groups}}));
   return conv2d(spread, turned,
                 Slide{{1, 1}, s.dilation, Padding::valid, s.groups});
 }
@@ -248,8 +247,8 @@ V graph::padded(const V &x, List window, List stride, Padding padding,
 
 /// Calls `f(offset in x, in filter, in y)` for every product that conv2d adds.
 template <typename Op, typename F>
-static void convolve(Op op, const Array &x, const Array &filter,
-                     const Array &y, F f) {
+static void convolve(Op op, const Array &x, const Array &filter, const Array &y,
+                     F f) {
   int64_t low[2] = {0, 0};
   for (int i : {0, 1})
     if (op.getPadding() == Padding::same)
@@ -260,29 +259,30 @@ static void convolve(Op op, const Array &x, const Array &filter,
   Strides sx = x.strides(), sf = filter.strides(), sy = y.strides();
   int64_t inGroup = filter.shape[2], groups = op.getGroups();
   int64_t outGroup = filter.shape[3] / groups;
-  int64_t places[] = {y.shape[0],      y.shape[1],      y.shape[2],
-                      filter.shape[0], filter.shape[1]};
+  int64_t places[] = {y.shape[0], y.shape[1], y.shape[2], filter.shape[0],
+                      filter.shape[1]};
   SmallVector<int64_t> at(5);
   auto unit = [&](int64_t axis) {
     Strides s(5, 0);
     s[axis] = 1;
     return s;
   };
-  forEachIndex<5>(places, {0, 0, 0, 0, 0},
-          {unit(0), unit(1), unit(2), unit(3), unit(4)}, [&](auto p) {
-            auto [n, oh, ow, kh, kw] = p;
-            int64_t h = oh * op.getStride()[0] + kh * op.getDilation()[0] - low[0];
-            int64_t w = ow * op.getStride()[1] + kw * op.getDilation()[1] - low[1];
-            if (h < 0 || h >= x.shape[1] || w < 0 || w >= x.shape[2])
-              return;
-            int64_t px = n * sx[0] + h * sx[1] + w * sx[2];
-            int64_t pf = kh * sf[0] + kw * sf[1];
-            int64_t py = n * sy[0] + oh * sy[1] + ow * sy[2];
-            for (int64_t g = 0; g < groups; ++g)
-              for (int64_t c = 0; c < inGroup; ++c)
-                for (int64_t o = g * outGroup; o < (g + 1) * outGroup; ++o)
-                  f(px + g * inGroup + c, pf + c * sf[2] + o, py + o);
-          });
+  forEachIndex<5>(
+      places, {0, 0, 0, 0, 0}, {unit(0), unit(1), unit(2), unit(3), unit(4)},
+      [&](auto p) {
+        auto [n, oh, ow, kh, kw] = p;
+        int64_t h = oh * op.getStride()[0] + kh * op.getDilation()[0] - low[0];
+        int64_t w = ow * op.getStride()[1] + kw * op.getDilation()[1] - low[1];
+        if (h < 0 || h >= x.shape[1] || w < 0 || w >= x.shape[2])
+          return;
+        int64_t px = n * sx[0] + h * sx[1] + w * sx[2];
+        int64_t pf = kh * sf[0] + kw * sf[1];
+        int64_t py = n * sy[0] + oh * sy[1] + ow * sy[2];
+        for (int64_t g = 0; g < groups; ++g)
+          for (int64_t c = 0; c < inGroup; ++c)
+            for (int64_t o = g * outGroup; o < (g + 1) * outGroup; ++o)
+              f(px + g * inGroup + c, pf + c * sf[2] + o, py + o);
+      });
 }
 SmallVector<Array> Conv2DOp::evaluate(ArrayRef<Array> in) {
   Array y(cast<RankedTensorType>(getType()).getShape());
@@ -307,14 +307,14 @@ static Strides windowStrides(const Array &image, List stride) {
 SmallVector<Array> WindowsOp::evaluate(ArrayRef<Array> in) {
   Array out(cast<RankedTensorType>(getType()).getShape());
   forEachIndex<2>(out.shape, {0, 0},
-          {windowStrides(in[0], getStride()), out.strides()},
-          [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
+                  {windowStrides(in[0], getStride()), out.strides()},
+                  [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
   return {out};
 }
 SmallVector<Array> FoldOp::evaluate(ArrayRef<Array> in) {
   Array out(cast<RankedTensorType>(getType()).getShape());
   forEachIndex<2>(in[0].shape, {0, 0},
-          {in[0].strides(), windowStrides(out, getStride())},
-          [&](auto at) { out.data[at[1]] += in[0].data[at[0]]; });
+                  {in[0].strides(), windowStrides(out, getStride())},
+                  [&](auto at) { out.data[at[1]] += in[0].data[at[0]]; });
   return {out};
 }

@@ -34,9 +34,8 @@ Arg Infer::numbers(Arg x) {
 Arg Infer::truths(Arg x) {
   if (x.element.isInteger(1))
     return x;
-  return refuse(x, fail(x.value)
-                       << "expected truth values (i1), not " << x.str()
-                       << "; 'compare' makes them");
+  return refuse(x, fail(x.value) << "expected truth values (i1), not "
+                                 << x.str() << "; 'compare' makes them");
 }
 Arg Infer::integers(Arg x) {
   if (x.isInteger())
@@ -79,9 +78,8 @@ Shapes Infer::choose(Arg condition, Arg a, Arg b) {
       out.dims.insert(out.dims.begin(), condition[-i]);
     else if (!unifyBroadcast(out[-i], condition[-i]))
       return fail(condition.value)
-             << "cannot broadcast " << condition.str() << " with "
-             << out.str() << ": " << condition[-i].str() << " against "
-             << out[-i].str();
+             << "cannot broadcast " << condition.str() << " with " << out.str()
+             << ": " << condition[-i].str() << " against " << out[-i].str();
   }
   return values;
 }
@@ -190,12 +188,13 @@ S graph::compare(Comparison predicate, const S &a, const S &b) {
   S x = b.value() ? a.as(b) : a, y = a.value() ? b.as(a) : b;
   using F = arith::CmpFPredicate;
   using I = arith::CmpIPredicate;
-  static constexpr F floats[] = {F::OEQ, F::UNE, F::OLT, F::OLE, F::OGT, F::OGE};
+  static constexpr F floats[] = {F::OEQ, F::UNE, F::OLT,
+                                 F::OLE, F::OGT, F::OGE};
   static constexpr I ints[] = {I::eq, I::ne, I::slt, I::sle, I::sgt, I::sge};
   auto k = static_cast<unsigned>(predicate);
   if (x.isFloat())
-    return {x.builder, arith::CmpFOp::create(*x.builder, floats[k], x.value(),
-                                             y.value())};
+    return {x.builder,
+            arith::CmpFOp::create(*x.builder, floats[k], x.value(), y.value())};
   return {x.builder,
           arith::CmpIOp::create(*x.builder, ints[k], x.value(), y.value())};
 }
@@ -222,7 +221,7 @@ static S toInteger(const S &x, IntegerType to) {
   double top = std::ldexp(1.0, to.getWidth() - 1);
   bool isF32 = x.type().isF32();
   // The largest float below 2^(width - 1).
-  double high = isF32 ? std::nextafterf(float(top), 0.0F)
+  double high = isF32                ? std::nextafterf(float(top), 0.0F)
                 : to.getWidth() < 53 ? top - 1
                                      : std::nextafter(top, 0.0);
   S bounded = min(max(x, -top), high);
@@ -295,8 +294,7 @@ static bool isFilledWith(Attribute attr, double n) {
   return double(d.getSplatValue<llvm::APInt>().getSExtValue()) == n;
 }
 /// `x` if it has the type of the whole result, so that it can stand for it.
-template <typename Op>
-static mlir::OpFoldResult whole(Op op, Value x) {
+template <typename Op> static mlir::OpFoldResult whole(Op op, Value x) {
   return x.getType() == op.getType() ? mlir::OpFoldResult(x)
                                      : mlir::OpFoldResult();
 }

@@ -33,11 +33,10 @@ static ParseResult parseSignature(OpAsmParser &p, ParsedSignature &sig) {
     if (parseShape(p, a.type))
       return failure();
     if (!isa<RankedTensorType>(a.type))
-      return error(p, loc) << "an argument has a shape, as in '" << a.type
-                           << "[]'";
+      return error(p, loc) << "an argument has a shape, as in '"
+                           << typeName(a.type) << "[]'";
     StringAttr name = b.getStringAttr(a.ssaName.name.drop_front());
-    a.sourceLoc =
-        NameLoc::get(name, p.getEncodedSourceLoc(a.ssaName.location));
+    a.sourceLoc = NameLoc::get(name, p.getEncodedSourceLoc(a.ssaName.location));
     SmallVector<NamedAttribute> attrs{b.getNamedAttr("graph.name", name)};
     if (succeeded(p.parseOptionalEqual())) {
       Attribute value;
@@ -68,7 +67,8 @@ static SmallVector<Value> usedParams(Region &body) {
   llvm::SetVector<Value> used;
   body.walk([&](Operation *op) {
     for (Value v : op->getOperands())
-      if (auto q = v.getDefiningOp<ParamOp>(); q && q->getParentRegion() != &body)
+      if (auto q = v.getDefiningOp<ParamOp>();
+          q && q->getParentRegion() != &body)
         used.insert(v);
     if (auto call = dyn_cast<CallOp>(op)) {
       auto &known = ModelScope::current->functions;
@@ -120,8 +120,8 @@ ParseResult FuncOp::parse(OpAsmParser &p, OperationState &s) {
   s.addAttribute("arg_attrs", argAttrs);
   if (ModelScope *scope = ModelScope::current) {
     auto [it, fresh] = scope->functions.try_emplace(
-        name.getValue(),
-        ModelScope::Function{Signature(type, argAttrs, *body), usedParams(*body)});
+        name.getValue(), ModelScope::Function{Signature(type, argAttrs, *body),
+                                              usedParams(*body)});
     if (!fresh)
       return error(p, start) << "there are two functions @" << name.getValue();
   }
@@ -257,10 +257,11 @@ Signature::Signature(FunctionType type, ArrayAttr argAttrs, Region &body)
 Signature::Signature(FuncOp f)
     : Signature(f.getFunctionType(), f.getArgAttrsAttr(), f.getBody()) {}
 
-FailureOr<SmallVector<Type>>
-graph::callResults(const Signature &callee, ValueRange inputs,
-                   DictionaryAttr options, const Report &fail,
-                   DimBindings *out) {
+FailureOr<SmallVector<Type>> graph::callResults(const Signature &callee,
+                                                ValueRange inputs,
+                                                DictionaryAttr options,
+                                                const Report &fail,
+                                                DimBindings *out) {
   auto refuse = [](Report::Failure &&) { return failure(); };
   unsigned required = 0, most = callee.type.getNumInputs();
   SmallVector<StringRef> names; // that options may use
@@ -271,13 +272,15 @@ graph::callResults(const Signature &callee, ValueRange inputs,
     else
       ++required;
   if (inputs.size() < required || inputs.size() > most)
-    return refuse(fail() << "the function takes " << required
-                         << (most > required ? " or more" : "")
-                         << (required == 1 && most == 1 ? " argument" : " arguments")
-                         << ", but " << inputs.size()
-                         << (inputs.size() == 1 ? " is given" : " are given"));
+    return refuse(
+        fail() << "the function takes " << required
+               << (most > required ? " or more" : "")
+               << (required == 1 && most == 1 ? " argument" : " arguments")
+               << ", but " << inputs.size()
+               << (inputs.size() == 1 ? " is given" : " are given"));
   DimBindings bound;
-  for (NamedAttribute o : options ? options : DictionaryAttr::get(callee.type.getContext())) {
+  for (NamedAttribute o :
+       options ? options : DictionaryAttr::get(callee.type.getContext())) {
     StringRef name = o.getName();
     auto size = dyn_cast<IntegerAttr>(o.getValue());
     if (byDefault.contains(name))
@@ -300,10 +303,11 @@ graph::callResults(const Signature &callee, ValueRange inputs,
   }
   for (auto [v, t] : llvm::zip(inputs, callee.type.getInputs()))
     if (!bindDims(t, v, bound)) {
-      std::string want = Shape(t).str(), now = Shape(substitute(t, bound)).str();
+      std::string want = Shape(t).str(),
+                  now = Shape(substitute(t, bound)).str();
       return refuse(fail(v) << "the function takes " << want << " here"
-                            << (now != want ? " (" + now + ")" : "")
-                            << ", not " << Shape(v).str());
+                            << (now != want ? " (" + now + ")" : "") << ", not "
+                            << Shape(v).str());
     }
   if (out)
     *out = bound;
@@ -444,8 +448,8 @@ ParseResult ValueAndGradOp::parse(OpAsmParser &p, OperationState &s) {
     if (!Shape(v).isFloat())
       return mlir::emitError(loc) << "there is no gradient with respect to "
                                   << Shape(v).str() << ", only to f32 and f64";
-  auto types = callResults(callee.signature, s.operands, {},
-                           Report(s.location, inputs));
+  auto types =
+      callResults(callee.signature, s.operands, {}, Report(s.location, inputs));
   if (failed(types))
     return failure();
   StringRef name =
@@ -485,19 +489,18 @@ ParseResult JvpOp::parse(OpAsmParser &p, OperationState &s) {
     return failure();
   unsigned n = callee.signature.type.getNumInputs();
   if (s.operands.size() != 2 * n)
-    return error(p, p.getNameLoc())
-           << "jvp takes the function's " << n
-           << " arguments and a tangent for each, but " << s.operands.size()
-           << " values are given";
+    return error(p, p.getNameLoc()) << "jvp takes the function's " << n
+                                    << " arguments and a tangent for each, but "
+                                    << s.operands.size() << " values are given";
   for (unsigned i = 0; i < n; ++i)
     if (s.operands[i].getType() != s.operands[n + i].getType())
       return mlir::emitError(inputs[n + i].second)
              << "the tangent of " << display(s.operands[i]) << " must be "
              << Shape(s.operands[i]).str() << ", not "
              << Shape(s.operands[n + i]).str();
-  auto types = callResults(callee.signature,
-                           ValueRange(s.operands).take_front(n), {},
-                           Report(s.location, inputs));
+  auto types =
+      callResults(callee.signature, ValueRange(s.operands).take_front(n), {},
+                  Report(s.location, inputs));
   if (failed(types))
     return failure();
   types->append(SmallVector<Type>(*types));

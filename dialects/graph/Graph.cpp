@@ -2,8 +2,8 @@
 
 #include "Build.h"
 #include "mlir/Interfaces/FoldInterfaces.h"
-#include "llvm/ADT/TypeSwitch.h"
 #include "mlir/Transforms/InliningUtils.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace gradus;
 using namespace gradus::graph;
@@ -32,7 +32,8 @@ struct InlinerInterface : mlir::DialectInlinerInterface {
                        mlir::IRMapping &) const final {
     return true;
   }
-  bool isLegalToInline(Region *, Region *, bool, mlir::IRMapping &) const final {
+  bool isLegalToInline(Region *, Region *, bool,
+                       mlir::IRMapping &) const final {
     return true;
   }
   void handleTerminator(Operation *op, ValueRange results) const final {

@@ -98,7 +98,8 @@ struct Infer {
       pooled(Arg x, List window, List stride, Padding padding);
   // Index.cpp
   Shapes gather(Arg x, Arg ids, int64_t axis),
-      scatter(Arg g, Arg ids, Shape to, int64_t axis), oneHot(Arg ids, Shape to);
+      scatter(Arg g, Arg ids, Shape to, int64_t axis),
+      oneHot(Arg ids, Shape to);
   // Normalize.cpp
   Shapes layerNorm(Arg x, Arg gain, Arg bias);
   // Loss.cpp

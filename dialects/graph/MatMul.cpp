@@ -34,9 +34,8 @@ Shapes Infer::matmul(Arg a, Arg b) {
   for (int64_t i = 3; i <= std::min(a.rank(), b.rank()); ++i) {
     Dim d = a[-i];
     if (!unifyBroadcast(d, b[-i]))
-      return fail(b.value) << "cannot multiply " << a.str() << " by "
-                           << b.str() << ": " << a[-i].str() << " against "
-                           << b[-i].str();
+      return fail(b.value) << "cannot multiply " << a.str() << " by " << b.str()
+                           << ": " << a[-i].str() << " against " << b[-i].str();
     out[-i] = d;
   }
   out[-2] = a[-2];
@@ -50,8 +49,9 @@ Shapes Infer::linear(Arg x, Arg w, Arg b) {
   if (x.rank() < 1)
     return fail(x.value) << "linear needs at least one dimension";
   if (w.element != x.element || w.rank() != 2)
-    return fail(w.value) << "the weight must be a matrix of " << llvm::formatv("{0}", x.element).str()
-                         << ", not " << w.str();
+    return fail(w.value) << "the weight must be a matrix of "
+                         << llvm::formatv("{0}", x.element).str() << ", not "
+                         << w.str();
   if (Dim inner = x[-1]; !unify(inner, w[0]))
     return fail(w.value) << "cannot multiply " << x.str() << " by " << w.str()
                          << ": inner dimensions " << x[-1].str() << " and "
@@ -99,13 +99,12 @@ Shapes Infer::einsum(StringRef equation, ArrayRef<Arg> inputs) {
                            << " dimensions, but this is " << x.str();
     for (int64_t i = 0; i < x.rank(); ++i) {
       if (term.find(term[i], i + 1) != StringRef::npos)
-        return fail(x.value) << "'" << term << "' names '"
-                             << term.substr(i, 1) << "' twice";
+        return fail(x.value)
+               << "'" << term << "' names '" << term.substr(i, 1) << "' twice";
       auto [it, fresh] = dims.try_emplace(term[i], x[i]);
       if (!fresh && !unify(it->second, x[i]))
         return fail(x.value) << "'" << term.substr(i, 1) << "' is "
-                             << it->second.str() << " and also "
-                             << x[i].str();
+                             << it->second.str() << " and also " << x[i].str();
     }
   }
   Shape result(inputs[0].element, {});
@@ -218,8 +217,8 @@ SmallVector<Array> EinsumOp::evaluate(ArrayRef<Array> in) {
   Array product(space, 1);
   for (auto [term, x] : llvm::zip(terms, in))
     forEachIndex<2>(space, {0, 0}, {stridesUnder(term, x), product.strides()},
-            [&](auto at) { product.data[at[1]] *= x.data[at[0]]; });
+                    [&](auto at) { product.data[at[1]] *= x.data[at[0]]; });
   forEachIndex<2>(space, {0, 0}, {product.strides(), stridesUnder(result, out)},
-          [&](auto at) { out.data[at[1]] += product.data[at[0]]; });
+                  [&](auto at) { out.data[at[1]] += product.data[at[0]]; });
   return {out};
 }

@@ -116,9 +116,9 @@ static ParseResult parseVariable(OpAsmParser &p, OperationState &s) {
   StringRef kind = s.name.stripDialect();
   StringRef name = p.getNumResults() == 1 ? p.getResultName(0).first : "";
   if (name.empty() || llvm::isDigit(name[0]))
-    return error(p, p.getNameLoc()) << "a " << kind
-                                    << " needs a name, as in '%fc1.w = " << kind
-                                    << " ...'";
+    return error(p, p.getNameLoc())
+           << "a " << kind << " needs a name, as in '%fc1.w = " << kind
+           << " ...'";
   s.location = NameLoc::get(b.getStringAttr(name), s.location);
   namesInScope.push_back(name.str());
   // A name that the text cannot hold as a value's stands in quotes.
@@ -129,8 +129,8 @@ static ParseResult parseVariable(OpAsmParser &p, OperationState &s) {
   if (parseShape(p, type))
     return failure();
   if (!isa<RankedTensorType>(type))
-    return error(p, loc) << "a " << kind << " has a shape, as in '" << type
-                         << "[10]'";
+    return error(p, loc) << "a " << kind << " has a shape, as in '"
+                         << typeName(type) << "[10]'";
   StringRef init;
   SmallVector<NamedAttribute> options;
   if (p.parseEqual() || parseInitialiser(p, init, options))
@@ -219,11 +219,12 @@ struct NumberList {
       values.push_back(b.getFloatAttr(e, v));
     } else if (auto i = dyn_cast<IntegerAttr>(a)) {
       if (e.isInteger(1) ? i.getInt() < 0 || i.getInt() > 1
-                         : !APInt(64, i.getInt(), true).isSignedIntN(e.getIntOrFloatBitWidth()))
-        return error(p, loc) << i.getInt() << " does not fit " << e;
+                         : !APInt(64, i.getInt(), true)
+                                .isSignedIntN(e.getIntOrFloatBitWidth()))
+        return error(p, loc) << i.getInt() << " does not fit " << typeName(e);
       values.push_back(b.getIntegerAttr(e, i.getInt()));
     } else {
-      return error(p, loc) << "expected a whole number for " << e;
+      return error(p, loc) << "expected a whole number for " << typeName(e);
     }
     if (values.size() > mostInText)
       return error(p, loc) << "a constant of more than " << mostInText
@@ -258,7 +259,7 @@ ParseResult ConstantOp::parse(OpAsmParser &p, OperationState &s) {
     return failure();
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor)
-    return error(p, loc) << "a constant has a shape, as in '" << type
+    return error(p, loc) << "a constant has a shape, as in '" << typeName(type)
                          << "[] = 1.0'";
   if (!tensor.hasStaticShape())
     return error(p, loc) << "a constant's sizes are numbers; 'broadcast' "
@@ -365,6 +366,6 @@ void TrainOp::print(OpAsmPrinter &p) {
     p << " reports ";
     llvm::interleaveComma(getReports(), p);
   }
-  p.printOptionalAttrDict((*this)->getAttrs(),
-                          {"sym_name", "loss", "optimizer", "options", "reports"});
+  p.printOptionalAttrDict((*this)->getAttrs(), {"sym_name", "loss", "optimizer",
+                                                "options", "reports"});
 }

@@ -1,7 +1,7 @@
 //===- Random.cpp - numbers from a counter --------------------------------===//
 
-#include "Build.h"
 #include "gradus/Random.h"
+#include "Build.h"
 
 using namespace gradus;
 using namespace gradus::graph;
@@ -11,8 +11,8 @@ using namespace gradus::graph;
 
 Shapes Infer::random(Arg seed, Shape to) {
   if (!seed.isInteger() || seed.rank() != 0)
-    return fail(seed.value) << "the seed must be i32[] or i64[], not "
-                            << seed.str();
+    return fail(seed.value)
+           << "the seed must be i32[] or i64[], not " << seed.str();
   if (!to.isFloat())
     return fail() << "random numbers are f32 or f64, not " << to.str();
   return to;

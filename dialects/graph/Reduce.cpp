@@ -32,14 +32,16 @@ static SmallVector<Array> reduce(Op op, const Array &x, double start, F f) {
   SmallVector<int64_t> kept(x.shape);
   Shape shape(op.getX());
   for (int64_t i = 0; i < x.rank(); ++i)
-    if (auto axes = op.getAxes(); !axes || axes->empty() ||
+    if (auto axes = op.getAxes();
+        !axes || axes->empty() ||
         llvm::any_of(*axes, [&](int64_t a) { return shape.axis(a) == i; }))
       kept[i] = 1;
   Array out(kept, start);
-  forEachIndex<2>(x.shape, {0, 0}, {x.strides(), out.broadcastStrides(x.rank())},
-          [&](auto at) { out.data[at[1]] = f(out.data[at[1]], x.data[at[0]]); });
-  out.shape = SmallVector<int64_t>(
-      cast<RankedTensorType>(op.getType()).getShape());
+  forEachIndex<2>(
+      x.shape, {0, 0}, {x.strides(), out.broadcastStrides(x.rank())},
+      [&](auto at) { out.data[at[1]] = f(out.data[at[1]], x.data[at[0]]); });
+  out.shape =
+      SmallVector<int64_t>(cast<RankedTensorType>(op.getType()).getShape());
   return {out};
 }
 SmallVector<Array> ReduceSumOp::evaluate(ArrayRef<Array> in) {

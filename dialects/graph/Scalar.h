@@ -71,12 +71,8 @@ using std::sin;
 using std::sqrt;
 using std::tanh;
 // NOLINTEND(misc-unused-using-decls)
-inline double max(double a, double b) {
-  return std::isnan(a) || a > b ? a : b;
-}
-inline double min(double a, double b) {
-  return std::isnan(a) || a < b ? a : b;
-}
+inline double max(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+inline double min(double a, double b) { return std::isnan(a) || a < b ? a : b; }
 inline double sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 inline double select(double condition, double a, double b) {

@@ -198,7 +198,8 @@ static std::string parsePattern(StringRef text, Pattern &pattern) {
           return false;
         open = false;
       } else {
-        StringRef name = s.take_until([](char c) { return StringRef(" ()").contains(c); });
+        StringRef name =
+            s.take_until([](char c) { return StringRef(" ()").contains(c); });
         s = s.drop_front(name.size());
         if (!open)
           groups.emplace_back();
@@ -230,8 +231,9 @@ static std::string patternSizes(const Shape &x, const Pattern &pattern,
                                 DictionaryAttr given,
                                 llvm::StringMap<Dim> &sizes) {
   if (int64_t(pattern.from.size()) != x.rank())
-    return llvm::formatv("the pattern has {0} axes on its left, but this is {1}",
-                         pattern.from.size(), x.str());
+    return llvm::formatv(
+        "the pattern has {0} axes on its left, but this is {1}",
+        pattern.from.size(), x.str());
   for (auto [group, d] : llvm::zip(pattern.from, x.dims)) {
     StringRef open;
     int64_t product = 1;
@@ -244,7 +246,9 @@ static std::string patternSizes(const Shape &x, const Pattern &pattern,
       } else if (open.empty()) {
         open = name;
       } else {
-        return ("the size of '" + name + "' or '" + open + "' must be given, as in '" + name + " = 8'").str();
+        return ("the size of '" + name + "' or '" + open +
+                "' must be given, as in '" + name + " = 8'")
+            .str();
       }
     }
     if (!open.empty())
@@ -274,9 +278,9 @@ Shapes Infer::rearrange(Arg x, StringRef text, DictionaryAttr given) {
   for (auto &group : pattern.to) {
     Dim d{1};
     for (StringRef name : group)
-      d = group.size() == 1                       ? sizes[name]
+      d = group.size() == 1                  ? sizes[name]
           : d.known() && sizes[name].known() ? Dim{d.size * sizes[name].size}
-                                                  : Dim{};
+                                             : Dim{};
     out.dims.push_back(d);
   }
   return out;
@@ -315,8 +319,8 @@ static SmallVector<int64_t> sizesOf(Value v) {
 Arrays BroadcastOp::evaluate(ArrayRef<Array> in) {
   Array out(sizesOf(getOut()));
   forEachIndex<2>(out.shape, {0, 0},
-          {in[0].broadcastStrides(out.rank()), out.strides()},
-          [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
+                  {in[0].broadcastStrides(out.rank()), out.strides()},
+                  [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
   return {out};
 }
 Arrays ReshapeOp::evaluate(ArrayRef<Array> in) {
@@ -333,7 +337,7 @@ Arrays TransposeOp::evaluate(ArrayRef<Array> in) {
   else
     std::swap(moved[moved.size() - 1], moved[moved.size() - 2]);
   forEachIndex<2>(out.shape, {0, 0}, {moved, out.strides()},
-          [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
+                  [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
   return {out};
 }
 Arrays ReverseOp::evaluate(ArrayRef<Array> in) {
@@ -346,7 +350,7 @@ Arrays ReverseOp::evaluate(ArrayRef<Array> in) {
     back[axis] = -back[axis];
   }
   forEachIndex<2>(out.shape, {last, 0}, {back, out.strides()},
-          [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
+                  [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
   return {out};
 }
 Arrays SliceOp::evaluate(ArrayRef<Array> in) {
@@ -356,7 +360,7 @@ Arrays SliceOp::evaluate(ArrayRef<Array> in) {
   int64_t first = int64_t(getStart()) * from[axis];
   from[axis] *= getStep();
   forEachIndex<2>(out.shape, {first, 0}, {from, out.strides()},
-          [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
+                  [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
   return {out};
 }
 Arrays PadOp::evaluate(ArrayRef<Array> in) {
@@ -366,7 +370,7 @@ Arrays PadOp::evaluate(ArrayRef<Array> in) {
   int64_t first = int64_t(getLow()) * to[axis];
   to[axis] *= getInterior() + 1;
   forEachIndex<2>(in[0].shape, {0, first}, {in[0].strides(), to},
-          [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
+                  [&](auto at) { out.data[at[1]] = in[0].data[at[0]]; });
   return {out};
 }
 Arrays ConcatOp::evaluate(ArrayRef<Array> in) {
@@ -374,7 +378,7 @@ Arrays ConcatOp::evaluate(ArrayRef<Array> in) {
   int64_t axis = Shape(getOut()).axis(getAxis()), first = 0;
   for (const Array &x : in) {
     forEachIndex<2>(x.shape, {0, first}, {x.strides(), out.strides()},
-            [&](auto at) { out.data[at[1]] = x.data[at[0]]; });
+                    [&](auto at) { out.data[at[1]] = x.data[at[0]]; });
     first += x.shape[axis] * out.strides()[axis];
   }
   return {out};
@@ -387,7 +391,7 @@ Arrays IotaOp::evaluate(ArrayRef<Array>) {
   Strides index(out.rank(), 0);
   index[Shape(getOut()).axis(getAxis())] = 1;
   forEachIndex<2>(out.shape, {0, 0}, {index, out.strides()},
-          [&](auto at) { out.data[at[1]] = at[0]; });
+                  [&](auto at) { out.data[at[1]] = at[0]; });
   return {out};
 }
 
@@ -419,6 +423,7 @@ mlir::OpFoldResult SizeOp::fold(FoldAdaptor) {
   Type e = t.getElementType();
   Builder b(getContext());
   if (isa<FloatType>(e))
-    return DenseElementsAttr::get(t, Attribute(b.getFloatAttr(e, double(d.size))));
+    return DenseElementsAttr::get(t,
+                                  Attribute(b.getFloatAttr(e, double(d.size))));
   return DenseElementsAttr::get(t, Attribute(b.getIntegerAttr(e, d.size)));
 }

@@ -16,8 +16,7 @@ thread_local SmallVector<std::string> graph::namesInScope;
 // Errors
 //===----------------------------------------------------------------------===//
 
-InFlightDiagnostic graph::error(AsmParser &p, SMLoc loc,
-                                const Twine &message) {
+InFlightDiagnostic graph::error(AsmParser &p, SMLoc loc, const Twine &message) {
   return mlir::emitError(p.getEncodedSourceLoc(loc), message);
 }
 
@@ -39,6 +38,12 @@ StringRef graph::nearest(StringRef word, ArrayRef<StringRef> candidates) {
       least = d;
     }
   return best;
+}
+
+std::string graph::typeName(Type type) {
+  std::string s;
+  llvm::raw_string_ostream(s) << type;
+  return s;
 }
 
 StringRef graph::nameOf(Value value) {
@@ -140,7 +145,8 @@ ParseResult graph::parseOptions(AsmParser &p,
     options.push_back(p.getBuilder().getNamedAttr(key, value));
     return success();
   };
-  return ParseResult(failure(p.parseCommaSeparatedList(one) || p.parseRParen()));
+  return ParseResult(
+      failure(p.parseCommaSeparatedList(one) || p.parseRParen()));
 }
 
 void graph::printOptions(AsmPrinter &p, DictionaryAttr options) {
@@ -158,7 +164,8 @@ ParseResult graph::parseShapeAttr(AsmParser &p, Attribute &attr) {
   if (parseShape(p, type))
     return failure();
   if (!isa<RankedTensorType>(type))
-    return error(p, loc) << "expected a shape, as in '" << type << "[2, 3]'";
+    return error(p, loc) << "expected a shape, as in '" << typeName(type)
+                         << "[2, 3]'";
   attr = TypeAttr::get(type);
   return success();
 }
@@ -223,8 +230,8 @@ unknownName(OpAsmParser &p, const OpAsmParser::UnresolvedOperand &operand) {
 /// MLIR's parser knows the type of every value in scope but has no call that
 /// tells. Resolving with a type that no value has makes it say so in an error,
 /// whose arguments carry the real type.
-FailureOr<Value>
-graph::resolve(OpAsmParser &p, const OpAsmParser::UnresolvedOperand &operand) {
+FailureOr<Value> graph::resolve(OpAsmParser &p,
+                                const OpAsmParser::UnresolvedOperand &operand) {
   MLIRContext *ctx = p.getContext();
   Type nothing = FunctionType::get(ctx, {}, {}), type;
   SmallVector<Value, 1> value;
@@ -283,8 +290,8 @@ void graph::recordNames(OpAsmParser &p, OperationState &s) {
     names.push_back(index != 0 || llvm::isDigit(name[0]) ? "" : name);
   }
   if (llvm::any_of(names, [](StringRef n) { return !n.empty(); }))
-    s.location = NameLoc::get(p.getBuilder().getStringAttr(llvm::join(names, ",")),
-                              s.location);
+    s.location = NameLoc::get(
+        p.getBuilder().getStringAttr(llvm::join(names, ",")), s.location);
 }
 
 void graph::nameResults(Operation *op, mlir::OpAsmSetValueNameFn set) {
@@ -370,7 +377,7 @@ private:
       if (!isa<RankedTensorType>(v->getType()))
         return error(p, operand.location)
                << mnemonic << " takes tensors, but " << operand.name
-               << " has type " << v->getType();
+               << " has type " << typeName(v->getType());
       out.operands.push_back({*v, p.getEncodedSourceLoc(operand.location)});
       s.operands.push_back(*v);
       ++count;
@@ -402,8 +409,9 @@ private:
   }
 
   ParseResult keyword(StringRef word, SMLoc loc, ArrayRef<ArgSpec> keywords) {
-    const auto *spec = llvm::find_if(
-        keywords, [&](const ArgSpec &a) { return a.name == word && !takesSizes(a); });
+    const auto *spec = llvm::find_if(keywords, [&](const ArgSpec &a) {
+      return a.name == word && !takesSizes(a);
+    });
     if (spec == keywords.end() && !keywords.empty() &&
         takesSizes(keywords.back())) {
       int64_t v;
@@ -455,7 +463,7 @@ private:
     bool seenOperand = !llvm::any_of(specs, isOperand);
     for (const ArgSpec &a : specs) {
       text += &a == specs.begin() ? " " : ", ";
-      std::string one = isOperand(a) ? ("%" + a.name).str()
+      std::string one = isOperand(a)  ? ("%" + a.name).str()
                         : seenOperand ? (a.name + " = ..").str()
                                       : ("<" + a.name + ">").str();
       seenOperand |= isOperand(a);
@@ -504,7 +512,7 @@ ParseResult graph::parseResultTypes(OpAsmParser &p, OperationState &s,
                << "the result is " << Shape(inferred[i - 1]).str() << ", not ";
       if (isa<RankedTensorType>(t))
         return d << Shape(t).str();
-      return d << t;
+      return d << typeName(t);
     };
     if (p.parseCommaSeparatedList(one))
       return failure();

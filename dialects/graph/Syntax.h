@@ -63,6 +63,8 @@ InFlightDiagnostic error(AsmParser &p, llvm::SMLoc loc,
                          const Twine &message = {});
 /// The candidate nearest to `word`, or an empty string when none is near.
 StringRef nearest(StringRef word, ArrayRef<StringRef> candidates);
+/// A type in a message: MLIR puts quotes around one that is streamed.
+std::string typeName(Type type);
 /// The value's name in the text, or an empty string.
 StringRef nameOf(Value value);
 
@@ -88,7 +90,8 @@ std::string shortest(double value);
 /// `: f32` of the result type that follows.
 ParseResult parseNumber(AsmParser &p, mlir::Attribute &attr);
 /// `(name = number, ...)`, or nothing.
-ParseResult parseOptions(AsmParser &p, SmallVectorImpl<NamedAttribute> &options);
+ParseResult parseOptions(AsmParser &p,
+                         SmallVectorImpl<NamedAttribute> &options);
 void printNumber(AsmPrinter &p, mlir::Attribute attr);
 void printOptions(AsmPrinter &p, DictionaryAttr options);
 ParseResult parseShapeAttr(AsmParser &p, mlir::Attribute &attr);
@@ -96,9 +99,8 @@ ParseResult parseElementAttr(AsmParser &p, mlir::Attribute &attr);
 ParseResult parseIntegers(AsmParser &p, mlir::Attribute &attr);
 
 template <typename A>
-concept EnumAttribute = requires(A a) {
-  a.getValue();
-} && std::is_enum_v<decltype(std::declval<A>().getValue())>;
+concept EnumAttribute = requires(A a) { a.getValue(); } &&
+                        std::is_enum_v<decltype(std::declval<A>().getValue())>;
 
 template <typename A>
 ParseResult parseValue(AsmParser &p, mlir::Attribute &attr) {

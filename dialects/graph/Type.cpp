@@ -58,8 +58,7 @@ bool graph::unify(Dim &a, const Dim &b) {
   return true;
 }
 
-bool graph::bindDims(const Shape &want, const Shape &have,
-                     DimBindings &bound) {
+bool graph::bindDims(const Shape &want, const Shape &have, DimBindings &bound) {
   if (want.element != have.element)
     return false;
   int64_t inPack = have.rank() - want.rank() + 1;
@@ -132,7 +131,7 @@ ParseResult graph::parseShape(AsmParser &p, Type &type) {
     return success();
   if (!type.isF32() && !type.isF64() && !type.isInteger(32) &&
       !type.isInteger(64) && !type.isInteger(1))
-    return error(p, loc) << "there are no tensors of " << type
+    return error(p, loc) << "there are no tensors of " << typeName(type)
                          << "; element types are f32, f64, i32, i64, i1";
   SmallVector<Dim> dims;
   if (failed(p.parseOptionalRSquare()))
@@ -142,7 +141,8 @@ ParseResult graph::parseShape(AsmParser &p, Type &type) {
       return failure();
   int64_t elements = 1;
   for (const Dim &d : dims)
-    if (d.known() && __builtin_mul_overflow(elements, std::max<int64_t>(d.size, 1), &elements))
+    if (d.known() && __builtin_mul_overflow(
+                         elements, std::max<int64_t>(d.size, 1), &elements))
       elements = largestDim + 1;
   if (elements > largestDim)
     return error(p, loc, "a tensor this large fits no machine");

@@ -1,7 +1,7 @@
 /* Trains docs/examples/mlp.mlir with nothing but libc and libm:
  *
- *   gradus compile docs/examples/mlp.mlir --dims batch=64 -o mlp.o --header mlp.h
- *   cc -I. docs/examples/train.c mlp.o -lm -o train && ./train
+ *   gradus compile docs/examples/mlp.mlir --dims batch=64 -o mlp.o --header
+ * mlp.h cc -I. docs/examples/train.c mlp.o -lm -o train && ./train
  *
  * The data are made up: ten blurred bars, one a class. */
 #include "mlp.h"
@@ -17,13 +17,16 @@ static void make_batch(float *x, int32_t *label) {
   for (int i = 0; i < batch; ++i) {
     label[i] = rand() % classes;
     for (int p = 0; p < pixels; ++p)
-      x[i * pixels + p] = 0.5f * noise() + (p / 28 / 3 == label[i] ? 0.5f : 0.0f);
+      x[i * pixels + p] =
+          0.5f * noise() + (p / 28 / 3 == label[i] ? 0.5f : 0.0f);
   }
 }
 
 int main(void) {
-  void *variables = aligned_alloc(64, MLP_VARIABLES_BYTES), *arena = aligned_alloc(64, (MLP_ARENA_BYTES + 63) / 64 * 64);
-  float *x = aligned_alloc(64, sizeof(float) * batch * pixels), loss = 0, accuracy = 0;
+  void *variables = aligned_alloc(64, MLP_VARIABLES_BYTES),
+       *arena = aligned_alloc(64, (MLP_ARENA_BYTES + 63) / 64 * 64);
+  float *x = aligned_alloc(64, sizeof(float) * batch * pixels), loss = 0,
+        accuracy = 0;
   int32_t label[batch];
   int64_t seed = 1;
   if (!variables || !arena || !x)

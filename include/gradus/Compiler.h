@@ -30,7 +30,7 @@ struct Port {
   TensorSpec type;
 };
 struct FunctionInterface {
-  std::string name;             ///< in the model: "fit.step"
+  std::string name; ///< in the model: "fit.step"
   std::vector<Port> inputs, outputs;
   int64_t arenaBytes = 0, liveBytes = 0;
   double productFlops = 0; ///< multiplications and additions in products
@@ -94,7 +94,8 @@ private:
   LogicalResult runPasses(Stage stage);
   LogicalResult dumpStage(Stage stage);
   void recordInterface();
-  llvm::Expected<std::unique_ptr<llvm::Module>> llvmModule(llvm::LLVMContext &context, llvm::TargetMachine &machine);
+  llvm::Expected<std::unique_ptr<llvm::Module>>
+  llvmModule(llvm::LLVMContext &context, llvm::TargetMachine &machine);
 
   CompileOptions settings;
   std::unique_ptr<MLIRContext> ctx;
@@ -110,14 +111,16 @@ private:
 /// A compiled model in this process: its object, linked and ready.
 class Program {
 public:
-  static llvm::Expected<Program> load(ArrayRef<char> object, ModelInterface model);
+  static llvm::Expected<Program> load(ArrayRef<char> object,
+                                      ModelInterface model);
   Program(Program &&);
   ~Program();
 
   const ModelInterface &interface() const { return model; }
   /// Calls a function: pointers to its inputs, then to its outputs.
   void call(const FunctionInterface &function, void *variables,
-            ArrayRef<const void *> inputs, ArrayRef<void *> outputs, void *arena);
+            ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
+            void *arena);
 
 private:
   Program(std::unique_ptr<llvm::orc::LLJIT> jit, ModelInterface model);

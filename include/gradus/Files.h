@@ -71,7 +71,8 @@ struct Checkpoint {
   std::map<std::string, std::string> metadata;
 };
 llvm::Expected<Checkpoint> readSafetensors(llvm::StringRef path);
-llvm::Error writeSafetensors(llvm::StringRef path, const Checkpoint &checkpoint);
+llvm::Error writeSafetensors(llvm::StringRef path,
+                             const Checkpoint &checkpoint);
 
 } // namespace gradus
 

@@ -12,8 +12,7 @@
 namespace gradus::graph {
 class FuncOp;
 class ModelOp;
-template <typename T>
-struct Linear : mlir::OpTrait::TraitBase<T, Linear> {};
+template <typename T> struct Linear : mlir::OpTrait::TraitBase<T, Linear> {};
 template <typename T>
 struct Multilinear : mlir::OpTrait::TraitBase<T, Multilinear> {};
 template <typename T>
@@ -51,7 +50,7 @@ namespace gradus::graph {
 /// What a call must know of its callee.
 struct Signature {
   FunctionType type;
-  ArrayAttr argAttrs; ///< name and default of each argument
+  ArrayAttr argAttrs;           ///< name and default of each argument
   SmallVector<StringAttr> dims; ///< named in arguments, results, variables
 
   Signature() = default;
@@ -62,11 +61,9 @@ struct Signature {
 /// The types of a call's results, or a failure reported by `fail`. Options
 /// override default arguments and give sizes to the callee's dimensions; the
 /// bindings of the callee's dimensions go to `bound`.
-FailureOr<SmallVector<Type>> callResults(const Signature &callee,
-                                         ValueRange inputs,
-                                         DictionaryAttr options,
-                                         const Report &fail,
-                                         DimBindings *bound = nullptr);
+FailureOr<SmallVector<Type>>
+callResults(const Signature &callee, ValueRange inputs, DictionaryAttr options,
+            const Report &fail, DimBindings *bound = nullptr);
 /// The function that a call names, in the model or in the standard library.
 FuncOp lookupCallee(Operation *from, StringRef name);
 /// Infers the result types of `op` anew from its operands.

@@ -12,7 +12,8 @@ llvm::Expected<std::string> archive(StringRef member, ArrayRef<char> object);
 /// Calls the system's linker, through `cc` or clang.
 llvm::Error linkSharedLibrary(StringRef object, StringRef output);
 /// A program that calls the model's functions on NumPy files (driver.c).
-llvm::Error linkProgram(StringRef object, const ModelInterface &model, StringRef output);
+llvm::Error linkProgram(StringRef object, const ModelInterface &model,
+                        StringRef output);
 
 } // namespace gradus
 

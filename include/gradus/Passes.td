@@ -142,6 +142,13 @@ def LowerCopies : Pass<"cpu-lower-copies", "::mlir::func::FuncOp"> {
   let summary = "Lower memref.copy to loops";
   let dependentDialects = ["::mlir::linalg::LinalgDialect"];
 }
+def ModelLocations : Pass<"cpu-model-locations", "::mlir::ModuleOp"> {
+  let summary = "Give every op the line of the model that it comes from";
+  let description = [{
+    Names and call sites go; what the standard library did stands at the line that called it. Debuggers and profilers
+    then show lines of the model.
+  }];
+}
 def ApproximateMath : Pass<"cpu-approximate-math", "::mlir::func::FuncOp"> {
   let summary = "Replace exp, log, tanh and erf on f32 by polynomials that vectorise";
   let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];

@@ -64,9 +64,9 @@ translateToLLVM(ModuleOp module, llvm::LLVMContext &context,
                 llvm::TargetMachine &machine, unsigned optLevel);
 
 enum class MachineCode { Assembly, Object };
-llvm::Expected<SmallVector<char, 0>> emitMachineCode(llvm::Module &module,
-                                                     llvm::TargetMachine &machine,
-                                                     MachineCode kind);
+llvm::Expected<SmallVector<char, 0>>
+emitMachineCode(llvm::Module &module, llvm::TargetMachine &machine,
+                MachineCode kind);
 
 } // namespace gradus
 

@@ -44,7 +44,8 @@ inline Bits threefry2x32(uint64_t seed, uint64_t stream, uint64_t index) {
 inline double uniform(Bits bits) { return (bits.first >> 8) * 0x1p-24; }
 /// Box and Muller 1958; the first uniform is shifted into (0, 1].
 inline double normal(Bits bits) {
-  double radius = std::sqrt(-2 * std::log((bits.first >> 8) * 0x1p-24 + 0x1p-24));
+  double radius =
+      std::sqrt(-2 * std::log((bits.first >> 8) * 0x1p-24 + 0x1p-24));
   return radius * std::cos(2 * M_PI * ((bits.second >> 8) * 0x1p-24));
 }
 

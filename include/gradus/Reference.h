@@ -21,7 +21,8 @@ using Updates = SmallVector<std::pair<Value, graph::Array>>;
 /// (`graph-inline-calls`, `graph-decompose`).
 FailureOr<SmallVector<graph::Array>>
 interpret(graph::FuncOp f, ArrayRef<graph::Array> args,
-          const Environment &variables = Environment(), Updates *updates = nullptr);
+          const Environment &variables = Environment(),
+          Updates *updates = nullptr);
 
 /// Random numbers in [low, high), whole ones for integers.
 graph::Array randomArray(Type type, double low, double high,
@@ -56,9 +57,9 @@ checkGradient(function_ref<double(ArrayRef<graph::Array>)> function,
 /// random weighting of it), @grad, @jvp and @hvp.
 struct SampleModel {
   mlir::OwningOpRef<ModuleOp> module;
-  std::string element;              ///< "f32" or "f64"
+  std::string element;                           ///< "f32" or "f64"
   SmallVector<std::pair<double, double>> ranges; ///< of each operand
-  SmallVector<unsigned> floats;     ///< operands with a gradient
+  SmallVector<unsigned> floats;                  ///< operands with a gradient
   unsigned numOperands = 0, numWeights = 0;
   bool blocksGradient = false;
 };

@@ -12,7 +12,9 @@ namespace gradus {
 struct Examples {
   HostTensor images, labels;
   int64_t count() const { return images.shape[0]; }
-  int64_t features() const { return images.elements() / std::max<int64_t>(count(), 1); }
+  int64_t features() const {
+    return images.elements() / std::max<int64_t>(count(), 1);
+  }
 };
 struct Dataset {
   Examples train, test;
@@ -24,7 +26,8 @@ llvm::Expected<Dataset> loadDataset(StringRef name);
 /// The variables of a model, in one block as compiled code has them.
 class Variables {
 public:
-  explicit Variables(const ModelInterface &model) : model(model), block(model.variableBytes) {}
+  explicit Variables(const ModelInterface &model)
+      : model(model), block(model.variableBytes) {}
   void *data() { return block.data(); }
   Checkpoint save() const;
   /// Refuses a checkpoint of another model, naming every variable that does
@@ -44,7 +47,8 @@ struct TrainOptions {
   double checkpointSeconds = 30;
 };
 /// Compiles the training step of a model file and runs it. Errors are printed.
-int train(StringRef path, const CompileOptions &options, const TrainOptions &train);
+int train(StringRef path, const CompileOptions &options,
+          const TrainOptions &train);
 
 } // namespace gradus
 

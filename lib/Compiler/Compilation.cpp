@@ -29,9 +29,11 @@ static const mlir::DialectRegistry &dialects() {
 
 Compilation::Compilation(CompileOptions options)
     : settings(std::move(options)),
-      ctx(std::make_unique<MLIRContext>(dialects(), MLIRContext::Threading::DISABLED)),
+      ctx(std::make_unique<MLIRContext>(dialects(),
+                                        MLIRContext::Threading::DISABLED)),
       files(std::make_shared<llvm::SourceMgr>()),
-      show(std::make_unique<mlir::SourceMgrDiagnosticHandler>(*files, ctx.get())) {
+      show(std::make_unique<mlir::SourceMgrDiagnosticHandler>(*files,
+                                                              ctx.get())) {
   // Messages speak of the model, not of the compiler's ops.
   ctx->printOpOnDiagnostic(false);
   mlir::applyDefaultTimingManagerCLOptions(timing);
@@ -40,7 +42,8 @@ Compilation::~Compilation() = default;
 
 LogicalResult Compilation::parse(StringRef path) {
   std::string message;
-  std::unique_ptr<llvm::MemoryBuffer> buffer = mlir::openInputFile(path, &message);
+  std::unique_ptr<llvm::MemoryBuffer> buffer =
+      mlir::openInputFile(path, &message);
   if (!buffer) {
     llvm::errs() << "error: " << message << "\n";
     return failure();
@@ -50,19 +53,24 @@ LogicalResult Compilation::parse(StringRef path) {
     timing.setEnabled(true);
   total = timing.getRootScope();
   auto scope = total.nest("read");
-  source = mlir::parseSourceFile<ModuleOp>(files, mlir::ParserConfig(ctx.get()));
+  source =
+      mlir::parseSourceFile<ModuleOp>(files, mlir::ParserConfig(ctx.get()));
   if (!source)
     return failure();
   auto models = llvm::to_vector(source->getOps<graph::ModelOp>());
   if (models.size() == 1)
     return success();
-  llvm::errs() << path << ": error: a file holds one graph.model, but this one has " << models.size() << "\n";
+  llvm::errs() << path
+               << ": error: a file holds one graph.model, but this one has "
+               << models.size() << "\n";
   return failure();
 }
 
 LogicalResult Compilation::parseText(StringRef text, StringRef name) {
-  files->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(text, name), {});
-  source = mlir::parseSourceFile<ModuleOp>(files, mlir::ParserConfig(ctx.get()));
+  files->AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(text, name),
+                            {});
+  source =
+      mlir::parseSourceFile<ModuleOp>(files, mlir::ParserConfig(ctx.get()));
   return success(!!source);
 }
 
@@ -93,13 +101,17 @@ LogicalResult Compilation::runPasses(Stage stage) {
   auto scope = total.nest(stageName(stage));
   pm.enableTiming(scope);
   if (!reproducer.empty())
-    pm.enableCrashReproducerGeneration(reproducer, /*genLocalReproducer=*/false);
+    pm.enableCrashReproducerGeneration(reproducer,
+                                       /*genLocalReproducer=*/false);
   if (!dumpDirectory.empty())
-    pm.enableIRPrintingToFileTree([](mlir::Pass *, Operation *) { return false; },
-                                  [](mlir::Pass *, Operation *) { return true; },
-                                  /*printModuleScope=*/true, /*printAfterOnlyOnChange=*/true,
-                                  /*printAfterOnlyOnFailure=*/false,
-                                  (dumpDirectory + "/" + std::to_string(static_cast<int>(stage)) + "-" + stageName(stage)).str());
+    pm.enableIRPrintingToFileTree(
+        [](mlir::Pass *, Operation *) { return false; },
+        [](mlir::Pass *, Operation *) { return true; },
+        /*printModuleScope=*/true, /*printAfterOnlyOnChange=*/true,
+        /*printAfterOnlyOnFailure=*/false,
+        (dumpDirectory + "/" + std::to_string(static_cast<int>(stage)) + "-" +
+         stageName(stage))
+            .str());
   buildStage(stage, pm, settings);
   unsigned errors = 0;
   mlir::ScopedDiagnosticHandler count(ctx.get(), [&](mlir::Diagnostic &d) {
@@ -109,12 +121,16 @@ LogicalResult Compilation::runPasses(Stage stage) {
   if (succeeded(pm.run(*source)))
     return success();
   if (errors == 0)
-    llvm::errs() << "internal error: stage '" << stageName(stage) << "' failed without a message\n";
+    llvm::errs() << "internal error: stage '" << stageName(stage)
+                 << "' failed without a message\n";
   return failure();
 }
 
 LogicalResult Compilation::dumpStage(Stage stage) {
-  std::string name = (dumpDirectory + "/" + std::to_string(static_cast<int>(stage)) + "-" + stageName(stage) + ".mlir").str();
+  std::string name =
+      (dumpDirectory + "/" + std::to_string(static_cast<int>(stage)) + "-" +
+       stageName(stage) + ".mlir")
+          .str();
   std::string message;
   llvm::sys::fs::create_directories(dumpDirectory);
   auto file = mlir::openOutputFile(name, &message);
@@ -139,46 +155,57 @@ static Port portOf(func::FuncOp f, unsigned i) {
 /// Reads the interface off the module, and gives functions their C names.
 void Compilation::recordInterface() {
   ports.name = source->getSymName().value_or("model").str();
-  if (auto bytes = (*source)->getAttrOfType<IntegerAttr>(lowering::variableBytesAttr))
+  if (auto bytes =
+          (*source)->getAttrOfType<IntegerAttr>(lowering::variableBytesAttr))
     ports.variableBytes = bytes.getInt();
-  for (Attribute a : (*source)->getAttrOfType<ArrayAttr>(lowering::variablesAttr)) {
+  for (Attribute a :
+       (*source)->getAttrOfType<ArrayAttr>(lowering::variablesAttr)) {
     auto v = cast<DictionaryAttr>(a);
-    ports.variables.push_back({v.getAs<StringAttr>("name").str(),
-                               specOf(cast<RankedTensorType>(v.getAs<TypeAttr>("type").getValue())),
-                               v.getAs<IntegerAttr>("offset").getInt(),
-                               v.getAs<mlir::BoolAttr>("state").getValue()});
+    ports.variables.push_back(
+        {v.getAs<StringAttr>("name").str(),
+         specOf(cast<RankedTensorType>(v.getAs<TypeAttr>("type").getValue())),
+         v.getAs<IntegerAttr>("offset").getInt(),
+         v.getAs<mlir::BoolAttr>("state").getValue()});
   }
   for (auto f : source->getOps<func::FuncOp>()) {
     if (f.isPrivate())
       continue;
     FunctionInterface function;
     function.name = f.getSymName().str();
-    function.arenaBytes = f->getAttrOfType<IntegerAttr>(lowering::arenaAttr).getInt();
-    function.liveBytes = f->getAttrOfType<IntegerAttr>(lowering::liveAttr).getInt();
+    function.arenaBytes =
+        f->getAttrOfType<IntegerAttr>(lowering::arenaAttr).getInt();
+    function.liveBytes =
+        f->getAttrOfType<IntegerAttr>(lowering::liveAttr).getInt();
     if (auto flops = f->getAttrOfType<FloatAttr>(lowering::flopsAttr))
       function.productFlops = flops.getValueAsDouble();
-    unsigned first = ports.variables.empty() ? 0 : 1, end = f.getNumArguments() - 1;
+    unsigned first = ports.variables.empty() ? 0 : 1,
+             end = f.getNumArguments() - 1;
     for (unsigned i = first; i < end; ++i)
-      (f.getArgAttr(i, lowering::outputAttr) ? function.outputs : function.inputs).push_back(portOf(f, i));
+      (f.getArgAttr(i, lowering::outputAttr) ? function.outputs
+                                             : function.inputs)
+          .push_back(portOf(f, i));
     f.setSymName(cFunctionName(ports.name, function.name));
     ports.functions.push_back(std::move(function));
   }
   // These attributes have done their work; LLVM knows nothing of them.
   for (auto f : source->getOps<func::FuncOp>())
     for (unsigned i = 0; i < f.getNumArguments(); ++i)
-      for (StringRef name : {lowering::nameAttr, lowering::outputAttr, lowering::variableAttr})
+      for (StringRef name :
+           {lowering::nameAttr, lowering::outputAttr, lowering::variableAttr})
         f.removeArgAttr(i, name);
 }
 
 llvm::Expected<std::unique_ptr<llvm::Module>>
-Compilation::llvmModule(llvm::LLVMContext &context, llvm::TargetMachine &machine) {
+Compilation::llvmModule(llvm::LLVMContext &context,
+                        llvm::TargetMachine &machine) {
   if (failed(runTo(Stage::Llvm)))
     return llvm::createStringError("");
   auto scope = total.nest("optimise LLVM IR");
   return translateToLLVM(*source, context, machine, settings.optLevel);
 }
 
-llvm::Expected<SmallVector<char, 0>> Compilation::machineCode(MachineCode kind) {
+llvm::Expected<SmallVector<char, 0>>
+Compilation::machineCode(MachineCode kind) {
   auto machine = createTargetMachine(settings);
   if (!machine)
     return machine.takeError();

@@ -14,14 +14,19 @@ static const char driverText[] =
 #include "lib/Compiler/driver.c.inc"
     ;
 
-static llvm::Error error(const Twine &message) { return llvm::createStringError(message); }
+static llvm::Error error(const Twine &message) {
+  return llvm::createStringError(message);
+}
 
-llvm::Expected<std::string> gradus::archive(StringRef member, ArrayRef<char> object) {
-  llvm::NewArchiveMember one(llvm::MemoryBufferRef(StringRef(object.data(), object.size()), member));
+llvm::Expected<std::string> gradus::archive(StringRef member,
+                                            ArrayRef<char> object) {
+  llvm::NewArchiveMember one(
+      llvm::MemoryBufferRef(StringRef(object.data(), object.size()), member));
   std::vector<llvm::NewArchiveMember> members;
   members.push_back(std::move(one));
-  auto buffer = llvm::writeArchiveToBuffer(members, llvm::SymtabWritingMode::NormalSymtab,
-                                           llvm::object::Archive::K_GNU, /*Deterministic=*/true, /*Thin=*/false);
+  auto buffer = llvm::writeArchiveToBuffer(
+      members, llvm::SymtabWritingMode::NormalSymtab,
+      llvm::object::Archive::K_GNU, /*Deterministic=*/true, /*Thin=*/false);
   if (!buffer)
     return buffer.takeError();
   return (*buffer)->getBuffer().str();
@@ -31,7 +36,9 @@ namespace {
 /// A file that is gone when its owner is.
 struct Temporary {
   llvm::SmallString<128> path;
-  explicit Temporary(StringRef suffix) { (void)llvm::sys::fs::createTemporaryFile("gradus", suffix, path); }
+  explicit Temporary(StringRef suffix) {
+    (void)llvm::sys::fs::createTemporaryFile("gradus", suffix, path);
+  }
   ~Temporary() { llvm::sys::fs::remove(path); }
   Temporary(const Temporary &) = delete;
   Temporary &operator=(const Temporary &) = delete;
@@ -43,18 +50,22 @@ struct Temporary {
 static llvm::Error runCompiler(ArrayRef<StringRef> args, StringRef output) {
   std::string compiler;
   for (StringRef name : {"cc", "clang-22", "clang", "gcc"})
-    if (auto found = llvm::sys::findProgramByName(name); found && compiler.empty())
+    if (auto found = llvm::sys::findProgramByName(name);
+        found && compiler.empty())
       compiler = *found;
   if (compiler.empty())
-    return error("linking needs a C compiler (cc, clang or gcc), and none is installed: apt-get install gcc; or emit a .o or .a");
+    return error("linking needs a C compiler (cc, clang or gcc), and none is "
+                 "installed: apt-get install gcc; or emit a .o or .a");
   std::string partial = (output + ".tmp").str();
   SmallVector<StringRef> all{compiler};
   llvm::append_range(all, args);
   llvm::append_range(all, ArrayRef<StringRef>{"-o", partial, "-lm"});
   std::string message;
   Temporary log("log");
-  std::optional<StringRef> redirects[] = {std::nullopt, StringRef(log.path), StringRef(log.path)};
-  int rc = llvm::sys::ExecuteAndWait(compiler, all, std::nullopt, redirects, 120, 0, &message);
+  std::optional<StringRef> redirects[] = {std::nullopt, StringRef(log.path),
+                                          StringRef(log.path)};
+  int rc = llvm::sys::ExecuteAndWait(compiler, all, std::nullopt, redirects,
+                                     120, 0, &message);
   if (rc != 0) {
     llvm::sys::fs::remove(partial);
     auto text = readFile(log.path);
@@ -76,7 +87,8 @@ llvm::Error gradus::linkSharedLibrary(StringRef object, StringRef output) {
 }
 
 static StringRef numpyType(DType t) {
-  static constexpr llvm::StringLiteral names[] = {"<f4", "<f8", "<i4", "<i8", "|b1", "|u1"};
+  static constexpr llvm::StringLiteral names[] = {"<f4", "<f8", "<i4",
+                                                  "<i8", "|b1", "|u1"};
   return names[static_cast<int>(t)];
 }
 
@@ -93,11 +105,15 @@ static std::string tables(const ModelInterface &model) {
       std::string shape = "0";
       for (auto [k, d] : llvm::enumerate(p.type.shape))
         shape = k ? shape + ", " + std::to_string(d) : std::to_string(d);
-      os << formatv("  {{\"{0}\", \"{1}\", {2}, {{{3}}, {4}, {5}, {6}},\n", p.name, numpyType(p.type.type), p.type.shape.size(), shape,
-                    p.type.elements(), dtypeBytes(p.type.type), i >= f.inputs.size());
+      os << formatv("  {{\"{0}\", \"{1}\", {2}, {{{3}}, {4}, {5}, {6}},\n",
+                    p.name, numpyType(p.type.type), p.type.shape.size(), shape,
+                    p.type.elements(), dtypeBytes(p.type.type),
+                    i >= f.inputs.size());
     }
     os << "  {0}};\n";
-    os << formatv("static void {0}_call(void *variables, void **t, void *arena) {{\n  (void)variables;\n  (void)t;\n  {0}(", name);
+    os << formatv("static void {0}_call(void *variables, void **t, void "
+                  "*arena) {{\n  (void)variables;\n  (void)t;\n  {0}(",
+                  name);
     if (!model.variables.empty())
       os << "variables, ";
     for (size_t i = 0; i < all.size(); ++i)
@@ -106,20 +122,29 @@ static std::string tables(const ModelInterface &model) {
   }
   os << "static const entry entries[] = {\n";
   for (const FunctionInterface &f : model.functions)
-    os << formatv("  {{\"{0}\", {1}_call, {2}, {3}, {1}_ports},\n", f.name, cFunctionName(model.name, f.name),
+    os << formatv("  {{\"{0}\", {1}_call, {2}, {3}, {1}_ports},\n", f.name,
+                  cFunctionName(model.name, f.name),
                   f.inputs.size() + f.outputs.size(), f.arenaBytes);
-  os << formatv("};\nstatic const size_t entry_count = {0}, variable_bytes = {1};\n", model.functions.size(), model.variableBytes);
+  os << formatv(
+      "};\nstatic const size_t entry_count = {0}, variable_bytes = {1};\n",
+      model.functions.size(), model.variableBytes);
   return out;
 }
 
-llvm::Error gradus::linkProgram(StringRef object, const ModelInterface &model, StringRef output) {
+llvm::Error gradus::linkProgram(StringRef object, const ModelInterface &model,
+                                StringRef output) {
   for (const FunctionInterface &f : model.functions)
     if (f.inputs.size() + f.outputs.size() > 64)
-      return error("@" + f.name + " has more than 64 inputs and outputs; link its object with a program of your own");
+      return error("@" + f.name +
+                   " has more than 64 inputs and outputs; link its object with "
+                   "a program of your own");
   // Tables before the driver, so that nothing in it is declared twice.
   StringRef driver(driverText);
-  auto [types, main] = driver.split("static const entry entries[];\nstatic const size_t entry_count, variable_bytes;\n");
-  std::string source = cHeader(model) + types.str() + tables(model) + main.str();
+  auto [types, main] =
+      driver.split("static const entry entries[];\nstatic const size_t "
+                   "entry_count, variable_bytes;\n");
+  std::string source =
+      cHeader(model) + types.str() + tables(model) + main.str();
   Temporary file("o"), program("c");
   if (auto e = writeFile(file.path, ArrayRef(object.data(), object.size())))
     return e;

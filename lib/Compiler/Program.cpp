@@ -20,19 +20,22 @@ Program::Program(std::unique_ptr<llvm::orc::LLJIT> jit, ModelInterface model)
 Program::Program(Program &&) = default;
 Program::~Program() = default;
 
-llvm::Expected<Program> Program::load(ArrayRef<char> object, ModelInterface model) {
+llvm::Expected<Program> Program::load(ArrayRef<char> object,
+                                      ModelInterface model) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit)
     return jit.takeError();
   // libm and libc are this process's.
-  auto buffer = llvm::MemoryBuffer::getMemBufferCopy(StringRef(object.data(), object.size()), model.name);
+  auto buffer = llvm::MemoryBuffer::getMemBufferCopy(
+      StringRef(object.data(), object.size()), model.name);
   if (auto e = (*jit)->addObjectFile(std::move(buffer)))
     return std::move(e);
   Program program(std::move(*jit), std::move(model));
   for (const FunctionInterface &f : program.model.functions) {
-    auto address = program.jit->lookup(cFunctionName(program.model.name, f.name));
+    auto address =
+        program.jit->lookup(cFunctionName(program.model.name, f.name));
     if (!address)
       return address.takeError();
     program.addresses[f.name] = address->toPtr<void *>();
@@ -42,20 +45,23 @@ llvm::Expected<Program> Program::load(ArrayRef<char> object, ModelInterface mode
 
 /// Calls a function of `n` pointers.
 template <size_t... I>
-static void callPointers(void *f, void *const *args, std::index_sequence<I...>) {
-  reinterpret_cast<void (*)(decltype((void)I, static_cast<void *>(nullptr))...)>(f)(args[I]...);
+static void callPointers(void *f, void *const *args,
+                         std::index_sequence<I...>) {
+  reinterpret_cast<void (*)(
+      decltype((void)I, static_cast<void *>(nullptr))...)>(f)(args[I]...);
 }
-template <size_t N = 0>
-static void dispatch(void *f, ArrayRef<void *> args) {
+template <size_t N = 0> static void dispatch(void *f, ArrayRef<void *> args) {
   if (args.size() == N)
     return callPointers(f, args.data(), std::make_index_sequence<N>());
   if constexpr (N < 64)
     return dispatch<N + 1>(f, args);
-  llvm::report_fatal_error("a function of more than 64 tensors cannot be called from here");
+  llvm::report_fatal_error(
+      "a function of more than 64 tensors cannot be called from here");
 }
 
 void Program::call(const FunctionInterface &function, void *variables,
-                   ArrayRef<const void *> inputs, ArrayRef<void *> outputs, void *arena) {
+                   ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
+                   void *arena) {
   SmallVector<void *> args;
   if (!model.variables.empty())
     args.push_back(variables);

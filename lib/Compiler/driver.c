@@ -1,9 +1,12 @@
-/* The main program of `gradus compile -o PROGRAM`: calls a function of the model on numbers and NumPy files.
+/* The main program of `gradus compile -o PROGRAM`: calls a function of the
+ * model on numbers and NumPy files.
  *
- *   PROGRAM FUNCTION name=1.5 name=@x.npy ... [name=@y.npy for an output] [--variables FILE] [--seed N]
+ *   PROGRAM FUNCTION name=1.5 name=@x.npy ... [name=@y.npy for an output]
+ * [--variables FILE] [--seed N]
  *
- * The block of variables is read from FILE if it is there, else initialised from the seed, and written back after the
- * call (to a temporary, then renamed). Outputs without a file are printed. */
+ * The block of variables is read from FILE if it is there, else initialised
+ * from the seed, and written back after the call (to a temporary, then
+ * renamed). Outputs without a file are printed. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -38,7 +41,9 @@ static void *block(size_t bytes) {
   return p;
 }
 static void header(const port *p, char *text, size_t size) {
-  int n = snprintf(text, size, "{'descr': '%s', 'fortran_order': False, 'shape': (", p->descr);
+  int n =
+      snprintf(text, size, "{'descr': '%s', 'fortran_order': False, 'shape': (",
+               p->descr);
   for (int i = 0; i < p->rank; ++i)
     n += snprintf(text + n, size - n, "%lld,", p->shape[i]);
   snprintf(text + n, size - n, "), }");
@@ -47,7 +52,8 @@ static void header(const port *p, char *text, size_t size) {
 static void squeezed(char *s) {
   char *to = s;
   for (; *s; ++s)
-    if (*s != ' ' && *s != '\n' && !(*s == ',' && s[1] == ')') && !(*s == ',' && s[1] == '}'))
+    if (*s != ' ' && *s != '\n' && !(*s == ',' && s[1] == ')') &&
+        !(*s == ',' && s[1] == '}'))
       *to++ = *s;
   *to = 0;
 }
@@ -58,7 +64,8 @@ static int read_npy(const port *p, const char *path, void *data) {
   unsigned char mark[10];
   char have[512], want[512];
   size_t length = 0;
-  int bad = fread(mark, 1, 10, f) != 10 || memcmp(mark, "\x93NUMPY\x01", 7) != 0;
+  int bad =
+      fread(mark, 1, 10, f) != 10 || memcmp(mark, "\x93NUMPY\x01", 7) != 0;
   if (!bad)
     length = mark[8] | mark[9] << 8;
   bad = bad || length >= sizeof have || fread(have, 1, length, f) != length;
@@ -75,17 +82,21 @@ static int read_npy(const port *p, const char *path, void *data) {
   if (!bad)
     return 0;
   header(p, want, sizeof want);
-  fprintf(stderr, "error: %s: is no .npy file that holds %s for '%s'\n", path, want, p->name);
+  fprintf(stderr, "error: %s: is no .npy file that holds %s for '%s'\n", path,
+          want, p->name);
   return 1;
 }
-static int write_whole(const char *path, const void *head, size_t head_bytes, const void *data, size_t bytes) {
+static int write_whole(const char *path, const void *head, size_t head_bytes,
+                       const void *data, size_t bytes) {
   char temporary[4096];
-  if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
+  if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >=
+      (int)sizeof temporary)
     return fail(path, "the name is too long");
   FILE *f = fopen(temporary, "wb");
   if (!f)
     return fail(path, strerror(errno));
-  int bad = fwrite(head, 1, head_bytes, f) != head_bytes || fwrite(data, 1, bytes, f) != bytes;
+  int bad = fwrite(head, 1, head_bytes, f) != head_bytes ||
+            fwrite(data, 1, bytes, f) != bytes;
   if (fclose(f) != 0 || bad || rename(temporary, path) != 0) {
     remove(temporary);
     return fail(path, "cannot be written");
@@ -150,7 +161,10 @@ int main(int argc, char **argv) {
     if (strcmp(entries[i].name, argv[1]) == 0)
       e = &entries[i];
   if (!e) {
-    fprintf(stderr, "usage: %s FUNCTION name=1.5 name=@x.npy ... [--variables FILE] [--seed N]\nfunctions:", argv[0]);
+    fprintf(stderr,
+            "usage: %s FUNCTION name=1.5 name=@x.npy ... [--variables FILE] "
+            "[--seed N]\nfunctions:",
+            argv[0]);
     for (size_t i = 0; i < entry_count; ++i)
       fprintf(stderr, " %s", entries[i].name);
     fprintf(stderr, "\n");
@@ -173,7 +187,8 @@ int main(int argc, char **argv) {
     }
     const char *equals = strchr(argv[a], '=');
     size_t i = 0, length = equals ? (size_t)(equals - argv[a]) : 0;
-    while (i < e->ports && !(strlen(e->port[i].name) == length && strncmp(e->port[i].name, argv[a], length) == 0))
+    while (i < e->ports && !(strlen(e->port[i].name) == length &&
+                             strncmp(e->port[i].name, argv[a], length) == 0))
       ++i;
     if (!equals || i == e->ports)
       return fail(argv[a], "the function has no such input or output");
@@ -183,7 +198,8 @@ int main(int argc, char **argv) {
       files[i] = equals + 2;
     else if (p->output)
       return fail(p->name, "an output goes to a file: name=@y.npy");
-    else if (equals[1] == '@' ? read_npy(p, equals + 2, tensors[i]) : fill(p, equals + 1, tensors[i]))
+    else if (equals[1] == '@' ? read_npy(p, equals + 2, tensors[i])
+                              : fill(p, equals + 1, tensors[i]))
       return 1;
   }
   for (size_t i = 0; i < e->ports; ++i)
@@ -192,7 +208,8 @@ int main(int argc, char **argv) {
   char *variables = block(variable_bytes);
   FILE *f = variable_file ? fopen(variable_file, "rb") : 0;
   if (f) {
-    bool whole = fread(variables, 1, variable_bytes, f) == variable_bytes && fgetc(f) == EOF;
+    bool whole = fread(variables, 1, variable_bytes, f) == variable_bytes &&
+                 fgetc(f) == EOF;
     fclose(f);
     if (!whole)
       return fail(variable_file, "is no block of variables of this model");
@@ -205,7 +222,11 @@ int main(int argc, char **argv) {
   }
   e->call(variables, tensors, block(e->arena));
   for (size_t i = 0; i < e->ports; ++i)
-    if (e->port[i].output && (files[i] ? write_npy(&e->port[i], files[i], tensors[i]) : (print(&e->port[i], tensors[i]), 0)))
+    if (e->port[i].output &&
+        (files[i] ? write_npy(&e->port[i], files[i], tensors[i])
+                  : (print(&e->port[i], tensors[i]), 0)))
       return 1;
-  return variable_file ? write_whole(variable_file, variables, 0, variables, variable_bytes) : 0;
+  return variable_file ? write_whole(variable_file, variables, 0, variables,
+                                     variable_bytes)
+                       : 0;
 }

@@ -24,9 +24,11 @@ struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
     mlir::RewritePatternSet patterns(&getContext());
     mlir::populateMathPolynomialApproximationPatterns(
         patterns, [](StringRef name) {
-          return llvm::is_contained({"math.exp", "math.log", "math.tanh", "math.erf"}, name);
+          return llvm::is_contained(
+              {"math.exp", "math.log", "math.tanh", "math.erf"}, name);
         });
-    if (failed(mlir::applyPatternsGreedily(getOperation(), std::move(patterns))))
+    if (failed(
+            mlir::applyPatternsGreedily(getOperation(), std::move(patterns))))
       signalPassFailure();
   }
 };

@@ -32,7 +32,8 @@ static bool addLinear(mlir::AffineExpr e, int64_t scale, LinearAccess &access) {
 
 static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
                                                 mlir::OpOperand *operand) {
-  LinearAccess access{operand->get(), 0, SmallVector<int64_t>(op.getNumLoops(), 0)};
+  LinearAccess access{operand->get(), 0,
+                      SmallVector<int64_t>(op.getNumLoops(), 0)};
   auto type = dyn_cast<mlir::MemRefType>(operand->get().getType());
   SmallVector<int64_t> strides;
   int64_t offset;
@@ -74,6 +75,11 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   auto isParallel = [&](unsigned d) {
     return iterators[d] == mlir::utils::IteratorType::parallel;
   };
+
+  // Results that meet (windows added up) are no sums of products in registers.
+  for (unsigned d = 0; d < c.size.size(); ++d)
+    if (!isParallel(d) && out->step[d] != 0)
+      return std::nullopt;
 
   // Along vectors goes the longest loop that is contiguous in the result and
   // absent from one operand.
@@ -129,7 +135,8 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
   // Copying pays when the panels are read often, and from more pages or more
   // memory than the caches take.
   bool often = c.uses() >= 4 * b.tileRows;
-  b.pack = turned || (often && (rhsBytes > cacheBytes || rowStride >= pageBytes));
+  b.pack =
+      turned || (often && (rhsBytes > cacheBytes || rowStride >= pageBytes));
   b.blockDepth = c.depth();
   b.blockColumns = llvm::alignTo(c.columns(), panel);
   b.blockRows = c.rows();
@@ -141,6 +148,10 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
     b.blockRows = std::min<int64_t>(c.rows(), llvm::alignTo(192, b.tileRows));
   }
   if (b.pack)
-    b.blockColumns = std::min<int64_t>(b.blockColumns, llvm::alignTo(std::max<int64_t>(panel, 2 * cacheBytes / bytes / b.blockDepth), panel));
+    b.blockColumns = std::min<int64_t>(
+        b.blockColumns,
+        llvm::alignTo(
+            std::max<int64_t>(panel, 2 * cacheBytes / bytes / b.blockDepth),
+            panel));
   return b;
 }

@@ -62,7 +62,7 @@ struct Contraction {
 
 /// How large the tiles are, and whether the right-hand side is copied.
 struct Blocking {
-  int64_t tileRows, tileVectors; ///< in registers
+  int64_t tileRows, tileVectors;               ///< in registers
   int64_t blockRows, blockColumns, blockDepth; ///< in caches
   bool pack; ///< rhs copied to panels of tileVectors vectors
 

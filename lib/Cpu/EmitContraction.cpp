@@ -34,8 +34,8 @@ namespace {
 class Emitter {
 public:
   Emitter(const Contraction &c, const Blocking &blocking, bool startsAtZero)
-      : c(c), k(blocking), startsAtZero(startsAtZero),
-        op(c.op), b(op.getLoc(), op),
+      : c(c), k(blocking), startsAtZero(startsAtZero), op(c.op),
+        b(op.getLoc(), op),
         vectorType(mlir::VectorType::get({c.lanes}, c.element)),
         panel(k.tileVectors * c.lanes) {}
 
@@ -44,7 +44,8 @@ public:
     rhs = flattened(c.rhs.buffer);
     out = flattened(c.out.buffer);
     if (k.pack) {
-      auto type = mlir::MemRefType::get({k.blockDepth * k.blockColumns}, c.element);
+      auto type =
+          mlir::MemRefType::get({k.blockDepth * k.blockColumns}, c.element);
       panels = memref::AllocOp::create(b, type);
     }
     Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start)};
@@ -78,7 +79,8 @@ private:
     auto type = cast<mlir::MemRefType>(buffer.getType());
     if (type.getRank() == 1)
       return buffer;
-    auto flat = mlir::MemRefType::get({type.getNumElements()}, type.getElementType());
+    auto flat =
+        mlir::MemRefType::get({type.getNumElements()}, type.getElementType());
     SmallVector<mlir::ReassociationIndices> all;
     if (type.getRank() == 0)
       return memref::ExpandShapeOp::create(b, flat, buffer, all);
@@ -100,11 +102,12 @@ private:
   }
   void loop(int64_t low, int64_t high, int64_t step,
             function_ref<void(Value)> body) {
-    scf::ForOp::create(b, index(low), index(high), index(step), ValueRange(),
-                       [&](OpBuilder &nested, Location loc, Value i, ValueRange) {
-                         within(nested, [&] { body(i); });
-                         scf::YieldOp::create(nested, loc);
-                       });
+    scf::ForOp::create(
+        b, index(low), index(high), index(step), ValueRange(),
+        [&](OpBuilder &nested, Location loc, Value i, ValueRange) {
+          within(nested, [&] { body(i); });
+          scf::YieldOp::create(nested, loc);
+        });
   }
   /// Runs `body` with `b` where `nested` stands.
   void within(OpBuilder &nested, function_ref<void()> body) {
@@ -150,7 +153,8 @@ private:
   void depthBlock(Position at, int64_t columns, int64_t depth, bool zero) {
     if (k.pack)
       pack(at.rhs, columns, depth);
-    parallelLoops(c.repeats, at, [&](Position p) { rowBlocks(p, columns, depth, zero); });
+    parallelLoops(c.repeats, at,
+                  [&](Position p) { rowBlocks(p, columns, depth, zero); });
   }
 
   void rowBlocks(Position at, int64_t columns, int64_t depth, bool zero) {
@@ -161,7 +165,8 @@ private:
         if (k.pack) // panels lie one after the other
           tile.rhs = advance(index(0), j, depth);
         blocks(rows, k.tileRows, [&](Value r, int64_t height) {
-          microKernel(c.row ? moved(tile, *c.row, r) : tile, height, width, depth, zero);
+          microKernel(c.row ? moved(tile, *c.row, r) : tile, height, width,
+                      depth, zero);
         });
       });
     });
@@ -178,7 +183,8 @@ private:
       packRows(0, source, target, width, depth);
     });
   }
-  void packRows(unsigned n, Value source, Value target, int64_t width, int64_t rest) {
+  void packRows(unsigned n, Value source, Value target, int64_t width,
+                int64_t rest) {
     if (n == c.reductions.size())
       return packOne(source, target, width);
     unsigned d = c.reductions[n];
@@ -186,7 +192,8 @@ private:
     int64_t size = c.reductions.size() == 1 ? rest : c.size[d];
     rest /= size;
     loop(0, size, 1, [&](Value i) {
-      packRows(n + 1, advance(source, i, c.rhs.step[d]), advance(target, i, rest * panel), width, rest);
+      packRows(n + 1, advance(source, i, c.rhs.step[d]),
+               advance(target, i, rest * panel), width, rest);
     });
   }
   void packOne(Value source, Value target, int64_t width) {
@@ -198,7 +205,8 @@ private:
       return;
     }
     loop(0, width, 1, [&](Value j) {
-      Value x = memref::LoadOp::create(b, rhs, advance(source, j, c.rhs.step[c.column]));
+      Value x = memref::LoadOp::create(
+          b, rhs, advance(source, j, c.rhs.step[c.column]));
       memref::StoreOp::create(b, x, panels, add(target, j));
     });
   }
@@ -224,7 +232,8 @@ private:
   Value loadVector(Value buffer, Value at, Value mask) {
     if (!mask)
       return vector::LoadOp::create(b, vectorType, buffer, at);
-    return vector::MaskedLoadOp::create(b, vectorType, buffer, at, mask, zeroVector());
+    return vector::MaskedLoadOp::create(b, vectorType, buffer, at, mask,
+                                        zeroVector());
   }
   Value multiplyAdd(Value x, Value y, Value sum) {
     if (isa<FloatType>(c.element))
@@ -239,7 +248,8 @@ private:
 
   using Accumulators = SmallVector<Value>;
 
-  void microKernel(Position at, int64_t height, int64_t width, int64_t depth, bool zero) {
+  void microKernel(Position at, int64_t height, int64_t width, int64_t depth,
+                   bool zero) {
     int64_t vectors = llvm::divideCeil(width, c.lanes);
     Accumulators sums(height * vectors, zeroVector());
     sums = reduce(0, at, height, width, depth, sums);
@@ -288,7 +298,8 @@ private:
           b, index(0), index(whole), index(unroll), carried,
           [&](OpBuilder &nested, Location loc, Value i, ValueRange args) {
             Accumulators results;
-            within(nested, [&] { results = steps(i, unroll, Accumulators(args)); });
+            within(nested,
+                   [&] { results = steps(i, unroll, Accumulators(args)); });
             scf::YieldOp::create(nested, loc, results);
           });
       carried = Accumulators(loop.getResults());
@@ -298,16 +309,19 @@ private:
     return carried;
   }
 
-  Accumulators step(Position at, int64_t height, int64_t width, Accumulators sums) {
+  Accumulators step(Position at, int64_t height, int64_t width,
+                    Accumulators sums) {
     int64_t vectors = llvm::divideCeil(width, c.lanes);
     Accumulators y(vectors);
     // Packed panels are whole vectors: what lies past the columns is not
     // stored.
     forVectors(width, [&](int64_t v, Value mask) {
-      y[v] = loadVector(k.pack ? panels : rhs, add(at.rhs, v * c.lanes), k.pack ? Value() : mask);
+      y[v] = loadVector(k.pack ? panels : rhs, add(at.rhs, v * c.lanes),
+                        k.pack ? Value() : mask);
     });
     for (int64_t r = 0; r < height; ++r) {
-      Value x = memref::LoadOp::create(b, lhs, add(at.lhs, c.row ? r * c.lhs.step[*c.row] : 0));
+      Value x = memref::LoadOp::create(
+          b, lhs, add(at.lhs, c.row ? r * c.lhs.step[*c.row] : 0));
       Value wide = vector::BroadcastOp::create(b, vectorType, x);
       for (int64_t v = 0; v < vectors; ++v)
         sums[r * vectors + v] = multiplyAdd(wide, y[v], sums[r * vectors + v]);

@@ -48,7 +48,8 @@ struct LowerContractions : impl::LowerContractionsBase<LowerContractions> {
       linalg::FillOp fill = zeroFill(op);
       if (fill)
         fill.erase();
-      emitContraction(*contraction, Blocking::choose(*contraction, machine), !!fill);
+      emitContraction(*contraction, Blocking::choose(*contraction, machine),
+                      !!fill);
     }
   }
 };

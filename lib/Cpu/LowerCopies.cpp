@@ -23,7 +23,8 @@ struct LowerCopies : impl::LowerCopiesBase<LowerCopies> {
   void runOnOperation() override {
     getOperation().walk([](mlir::memref::CopyOp copy) {
       OpBuilder b(copy);
-      (void)mlir::linalg::makeMemRefCopyOp(b, copy.getLoc(), copy.getSource(), copy.getTarget());
+      (void)mlir::linalg::makeMemRefCopyOp(b, copy.getLoc(), copy.getSource(),
+                                           copy.getTarget());
       copy.erase();
     });
   }

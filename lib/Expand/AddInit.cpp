@@ -83,8 +83,8 @@ static Value initialValue(ImplicitLocOpBuilder &b, Operation *variable,
   if (init == "glorot_normal")
     return normal(0, std::sqrt(2 / (in + out)));
   // A uniform distribution on [-a, a] has the variance a^2 / 3.
-  double bound = init == "he_uniform" ? std::sqrt(6 / in)
-                                      : std::sqrt(6 / (in + out));
+  double bound =
+      init == "he_uniform" ? std::sqrt(6 / in) : std::sqrt(6 / (in + out));
   return spread(-bound, bound);
 }
 
@@ -114,9 +114,10 @@ struct AddInit : impl::AddInitBase<AddInit> {
               << "' has no size: give it with --dims " << d.str() << "=N";
           return signalPassFailure();
         }
-      bool constant = v->getAttrOfType<StringAttr>("init").getValue() == "zeros" ||
-                      v->getAttrOfType<StringAttr>("init").getValue() == "ones" ||
-                      v->getAttrOfType<StringAttr>("init").getValue() == "constant";
+      bool constant =
+          v->getAttrOfType<StringAttr>("init").getValue() == "zeros" ||
+          v->getAttrOfType<StringAttr>("init").getValue() == "ones" ||
+          v->getAttrOfType<StringAttr>("init").getValue() == "constant";
       if (!s.isFloat() && !constant) {
         mlir::emitError(v->getLoc())
             << "random initialisers make f32 and f64 numbers, not " << s.str();
@@ -132,7 +133,8 @@ struct AddInit : impl::AddInitBase<AddInit> {
     auto f = FuncOp::create(b, "init", b.getFunctionType(seedType, {}), attrs,
                             ArrayAttr());
     Block *body = &f.getBody().emplaceBlock();
-    Value seed = body->addArgument(seedType, NameLoc::get(seedName, b.getLoc()));
+    Value seed =
+        body->addArgument(seedType, NameLoc::get(seedName, b.getLoc()));
     b.setInsertionPointToStart(body);
     for (Operation *v : variables) {
       b.setLoc(v->getLoc());

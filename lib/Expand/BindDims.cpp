@@ -85,16 +85,17 @@ private:
   static WalkResult inferOne(Operation *op) {
     if (auto call = dyn_cast<CallOp>(op)) {
       FuncOp f = lookupCallee(call, call.getCallee());
-      auto types =
-          callResults(Signature(f), call.getInputs(), call.getOptionsAttr(), Report(call.getLoc()));
+      auto types = callResults(Signature(f), call.getInputs(),
+                               call.getOptionsAttr(), Report(call.getLoc()));
       if (failed(types))
         return WalkResult::interrupt();
       for (auto [v, t] : llvm::zip(call.getResults(), *types))
         v.setType(t);
     } else if (auto ret = dyn_cast<ReturnOp>(op)) {
       auto f = ret->getParentOfType<FuncOp>();
-      f.setFunctionType(FunctionType::get(op->getContext(), f.getArgumentTypes(),
-                                          SmallVector<Type>(ret.getOperandTypes())));
+      f.setFunctionType(
+          FunctionType::get(op->getContext(), f.getArgumentTypes(),
+                            SmallVector<Type>(ret.getOperandTypes())));
     } else if (failed(inferAgain(op))) {
       return WalkResult::interrupt();
     }

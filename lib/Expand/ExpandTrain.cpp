@@ -35,9 +35,9 @@ public:
     auto scalar = RankedTensorType::get({}, b.getF32Type());
     Value steps;
     if (counts)
-      steps = StateOp::create(b, named(self + ".steps"), scalar,
-                              b.getStringAttr(self + ".steps"),
-                              b.getStringAttr("zeros"), b.getDictionaryAttr({}));
+      steps = StateOp::create(
+          b, named(self + ".steps"), scalar, b.getStringAttr(self + ".steps"),
+          b.getStringAttr("zeros"), b.getDictionaryAttr({}));
     auto f = FuncOp::create(b, train.getLoc(), self + ".step",
                             loss.getFunctionType(), loss.getArgAttrsAttr(),
                             ArrayAttr());
@@ -50,10 +50,10 @@ public:
     SmallVector<Value> results{gradients.getResult(0)};
     SmallVector<Attribute> names{b.getStringAttr(loss.resultName(0))};
     for (FuncOp metric : reports) {
-      auto call = CallOp::create(
-          b, named(metric.getSymName()), metric.getResultTypes(),
-          metric.getSymName(), body->getArguments(), StringAttr(), DictionaryAttr(),
-          ArrayAttr(), ArrayAttr());
+      auto call = CallOp::create(b, named(metric.getSymName()),
+                                 metric.getResultTypes(), metric.getSymName(),
+                                 body->getArguments(), StringAttr(),
+                                 DictionaryAttr(), ArrayAttr(), ArrayAttr());
       results.push_back(call.getResult(0));
       names.push_back(b.getStringAttr(metric.getSymName()));
     }
@@ -64,7 +64,8 @@ public:
       UpdateOp::create(b, train.getLoc(), steps, step);
     }
     for (auto [i, p] : llvm::enumerate(params))
-      if (failed(updateParam(p, gradients.getResult(loss.getNumResults() + i), step)))
+      if (failed(updateParam(p, gradients.getResult(loss.getNumResults() + i),
+                             step)))
         return failure();
     ReturnOp::create(b, train.getLoc(), results, b.getArrayAttr(names));
     f.setFunctionType(b.getFunctionType(loss.getArgumentTypes(),
@@ -93,7 +94,8 @@ private:
     if (!loss)
       return noFunction(train.getLoss());
     auto results = loss.getResultTypes();
-    if (results.empty() || Shape(results[0]).rank() || !Shape(results[0]).isFloat())
+    if (results.empty() || Shape(results[0]).rank() ||
+        !Shape(results[0]).isFloat())
       return error() << "only a scalar can be minimized, but @"
                      << train.getLoss() << " returns "
                      << (results.empty() ? "nothing" : Shape(results[0]).str());
@@ -121,7 +123,8 @@ private:
     optimizer = lookupCallee(train, optimizerName);
     if (optimizer)
       return success();
-    auto d = error() << "there is no optimiser '" << train.getOptimizer() << "'";
+    auto d = error() << "there is no optimiser '" << train.getOptimizer()
+                     << "'";
     StringRef known[] = {"sgd", "momentum", "adam", "adamw"};
     if (StringRef n = nearest(train.getOptimizer(), known); !n.empty())
       d << "; did you mean '" << n << "'?";

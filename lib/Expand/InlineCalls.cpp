@@ -42,9 +42,9 @@ SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
     auto at = mlir::CallSiteLoc::get(op.getLoc(), call);
     if (auto inner = dyn_cast<CallOp>(op)) {
       FuncOp callee = lookupCallee(inner, inner.getCallee());
-      auto results =
-          inlineBody(b, callee, mapped(inner.getInputs()),
-                     mlir::CallSiteLoc::get(withoutName(inner.getLoc()), call), made);
+      auto results = inlineBody(
+          b, callee, mapped(inner.getInputs()),
+          mlir::CallSiteLoc::get(withoutName(inner.getLoc()), call), made);
       map.map(inner.getResults(), results);
       continue;
     }
@@ -75,9 +75,8 @@ SmallVector<Operation *> gradus::usedVariables(FuncOp f) {
     });
   }
   SmallVector<Operation *> ordered = used.takeVector();
-  llvm::sort(ordered, [](Operation *a, Operation *b) {
-    return a->isBeforeInBlock(b);
-  });
+  llvm::sort(ordered,
+             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
   return ordered;
 }
 
@@ -89,8 +88,9 @@ struct InlineCalls : impl::InlineCallsBase<InlineCalls> {
       f.walk([&](CallOp c) { calls.push_back(c); });
       for (CallOp c : calls) {
         OpBuilder b(c);
-        auto results = inlineBody(b, lookupCallee(c, c.getCallee()), c.getInputs(),
-                                  withoutName(c.getLoc()), [](Operation *) {});
+        auto results =
+            inlineBody(b, lookupCallee(c, c.getCallee()), c.getInputs(),
+                       withoutName(c.getLoc()), [](Operation *) {});
         c.replaceAllUsesWith(results);
         c.erase();
       }

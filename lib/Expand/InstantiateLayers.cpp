@@ -84,8 +84,9 @@ private:
   LogicalResult instantiate(CallOp call) {
     FuncOp f = lookupCallee(call, call.getCallee());
     DimBindings bound;
-    if (failed(callResults(Signature(f), call.getInputs(), call.getOptionsAttr(),
-                           Report(call.getLoc()), &bound)))
+    if (failed(callResults(Signature(f), call.getInputs(),
+                           call.getOptionsAttr(), Report(call.getLoc()),
+                           &bound)))
       return failure();
     mlir::AttrTypeReplacer sizes;
     sizes.addReplacement([&](RankedTensorType t) -> std::optional<Type> {
@@ -146,7 +147,10 @@ private:
       SmallVector<StringRef> parts;
       named.getName().getValue().split(parts, ',');
       std::string names = llvm::join(
-          llvm::map_range(parts, [&](StringRef n) { return n.empty() ? "" : joined(prefix, n); }), ",");
+          llvm::map_range(
+              parts,
+              [&](StringRef n) { return n.empty() ? "" : joined(prefix, n); }),
+          ",");
       made->setLoc(NameLoc::get(b.getStringAttr(names), site));
     }
     sizes.recursivelyReplaceElementsIn(made, /*replaceAttrs=*/true,
@@ -170,8 +174,8 @@ private:
     }
     // Only now does the callee's name say which function it is.
     FuncOp f = lookupCallee(inner, inner.getCallee());
-    auto types = callResults(Signature(f), inner.getInputs(), inner.getOptionsAttr(),
-                             Report(inner.getLoc()));
+    auto types = callResults(Signature(f), inner.getInputs(),
+                             inner.getOptionsAttr(), Report(inner.getLoc()));
     if (failed(types))
       return failure();
     for (auto [v, t] : llvm::zip(inner.getResults(), *types))
@@ -203,7 +207,8 @@ private:
       Value v = map.lookupOrDefault(to);
       from.replaceAllUsesWith(v);
       Operation *d = v.getDefiningOp();
-      bool own = d && !variableName(d) && !llvm::is_contained(call.getInputs(), v);
+      bool own =
+          d && !variableName(d) && !llvm::is_contained(call.getInputs(), v);
       if (name && own && call.getNumResults() == 1 && d->getNumResults() == 1)
         d->setLoc(NameLoc::get(name.getName(), withoutName(d->getLoc())));
     }

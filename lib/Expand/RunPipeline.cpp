@@ -8,9 +8,8 @@ using namespace gradus;
 
 LogicalResult gradus::runModelPipeline(ModuleOp module, StringRef pipeline) {
   mlir::PassManager pm(module.getContext(), ModuleOp::getOperationName());
-  if (failed(mlir::parsePassPipeline(
-          ("graph.model(" + pipeline + ")").str(), pm)))
+  if (failed(
+          mlir::parsePassPipeline(("graph.model(" + pipeline + ")").str(), pm)))
     return failure();
   return pm.run(module);
 }
-

@@ -25,7 +25,8 @@ int64_t gradus::dtypeBytes(DType type) {
   llvm_unreachable("a type of no kind");
 }
 llvm::StringRef gradus::dtypeName(DType type) {
-  static constexpr llvm::StringLiteral names[] = {"f32", "f64", "i32", "i64", "i1", "u8"};
+  static constexpr llvm::StringLiteral names[] = {"f32", "f64", "i32",
+                                                  "i64", "i1",  "u8"};
   return names[static_cast<int>(type)];
 }
 
@@ -76,7 +77,8 @@ llvm::Expected<std::vector<char>> gradus::readFile(llvm::StringRef path) {
   return std::vector<char>(s.begin(), s.end());
 }
 
-llvm::Error gradus::writeFile(llvm::StringRef path, llvm::ArrayRef<char> contents) {
+llvm::Error gradus::writeFile(llvm::StringRef path,
+                              llvm::ArrayRef<char> contents) {
   llvm::StringRef text(contents.data(), contents.size());
   if (path == "-") {
     llvm::outs() << text;
@@ -86,14 +88,16 @@ llvm::Error gradus::writeFile(llvm::StringRef path, llvm::ArrayRef<char> content
   auto temporary = llvm::sys::fs::TempFile::create(path + ".%%%%%%.tmp");
   if (!temporary) {
     llvm::consumeError(temporary.takeError());
-    return failed(path, "cannot be written: is its folder there, and writable?");
+    return failed(path,
+                  "cannot be written: is its folder there, and writable?");
   }
   auto drop = [&](const llvm::Twine &why) {
     llvm::consumeError(temporary->discard());
     return failed(path, why);
   };
   for (size_t at = 0; at < contents.size();) {
-    ssize_t n = ::write(temporary->FD, contents.data() + at, contents.size() - at);
+    ssize_t n =
+        ::write(temporary->FD, contents.data() + at, contents.size() - at);
     if (n < 0 && errno != EINTR)
       return drop("cannot be written: " + llvm::Twine(std::strerror(errno)));
     at += std::max<ssize_t>(n, 0);
@@ -103,7 +107,8 @@ llvm::Error gradus::writeFile(llvm::StringRef path, llvm::ArrayRef<char> content
     return drop("cannot be written: " + llvm::Twine(std::strerror(errno)));
   if (auto e = temporary->keep(path)) {
     llvm::consumeError(std::move(e));
-    return failed(path, "cannot be written: the finished file cannot take this name");
+    return failed(path,
+                  "cannot be written: the finished file cannot take this name");
   }
   return llvm::Error::success();
 }

@@ -46,21 +46,30 @@ llvm::Expected<HostTensor> gradus::readNpy(StringRef path) {
                        : llvm::support::endian::read16le(all.data() + 8);
   if (all.size() - begin < length)
     return failed(path, "ends within its header");
-  StringRef header = all.substr(begin, length), data = all.drop_front(begin + length);
+  StringRef header = all.substr(begin, length),
+            data = all.drop_front(begin + length);
 
   HostTensor t;
-  StringRef descr = valueOf(header, "descr").ltrim('\'').take_until([](char c) { return c == '\''; });
-  const auto *known = llvm::find_if(descriptions, [&](auto &d) { return d.second == descr; });
+  StringRef descr = valueOf(header, "descr").ltrim('\'').take_until([](char c) {
+    return c == '\'';
+  });
+  const auto *known =
+      llvm::find_if(descriptions, [&](auto &d) { return d.second == descr; });
   if (known == std::end(descriptions))
-    return failed(path, "holds elements of type '" + descr + "'; float32, float64, int32, int64, bool are read, little-endian");
+    return failed(
+        path,
+        "holds elements of type '" + descr +
+            "'; float32, float64, int32, int64, bool are read, little-endian");
   t.type = known->first;
   if (!valueOf(header, "fortran_order").starts_with("False"))
-    return failed(path, "is in Fortran order; save it with numpy.ascontiguousarray");
+    return failed(path,
+                  "is in Fortran order; save it with numpy.ascontiguousarray");
   StringRef shape = valueOf(header, "shape");
   if (!shape.consume_front("("))
     return failed(path, "has a header without a shape");
   int64_t bytes = dtypeBytes(t.type);
-  for (shape = shape.ltrim(); !shape.empty() && !shape.starts_with(")"); shape = shape.ltrim(" ,")) {
+  for (shape = shape.ltrim(); !shape.empty() && !shape.starts_with(")");
+       shape = shape.ltrim(" ,")) {
     uint64_t n;
     if (shape.consumeInteger(10, n) || n > uint64_t(INT64_MAX))
       return failed(path, "has a shape that is no list of sizes");
@@ -69,7 +78,9 @@ llvm::Expected<HostTensor> gradus::readNpy(StringRef path) {
       return failed(path, "claims more elements than any file holds");
   }
   if (int64_t(data.size()) != bytes)
-    return failed(path, "is " + t.str() + ", which takes " + llvm::Twine(bytes) + " bytes, but " + llvm::Twine(data.size()) + " are there");
+    return failed(path, "is " + t.str() + ", which takes " +
+                            llvm::Twine(bytes) + " bytes, but " +
+                            llvm::Twine(data.size()) + " are there");
   t.bytes.assign(data.begin(), data.end());
   return t;
 }
@@ -78,13 +89,25 @@ llvm::Error gradus::writeNpy(StringRef path, const HostTensor &t) {
   std::string shape;
   for (int64_t d : t.shape)
     shape += std::to_string(d) + ",";
-  const auto *known = llvm::find_if(descriptions, [&](auto &d) { return d.first == t.type; });
-  std::string header = ("{'descr': '" + known->second + "', 'fortran_order': False, 'shape': (" + shape + "), }").str();
+  const auto *known =
+      llvm::find_if(descriptions, [&](auto &d) { return d.first == t.type; });
+  std::string header =
+      ("{'descr': '" + known->second + "', 'fortran_order': False, 'shape': (" +
+       shape + "), }")
+          .str();
   // The elements start at a multiple of 64 bytes.
   header.resize(llvm::alignTo(10 + header.size() + 1, 64) - 10 - 1, ' ');
   header += '\n';
-  std::vector<char> file{'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0,
-                         char(header.size() & 255), char(header.size() >> 8)};
+  std::vector<char> file{'\x93',
+                         'N',
+                         'U',
+                         'M',
+                         'P',
+                         'Y',
+                         1,
+                         0,
+                         char(header.size() & 255),
+                         char(header.size() >> 8)};
   file.insert(file.end(), header.begin(), header.end());
   file.insert(file.end(), t.bytes.begin(), t.bytes.end());
   return writeFile(path, file);

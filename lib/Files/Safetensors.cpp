@@ -25,18 +25,25 @@ static llvm::Error failed(StringRef path, const llvm::Twine &what) {
   return llvm::createStringError(path + ": " + what);
 }
 
-static llvm::Expected<HostTensor> readTensor(StringRef path, StringRef name, const json::Value &entry, StringRef data) {
-  auto bad = [&](const llvm::Twine &what) { return failed(path, "tensor '" + name + "' " + what); };
+static llvm::Expected<HostTensor> readTensor(StringRef path, StringRef name,
+                                             const json::Value &entry,
+                                             StringRef data) {
+  auto bad = [&](const llvm::Twine &what) {
+    return failed(path, "tensor '" + name + "' " + what);
+  };
   const json::Object *o = entry.getAsObject();
   if (!o)
     return bad("is not described by an object");
   HostTensor t;
   auto dtype = o->getString("dtype");
-  const auto *known = llvm::find_if(dtypes, [&](auto &d) { return dtype && d.second == *dtype; });
+  const auto *known = llvm::find_if(
+      dtypes, [&](auto &d) { return dtype && d.second == *dtype; });
   if (known == std::end(dtypes))
-    return bad("has the dtype '" + dtype.value_or("(none)") + "', which is not read");
+    return bad("has the dtype '" + dtype.value_or("(none)") +
+               "', which is not read");
   t.type = known->first;
-  const json::Array *shape = o->getArray("shape"), *offsets = o->getArray("data_offsets");
+  const json::Array *shape = o->getArray("shape"),
+                    *offsets = o->getArray("data_offsets");
   if (!shape || !offsets || offsets->size() != 2)
     return bad("lacks a shape or its two data_offsets");
   int64_t bytes = dtypeBytes(t.type);
@@ -47,10 +54,12 @@ static llvm::Expected<HostTensor> readTensor(StringRef path, StringRef name, con
     t.shape.push_back(*n);
   }
   auto begin = (*offsets)[0].getAsInteger(), end = (*offsets)[1].getAsInteger();
-  if (!begin || !end || *begin < 0 || *end < *begin || *end > int64_t(data.size()))
+  if (!begin || !end || *begin < 0 || *end < *begin ||
+      *end > int64_t(data.size()))
     return bad("lies outside the file: it is cut short or damaged");
   if (*end - *begin != bytes)
-    return bad("is " + t.str() + ", which takes " + llvm::Twine(bytes) + " bytes, but has " + llvm::Twine(*end - *begin));
+    return bad("is " + t.str() + ", which takes " + llvm::Twine(bytes) +
+               " bytes, but has " + llvm::Twine(*end - *begin));
   t.bytes.assign(data.begin() + *begin, data.begin() + *end);
   return t;
 }
@@ -64,7 +73,10 @@ llvm::Expected<Checkpoint> gradus::readSafetensors(StringRef path) {
     return failed(path, "is no safetensors file: it is shorter than 8 bytes");
   uint64_t length = llvm::support::endian::read64le(all.data());
   if (length > all.size() - 8)
-    return failed(path, "is cut short or no safetensors file: its header would take " + llvm::Twine(length) + " bytes, but the file has " + llvm::Twine(all.size()));
+    return failed(
+        path, "is cut short or no safetensors file: its header would take " +
+                  llvm::Twine(length) + " bytes, but the file has " +
+                  llvm::Twine(all.size()));
   auto header = json::parse(all.substr(8, length));
   if (!header || !header->getAsObject()) {
     if (!header)
@@ -96,9 +108,11 @@ llvm::Error gradus::writeSafetensors(StringRef path, const Checkpoint &c) {
   header["__metadata__"] = std::move(metadata);
   int64_t offset = 0;
   for (const auto &[name, t] : c.tensors) {
-    const auto *known = llvm::find_if(dtypes, [&, &t = t](auto &d) { return d.first == t.type; });
+    const auto *known = llvm::find_if(
+        dtypes, [&, &t = t](auto &d) { return d.first == t.type; });
     int64_t end = offset + int64_t(t.bytes.size());
-    header[name] = json::Object{{"dtype", known->second.str()}, {"shape", json::Array(t.shape)},
+    header[name] = json::Object{{"dtype", known->second.str()},
+                                {"shape", json::Array(t.shape)},
                                 {"data_offsets", json::Array{offset, end}}};
     offset = end;
   }

@@ -31,19 +31,30 @@ namespace scf = mlir::scf;
 namespace {
 class KernelEmitter {
 public:
-  KernelEmitter(ImplicitLocOpBuilder &b, const Product &p, const Tiles &t) : b(b), p(p), t(t) {}
+  KernelEmitter(ImplicitLocOpBuilder &b, const Product &p, const Tiles &t)
+      : b(b), p(p), t(t) {}
 
   void emit() {
     auto memory = [&](int64_t n, gpu::AddressSpace space) {
-      return mlir::MemRefType::get({n}, p.element, mlir::MemRefLayoutAttrInterface(),
-                                   gpu::AddressSpaceAttr::get(b.getContext(), space));
+      return mlir::MemRefType::get(
+          {n}, p.element, mlir::MemRefLayoutAttrInterface(),
+          gpu::AddressSpaceAttr::get(b.getContext(), space));
     };
-    auto global = [&](int64_t n) { return memory(n, gpu::AddressSpace::Global); };
-    auto shared = [&](int64_t n) { return memory(n, gpu::AddressSpace::Workgroup); };
-    auto type = b.getFunctionType({global(p.lhsElements), global(p.rhsElements), global(p.outElements)}, {});
-    auto f = gpu::GPUFuncOp::create(b, p.name(), type, {shared(t.depth * t.rows), shared(t.depth * t.columns)});
+    auto global = [&](int64_t n) {
+      return memory(n, gpu::AddressSpace::Global);
+    };
+    auto shared = [&](int64_t n) {
+      return memory(n, gpu::AddressSpace::Workgroup);
+    };
+    auto type = b.getFunctionType(
+        {global(p.lhsElements), global(p.rhsElements), global(p.outElements)},
+        {});
+    auto f = gpu::GPUFuncOp::create(
+        b, p.name(), type,
+        {shared(t.depth * t.rows), shared(t.depth * t.columns)});
     f->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
-    f.setKnownBlockSizeAttr(b.getDenseI32ArrayAttr({int32_t(t.threads()), 1, 1}));
+    f.setKnownBlockSizeAttr(
+        b.getDenseI32ArrayAttr({int32_t(t.threads()), 1, 1}));
     b.setInsertionPointToStart(&f.getBody().front());
     lhs = f.getArgument(0);
     rhs = f.getArgument(1);
@@ -58,18 +69,22 @@ public:
     firstColumn = mul(gpu::BlockIdOp::create(b, gpu::Dimension::x), t.columns);
     firstRow = mul(gpu::BlockIdOp::create(b, gpu::Dimension::y), t.rows);
     placeBatch();
-    SmallVector<Value> sums(t.side * t.side, arith::ConstantOp::create(b, b.getZeroAttr(p.element)));
-    auto loop = scf::ForOp::create(b, index(0), index(p.k), index(t.depth), sums,
-                                   [&](OpBuilder &nested, Location loc, Value k, ValueRange carried) {
-                                     OpBuilder::InsertionGuard guard(b);
-                                     b.restoreInsertionPoint(nested.saveInsertionPoint());
-                                     copyTile(lhs, lhsTile, lhsStart, p.lhs.row, p.lhs.column, t.rows, firstRow, p.m, k);
-                                     copyTile(rhs, rhsTile, rhsStart, p.rhs.column, p.rhs.row, t.columns, firstColumn, p.n, k);
-                                     gpu::BarrierOp::create(b);
-                                     SmallVector<Value> next = multiply(SmallVector<Value>(carried));
-                                     gpu::BarrierOp::create(b);
-                                     scf::YieldOp::create(b, next);
-                                   });
+    SmallVector<Value> sums(t.side * t.side, arith::ConstantOp::create(
+                                                 b, b.getZeroAttr(p.element)));
+    auto loop = scf::ForOp::create(
+        b, index(0), index(p.k), index(t.depth), sums,
+        [&](OpBuilder &nested, Location loc, Value k, ValueRange carried) {
+          OpBuilder::InsertionGuard guard(b);
+          b.restoreInsertionPoint(nested.saveInsertionPoint());
+          copyTile(lhs, lhsTile, lhsStart, p.lhs.row, p.lhs.column, t.rows,
+                   firstRow, p.m, k);
+          copyTile(rhs, rhsTile, rhsStart, p.rhs.column, p.rhs.row, t.columns,
+                   firstColumn, p.n, k);
+          gpu::BarrierOp::create(b);
+          SmallVector<Value> next = multiply(SmallVector<Value>(carried));
+          gpu::BarrierOp::create(b);
+          scf::YieldOp::create(b, next);
+        });
     store(loop.getResults());
     gpu::ReturnOp::create(b);
   }
@@ -78,7 +93,9 @@ private:
   Value index(int64_t n) { return arith::ConstantIndexOp::create(b, n); }
   Value add(Value x, Value y) { return arith::AddIOp::create(b, x, y); }
   Value add(Value x, int64_t n) { return n ? add(x, index(n)) : x; }
-  Value mul(Value x, int64_t n) { return n == 1 ? x : Value(arith::MulIOp::create(b, x, index(n))); }
+  Value mul(Value x, int64_t n) {
+    return n == 1 ? x : Value(arith::MulIOp::create(b, x, index(n)));
+  }
   Value below(Value x, int64_t n) {
     return arith::CmpIOp::create(b, arith::CmpIPredicate::ult, x, index(n));
   }
@@ -101,28 +118,35 @@ private:
 
   /// Copies [first, first + width) x [k, k + depth) of a matrix; `acrossStep`
   /// and `depthStep` are its distances along the two.
-  void copyTile(Value from, Value tile, Value start, int64_t acrossStep, int64_t depthStep, int64_t width,
-                Value first, int64_t size, Value k) {
+  void copyTile(Value from, Value tile, Value start, int64_t acrossStep,
+                int64_t depthStep, int64_t width, Value first, int64_t size,
+                Value k) {
     Value zero = arith::ConstantOp::create(b, b.getZeroAttr(p.element));
     for (int64_t e = 0; e < width * t.depth; e += t.threads()) {
       Value element = add(thread, e);
       // Neighbouring threads read neighbours in memory.
       bool depthFirst = depthStep == 1;
       Value extent = index(depthFirst ? t.depth : width);
-      Value inner = arith::RemUIOp::create(b, element, extent), outer = arith::DivUIOp::create(b, element, extent);
-      Value across = depthFirst ? outer : inner, depth = depthFirst ? inner : outer;
+      Value inner = arith::RemUIOp::create(b, element, extent),
+            outer = arith::DivUIOp::create(b, element, extent);
+      Value across = depthFirst ? outer : inner,
+            depth = depthFirst ? inner : outer;
       Value row = add(first, across), step = add(k, depth);
-      Value inside = arith::AndIOp::create(b, below(row, size), below(step, p.k));
+      Value inside =
+          arith::AndIOp::create(b, below(row, size), below(step, p.k));
       Value at = add(add(start, mul(row, acrossStep)), mul(step, depthStep));
-      auto loaded = scf::IfOp::create(b, p.element, inside, /*withElseRegion=*/true);
+      auto loaded =
+          scf::IfOp::create(b, p.element, inside, /*withElseRegion=*/true);
       {
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(loaded.thenBlock());
-        scf::YieldOp::create(b, memref::LoadOp::create(b, from, at).getResult());
+        scf::YieldOp::create(b,
+                             memref::LoadOp::create(b, from, at).getResult());
         b.setInsertionPointToStart(loaded.elseBlock());
         scf::YieldOp::create(b, zero);
       }
-      memref::StoreOp::create(b, loaded.getResult(0), tile, add(mul(depth, width), across));
+      memref::StoreOp::create(b, loaded.getResult(0), tile,
+                              add(mul(depth, width), across));
     }
   }
 
@@ -130,8 +154,10 @@ private:
     for (int64_t step = 0; step < t.depth; ++step) {
       SmallVector<Value> x, y;
       for (int64_t i = 0; i < t.side; ++i) {
-        x.push_back(memref::LoadOp::create(b, lhsTile, add(threadRow, step * t.rows + i)));
-        y.push_back(memref::LoadOp::create(b, rhsTile, add(threadColumn, step * t.columns + i)));
+        x.push_back(memref::LoadOp::create(b, lhsTile,
+                                           add(threadRow, step * t.rows + i)));
+        y.push_back(memref::LoadOp::create(
+            b, rhsTile, add(threadColumn, step * t.columns + i)));
       }
       for (int64_t r = 0; r < t.side; ++r)
         for (int64_t c = 0; c < t.side; ++c) {
@@ -146,12 +172,15 @@ private:
   void store(ValueRange sums) {
     for (int64_t r = 0; r < t.side; ++r)
       for (int64_t c = 0; c < t.side; ++c) {
-        Value row = add(add(firstRow, threadRow), r), column = add(add(firstColumn, threadColumn), c);
-        Value inside = arith::AndIOp::create(b, below(row, p.m), below(column, p.n));
+        Value row = add(add(firstRow, threadRow), r),
+              column = add(add(firstColumn, threadColumn), c);
+        Value inside =
+            arith::AndIOp::create(b, below(row, p.m), below(column, p.n));
         auto guarded = scf::IfOp::create(b, inside, /*withElseRegion=*/false);
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(guarded.thenBlock());
-        Value at = add(add(outStart, mul(row, p.out.row)), mul(column, p.out.column));
+        Value at =
+            add(add(outStart, mul(row, p.out.row)), mul(column, p.out.column));
         memref::StoreOp::create(b, sums[r * t.side + c], out, at);
       }
   }
@@ -165,6 +194,7 @@ private:
 };
 } // namespace
 
-void gradus::emitKernel(ImplicitLocOpBuilder &b, const Product &product, const Tiles &tiles) {
+void gradus::emitKernel(ImplicitLocOpBuilder &b, const Product &product,
+                        const Tiles &tiles) {
   KernelEmitter(b, product, tiles).emit();
 }

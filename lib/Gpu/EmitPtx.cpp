@@ -26,28 +26,37 @@
 using namespace gradus;
 using llvm::formatv;
 
-static llvm::Error error(const Twine &message) { return llvm::createStringError(message); }
+static llvm::Error error(const Twine &message) {
+  return llvm::createStringError(message);
+}
 
-static llvm::Expected<std::unique_ptr<llvm::TargetMachine>> nvptxMachine(StringRef chip) {
+static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+nvptxMachine(StringRef chip) {
   LLVMInitializeNVPTXTargetInfo();
   LLVMInitializeNVPTXTarget();
   LLVMInitializeNVPTXTargetMC();
   LLVMInitializeNVPTXAsmPrinter();
   llvm::Triple triple("nvptx64-nvidia-cuda");
   std::string reason;
-  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, reason);
+  const llvm::Target *target =
+      llvm::TargetRegistry::lookupTarget(triple, reason);
   if (!target)
     return error("this LLVM has no NVPTX target: " + reason);
-  std::unique_ptr<llvm::MCSubtargetInfo> info(target->createMCSubtargetInfo(triple, chip, ""));
+  std::unique_ptr<llvm::MCSubtargetInfo> info(
+      target->createMCSubtargetInfo(triple, chip, ""));
   unsigned number;
-  if (!chip.starts_with("sm_") || chip.drop_front(3).take_while(llvm::isDigit).getAsInteger(10, number) || number < 80 ||
-      !info->isCPUStringValid(chip))
-    return error("-mcpu=" + chip + ": GPU kernels are made for sm_80 and later (sm_90a is Hopper)");
+  if (!chip.starts_with("sm_") ||
+      chip.drop_front(3).take_while(llvm::isDigit).getAsInteger(10, number) ||
+      number < 80 || !info->isCPUStringValid(chip))
+    return error(
+        "-mcpu=" + chip +
+        ": GPU kernels are made for sm_80 and later (sm_90a is Hopper)");
   // PTX 7.0 knows sm_80; later chips bring their own least version.
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Fast;
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, chip, number == 80 ? "+ptx70" : "", options, std::nullopt, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+      triple, chip, number == 80 ? "+ptx70" : "", options, std::nullopt,
+      std::nullopt, llvm::CodeGenOptLevel::Aggressive));
 }
 
 /// How to launch each kernel, for people and for test/gpu.
@@ -64,10 +73,14 @@ static std::string launchComments(ArrayRef<Product> products) {
     std::string batch;
     for (int64_t b : p.batch)
       batch += formatv(",{0}", b);
-    s += formatv("// {0}: grid {1} {2} {3}, block {4}; (lhs, rhs, out) of {5}, {6}, {7} elements\n"
-                 "// {0}: m,n,k,batch {8},{9},{10}{11} steps lhs {12} rhs {13} out {14}\n",
-                 p.name(), llvm::divideCeil(p.n, t.columns), llvm::divideCeil(p.m, t.rows), p.batches(), t.threads(),
-                 p.lhsElements, p.rhsElements, p.outElements, p.m, p.n, p.k, batch, steps(p.lhs), steps(p.rhs), steps(p.out));
+    s += formatv("// {0}: grid {1} {2} {3}, block {4}; (lhs, rhs, out) of {5}, "
+                 "{6}, {7} elements\n"
+                 "// {0}: m,n,k,batch {8},{9},{10}{11} steps lhs {12} rhs {13} "
+                 "out {14}\n",
+                 p.name(), llvm::divideCeil(p.n, t.columns),
+                 llvm::divideCeil(p.m, t.rows), p.batches(), t.threads(),
+                 p.lhsElements, p.rhsElements, p.outElements, p.m, p.n, p.k,
+                 batch, steps(p.lhs), steps(p.rhs), steps(p.out));
   }
   return s;
 }
@@ -115,7 +128,9 @@ llvm::Expected<std::string> gradus::emitPtx(Compilation &c, StringRef chip) {
   std::vector<Product> products;
   c.module().walk([&](mlir::linalg::GenericOp op) {
     auto p = Product::match(op);
-    if (p && llvm::none_of(products, [&](const Product &o) { return o.name() == p->name(); }))
+    if (p && llvm::none_of(products, [&](const Product &o) {
+          return o.name() == p->name();
+        }))
       products.push_back(*p);
   });
   if (products.empty())

@@ -26,7 +26,8 @@ namespace linalg = mlir::linalg;
 
 /// The distance between neighbours along each loop; none if the map is more
 /// than a choice of loops.
-static std::optional<SmallVector<int64_t>> loopSteps(linalg::GenericOp op, mlir::OpOperand *operand) {
+static std::optional<SmallVector<int64_t>> loopSteps(linalg::GenericOp op,
+                                                     mlir::OpOperand *operand) {
   SmallVector<int64_t> steps(op.getNumLoops(), 0);
   auto shape = cast<RankedTensorType>(operand->get().getType()).getShape();
   auto map = op.getMatchingIndexingMap(operand);
@@ -35,7 +36,8 @@ static std::optional<SmallVector<int64_t>> loopSteps(linalg::GenericOp op, mlir:
     mlir::AffineExpr e = map.getResult(i);
     if (auto d = dyn_cast<mlir::AffineDimExpr>(e))
       steps[d.getPosition()] += step;
-    else if (!isa<mlir::AffineConstantExpr>(e) || cast<mlir::AffineConstantExpr>(e).getValue() != 0)
+    else if (!isa<mlir::AffineConstantExpr>(e) ||
+             cast<mlir::AffineConstantExpr>(e).getValue() != 0)
       return std::nullopt;
     step *= shape[i];
   }
@@ -43,12 +45,15 @@ static std::optional<SmallVector<int64_t>> loopSteps(linalg::GenericOp op, mlir:
 }
 
 std::optional<Product> Product::match(linalg::GenericOp op) {
-  if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 || op.getNumReductionLoops() != 1 ||
-      !linalg::detail::isContractionBody(*op.getBody(), [](Operation *a, Operation *b) {
-        return isa<mlir::arith::MulFOp>(a) && isa<mlir::arith::AddFOp>(b);
-      }))
+  if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
+      op.getNumReductionLoops() != 1 ||
+      !linalg::detail::isContractionBody(
+          *op.getBody(), [](Operation *a, Operation *b) {
+            return isa<mlir::arith::MulFOp>(a) && isa<mlir::arith::AddFOp>(b);
+          }))
     return std::nullopt;
-  auto a = loopSteps(op, op.getDpsInputOperand(0)), b = loopSteps(op, op.getDpsInputOperand(1)),
+  auto a = loopSteps(op, op.getDpsInputOperand(0)),
+       b = loopSteps(op, op.getDpsInputOperand(1)),
        c = loopSteps(op, op.getDpsInitOperand(0));
   if (!a || !b || !c)
     return std::nullopt;
@@ -69,10 +74,21 @@ std::optional<Product> Product::match(linalg::GenericOp op) {
   }
   if (!row || !column || (*a)[*sum] == 0 || (*b)[*sum] == 0)
     return std::nullopt;
-  auto type = [&](unsigned i) { return cast<RankedTensorType>(op->getOperand(i).getType()); };
-  Product p{sizes[*row], sizes[*column], sizes[*sum], {}, {(*a)[*row], (*a)[*sum], {}}, {(*b)[*sum], (*b)[*column], {}},
-            {(*c)[*row], (*c)[*column], {}}, type(0).getNumElements(), type(1).getNumElements(), type(2).getNumElements(),
-            type(2).getElementType(), op.getLoc()};
+  auto type = [&](unsigned i) {
+    return cast<RankedTensorType>(op->getOperand(i).getType());
+  };
+  Product p{sizes[*row],
+            sizes[*column],
+            sizes[*sum],
+            {},
+            {(*a)[*row], (*a)[*sum], {}},
+            {(*b)[*sum], (*b)[*column], {}},
+            {(*c)[*row], (*c)[*column], {}},
+            type(0).getNumElements(),
+            type(1).getNumElements(),
+            type(2).getNumElements(),
+            type(2).getElementType(),
+            op.getLoc()};
   for (unsigned d : rest) {
     if (sizes[d] == 1)
       continue;
@@ -93,7 +109,8 @@ std::string Product::name() const {
   for (auto [size, x, y, z] : llvm::zip(batch, lhs.batch, rhs.batch, out.batch))
     os << size << "s" << x << "_" << y << "_" << z << "_";
   // n: as it lies, t: turned.
-  os << m << "x" << n << "x" << k << "_" << (lhs.column == 1 ? "n" : "t") << (rhs.column == 1 ? "n" : "t");
+  os << m << "x" << n << "x" << k << "_" << (lhs.column == 1 ? "n" : "t")
+     << (rhs.column == 1 ? "n" : "t");
   if (out.column != 1)
     os << "t";
   return s;
@@ -117,7 +134,8 @@ struct ExtractMatmuls : impl::ExtractMatmulsBase<ExtractMatmuls> {
         if (names.insert(p->name()).second)
           products.push_back(std::move(*p));
     });
-    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(*getOperation().getBody())))
+    for (Operation &op :
+         llvm::make_early_inc_range(llvm::reverse(*getOperation().getBody())))
       op.erase();
     ImplicitLocOpBuilder b(getOperation().getLoc(), &getContext());
     b.setInsertionPointToStart(getOperation().getBody());

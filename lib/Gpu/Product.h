@@ -43,7 +43,8 @@ struct Tiles {
 };
 
 /// Adds the kernel to a gpu.module at the builder's insertion point.
-void emitKernel(ImplicitLocOpBuilder &b, const Product &product, const Tiles &tiles);
+void emitKernel(ImplicitLocOpBuilder &b, const Product &product,
+                const Tiles &tiles);
 
 } // namespace gradus
 

@@ -14,18 +14,21 @@ LogicalResult gradus::addGradient(ModuleOp module, StringRef name) {
     SmallVector<StringRef> all;
     for (auto other : model.getBody().getOps<FuncOp>())
       all.push_back(other.getSymName());
-    auto d = mlir::emitError(model.getLoc()) << "the model has no function @" << name;
+    auto d = mlir::emitError(model.getLoc())
+             << "the model has no function @" << name;
     if (StringRef n = nearest(name, all); !n.empty())
       d << "; did you mean @" << n << "?";
     return d;
   }
   auto types = f.getResultTypes();
   if (types.empty() || Shape(types[0]).rank() || !Shape(types[0]).isFloat())
-    return mlir::emitError(f.getLoc()) << "only a scalar has a gradient, but @" << name << " returns "
-                                       << (types.empty() ? "nothing" : Shape(types[0]).str());
+    return mlir::emitError(f.getLoc())
+           << "only a scalar has a gradient, but @" << name << " returns "
+           << (types.empty() ? "nothing" : Shape(types[0]).str());
   ImplicitLocOpBuilder b(f.getLoc(), f->getContext());
   b.setInsertionPointAfter(f);
-  auto g = FuncOp::create(b, (name + ".gradient").str(), f.getFunctionType(), f.getArgAttrsAttr(), ArrayAttr());
+  auto g = FuncOp::create(b, (name + ".gradient").str(), f.getFunctionType(),
+                          f.getArgAttrsAttr(), ArrayAttr());
   Block *body = &g.getBody().emplaceBlock();
   SmallVector<Value> wrt;
   SmallVector<Type> results(types);
@@ -46,11 +49,17 @@ LogicalResult gradus::addGradient(ModuleOp module, StringRef name) {
       add(copy);
   }
   if (wrt.empty())
-    return mlir::emitError(f.getLoc()) << "@" << name << " has neither parameters nor float arguments to differentiate by";
+    return mlir::emitError(f.getLoc())
+           << "@" << name
+           << " has neither parameters nor float arguments to differentiate by";
   b.setInsertionPointToStart(body);
   b.setLoc(NameLoc::get(b.getStringAttr(llvm::join(names, ",")), f.getLoc()));
-  auto request = ValueAndGradOp::create(b, results, name, body->getArguments(), wrt);
-  auto nameAttrs = llvm::map_to_vector(names, [&](const std::string &n) -> Attribute { return b.getStringAttr(n); });
+  auto request =
+      ValueAndGradOp::create(b, results, name, body->getArguments(), wrt);
+  auto nameAttrs =
+      llvm::map_to_vector(names, [&](const std::string &n) -> Attribute {
+        return b.getStringAttr(n);
+      });
   ReturnOp::create(b, request.getResults(), b.getArrayAttr(nameAttrs));
   g.setFunctionType(b.getFunctionType(f.getArgumentTypes(), results));
   return success();

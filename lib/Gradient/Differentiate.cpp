@@ -163,14 +163,16 @@ private:
       SmallVector<Value> operands;
       for (auto [v, t] : llvm::zip(op->getOperands(), ts))
         operands.push_back(!isFloat(v) ? v : t ? t : filled(b, v, 0));
-      for (auto [r, t] : llvm::zip(op->getResults(), copyWith(operands)->getResults()))
+      for (auto [r, t] :
+           llvm::zip(op->getResults(), copyWith(operands)->getResults()))
         tangents[r] = t;
     } else if (op->hasTrait<graph::Multilinear>()) {
       for (auto [i, t] : llvm::enumerate(ts))
         if (t) {
           SmallVector<Value> operands(op->getOperands());
           operands[i] = t;
-          accumulate(tangents, op->getResult(0), copyWith(operands)->getResult(0));
+          accumulate(tangents, op->getResult(0),
+                     copyWith(operands)->getResult(0));
         }
     } else if (auto composite = dyn_cast<Composite>(op)) {
       SmallVector<Value> parts;
@@ -223,7 +225,8 @@ private:
     for (Operation *at = op; at;) {
       Operation *next = nullptr;
       for (Operation *user : at->getUsers())
-        if (llvm::is_contained(tape, user) && (!next || next->isBeforeInBlock(user)))
+        if (llvm::is_contained(tape, user) &&
+            (!next || next->isBeforeInBlock(user)))
           next = user;
       if (next && next->getNumResults())
         path += " -> " + display(next->getResult(0));

@@ -83,7 +83,8 @@ static void separateStarts(Block &body) {
       continue;
     for (mlir::OpOperand &init : destination.getDpsInitsMutable()) {
       Operation *start = init.get().getDefiningOp();
-      if (isa_and_nonnull<mlir::tensor::EmptyOp, linalg::FillOp>(start) && !start->hasOneUse())
+      if (isa_and_nonnull<mlir::tensor::EmptyOp, linalg::FillOp>(start) &&
+          !start->hasOneUse())
         init.set(OpBuilder(&op).clone(*start)->getResult(0));
     }
   }
@@ -133,8 +134,9 @@ private:
         attrs.push_back(b.getDictionaryAttr(
             {b.getNamedAttr(lowering::nameAttr, name),
              b.getNamedAttr(lowering::outputAttr, b.getUnitAttr())}));
-        tensor = bufferization::ToTensorOp::create(b, value.getLoc(), value.getType(), buffer,
-                                                   /*restrict=*/true, /*writable=*/true);
+        tensor = bufferization::ToTensorOp::create(
+            b, value.getLoc(), value.getType(), buffer,
+            /*restrict=*/true, /*writable=*/true);
       }
       if (placed.insert(value).second)
         writeInto(value, tensor);

@@ -20,9 +20,9 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/PatternMatch.h"
 
 namespace gradus {
@@ -88,7 +88,8 @@ static void mergeInputs(linalg::GenericOp op) {
   for (unsigned i = 0; i < unsigned(op.getNumDpsInputs());) {
     OpOperand *in = op.getDpsInputOperand(i);
     BlockArgument arg = op.getMatchingBlockArgument(in);
-    auto [it, fresh] = first.try_emplace({in->get(), op.getMatchingIndexingMap(in)}, arg);
+    auto [it, fresh] =
+        first.try_emplace({in->get(), op.getMatchingIndexingMap(in)}, arg);
     if (fresh) {
       ++i;
       continue;
@@ -129,7 +130,8 @@ private:
     return firstUser(producer, consumer);
   }
 
-  static void fuseInto(mlir::RewriterBase &rewriter, linalg::GenericOp consumer) {
+  static void fuseInto(mlir::RewriterBase &rewriter,
+                       linalg::GenericOp consumer) {
     for (bool changed = true; changed;) {
       changed = false;
       mergeInputs(consumer);
@@ -147,10 +149,11 @@ private:
         // yield, unless the producer is repeated in each.
         for (auto [old, now] : fused->replacements)
           if (old.getDefiningOp() == consumer || !repeat)
-            rewriter.replaceUsesWithIf(old, now, [&, now = now](OpOperand &use) {
-              return use.getOwner() != now.getDefiningOp() &&
-                     use.getOwner() != consumer;
-            });
+            rewriter.replaceUsesWithIf(
+                old, now, [&, now = now](OpOperand &use) {
+                  return use.getOwner() != now.getDefiningOp() &&
+                         use.getOwner() != consumer;
+                });
         rewriter.eraseOp(consumer);
         if (producer->use_empty())
           rewriter.eraseOp(producer);

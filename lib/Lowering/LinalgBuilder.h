@@ -53,7 +53,8 @@ public:
   Value pad(Value x, RankedTensorType type, ArrayRef<int64_t> low,
             ArrayRef<int64_t> steps, mlir::TypedAttr value);
 
-  //===-- Sums of products (LowerProducts.cpp) -----------------------------===//
+  //===-- Sums of products (LowerProducts.cpp)
+  //-----------------------------===//
 
   /// The lowered form of a matmul, einsum or convolution; null for other ops.
   /// `lowered` gives the value that stands for an operand.

@@ -62,13 +62,16 @@ Value LinalgBuilder::matmul(MatMulOp op, mlir::IRMapping &lowered) {
   auto [rhs, rhsTurned] = throughTranspose(op.getRhs());
   int64_t batch = type.getRank() - 2;
   AffineExpr m = dim(batch), n = dim(batch + 1), k = dim(batch + 2);
-  auto operandMap = [&](Value v, AffineExpr row, AffineExpr column, bool turned) {
+  auto operandMap = [&](Value v, AffineExpr row, AffineExpr column,
+                        bool turned) {
     RankedTensorType t = tensorType(v);
     SmallVector<AffineExpr> exprs;
     int64_t own = t.getRank() - 2;
     for (int64_t i = 0; i < own; ++i) {
-      bool repeats = t.getDimSize(i) == 1 && type.getDimSize(batch - own + i) != 1;
-      exprs.push_back(repeats ? b.getAffineConstantExpr(0) : dim(batch - own + i));
+      bool repeats =
+          t.getDimSize(i) == 1 && type.getDimSize(batch - own + i) != 1;
+      exprs.push_back(repeats ? b.getAffineConstantExpr(0)
+                              : dim(batch - own + i));
     }
     exprs.push_back(turned ? column : row);
     exprs.push_back(turned ? row : column);
@@ -80,8 +83,8 @@ Value LinalgBuilder::matmul(MatMulOp op, mlir::IRMapping &lowered) {
   for (int64_t i = 0; i < batch + 2; ++i)
     out.push_back(dim(i));
   return contraction(lowered.lookup(lhs), operandMap(lhs, m, k, lhsTurned),
-                     lowered.lookup(rhs), operandMap(rhs, k, n, rhsTurned), type,
-                     map(batch + 3, out), iterators);
+                     lowered.lookup(rhs), operandMap(rhs, k, n, rhsTurned),
+                     type, map(batch + 3, out), iterators);
 }
 
 Value LinalgBuilder::einsum(EinsumOp op, mlir::IRMapping &lowered) {
@@ -155,7 +158,8 @@ static RankedTensorType grouped(RankedTensorType t, int64_t axis,
 
 Value LinalgBuilder::conv2d(Conv2DOp op, mlir::IRMapping &lowered) {
   Value filter = lowered.lookup(op.getFilter());
-  Value x = paddedImage(op, lowered.lookup(op.getX()), tensorType(filter).getShape());
+  Value x =
+      paddedImage(op, lowered.lookup(op.getX()), tensorType(filter).getShape());
   RankedTensorType type = tensorType(op.getOut());
   int64_t groups = op.getGroups();
   // Loops: image, row, column, group, output channel; tap row, tap column,

@@ -105,10 +105,12 @@ Value LinalgBuilder::reshape(Value x, RankedTensorType type) {
   auto groups = mlir::getReassociationIndicesForReshape(from, type);
   bool collapses = from.getRank() > type.getRank();
   if (groups && from.getRank() != type.getRank())
-    return collapses ? Value(tensor::CollapseShapeOp::create(b, type, x, *groups))
-                     : Value(tensor::ExpandShapeOp::create(b, type, x, *groups));
+    return collapses
+               ? Value(tensor::CollapseShapeOp::create(b, type, x, *groups))
+               : Value(tensor::ExpandShapeOp::create(b, type, x, *groups));
   // By way of one axis.
-  auto flat = RankedTensorType::get({type.getNumElements()}, type.getElementType());
+  auto flat =
+      RankedTensorType::get({type.getNumElements()}, type.getElementType());
   auto whole = [](RankedTensorType t) {
     SmallVector<mlir::ReassociationIndices> all;
     if (t.getRank())
@@ -154,7 +156,8 @@ public:
       return elementwise(formula);
     return llvm::TypeSwitch<Operation *, Value>(op)
         .Case<ConstantOp>([&](ConstantOp o) {
-          return arith::ConstantOp::create(b, cast<mlir::TypedAttr>(o.getValue()));
+          return arith::ConstantOp::create(b,
+                                           cast<mlir::TypedAttr>(o.getValue()));
         })
         .Case<SizeOp>([&](SizeOp o) {
           SmallVector<mlir::OpFoldResult> size; // every shape is static now
@@ -166,13 +169,14 @@ public:
           return linalg.reshape(in(o.getX()), tensorType(o.getOut()));
         })
         .Case<BroadcastOp, TransposeOp, ReverseOp, WindowsOp>([&](auto o) {
-          return linalg.parallel(in(o.getX()), sourceMap(o), tensorType(o.getOut()),
-                                 [](ImplicitLocOpBuilder &, ValueRange args) { return args[0]; });
+          return linalg.parallel(
+              in(o.getX()), sourceMap(o), tensorType(o.getOut()),
+              [](ImplicitLocOpBuilder &, ValueRange args) { return args[0]; });
         })
         .Case<ReduceSumOp, ReduceProdOp, ReduceMaxOp, ReduceMinOp>(
             [&](auto o) { return reduce(o); })
-        .Case<SliceOp, PadOp, ConcatOp, IotaOp, ArgmaxOp, FoldOp, GatherOp, ScatterAddOp>(
-            [&](auto o) { return move(o); })
+        .Case<SliceOp, PadOp, ConcatOp, IotaOp, ArgmaxOp, FoldOp, GatherOp,
+              ScatterAddOp>([&](auto o) { return move(o); })
         .Case<UniformOp>([&](UniformOp o) { return random(o, false); })
         .Case<NormalOp>([&](NormalOp o) { return random(o, true); })
         .Default(Value());
@@ -188,17 +192,20 @@ private:
     SmallVector<AffineMap> maps;
     for (Value v : op->getOperands()) {
       inputs.push_back(in(v));
-      maps.push_back(linalg.broadcastMap(tensorType(inputs.back()), type.getShape()));
+      maps.push_back(
+          linalg.broadcastMap(tensorType(inputs.back()), type.getShape()));
     }
-    return linalg.parallel(inputs, maps, type, [&](ImplicitLocOpBuilder &inner, ValueRange args) {
-      return op.buildScalar(inner, args.drop_back());
-    });
+    return linalg.parallel(inputs, maps, type,
+                           [&](ImplicitLocOpBuilder &inner, ValueRange args) {
+                             return op.buildScalar(inner, args.drop_back());
+                           });
   }
 
   //===-- Ops whose result is their operand read through a map ------------===//
 
   AffineMap sourceMap(BroadcastOp op) {
-    return linalg.broadcastMap(tensorType(op.getX()), tensorType(op.getOut()).getShape());
+    return linalg.broadcastMap(tensorType(op.getX()),
+                               tensorType(op.getOut()).getShape());
   }
   AffineMap sourceMap(TransposeOp op) {
     int64_t rank = tensorType(op.getOut()).getRank();
@@ -223,7 +230,8 @@ private:
     return linalg.map(6, windowExprs(op.getStride()));
   }
   SmallVector<AffineExpr> windowExprs(List stride) {
-    return {dim(0), dim(1) * stride[0] + dim(3), dim(2) * stride[1] + dim(4), dim(5)};
+    return {dim(0), dim(1) * stride[0] + dim(3), dim(2) * stride[1] + dim(4),
+            dim(5)};
   }
   SmallVector<AffineExpr> dims(int64_t rank) {
     SmallVector<AffineExpr> all;
@@ -241,10 +249,12 @@ private:
     return isFloat ? arith::AtomicRMWKind::mulf : arith::AtomicRMWKind::muli;
   }
   static arith::AtomicRMWKind kind(ReduceMaxOp, bool isFloat) {
-    return isFloat ? arith::AtomicRMWKind::maximumf : arith::AtomicRMWKind::maxs;
+    return isFloat ? arith::AtomicRMWKind::maximumf
+                   : arith::AtomicRMWKind::maxs;
   }
   static arith::AtomicRMWKind kind(ReduceMinOp, bool isFloat) {
-    return isFloat ? arith::AtomicRMWKind::minimumf : arith::AtomicRMWKind::mins;
+    return isFloat ? arith::AtomicRMWKind::minimumf
+                   : arith::AtomicRMWKind::mins;
   }
 
   template <typename Op> Value reduce(Op op) {
@@ -255,7 +265,8 @@ private:
     SmallVector<int64_t> sizes;
     for (int64_t i = 0; i < s.rank(); ++i) {
       auto axes = op.getAxes();
-      if (!axes || axes->empty() || llvm::any_of(*axes, [&](int64_t a) { return s.axis(a) == i; })) {
+      if (!axes || axes->empty() ||
+          llvm::any_of(*axes, [&](int64_t a) { return s.axis(a) == i; })) {
         iterators[i] = Iterator::reduction;
         continue;
       }
@@ -267,8 +278,8 @@ private:
     if (auto windows = op.getX().template getDefiningOp<WindowsOp>()) {
       // Read the image itself. Its size does not tell the window's: an empty
       // tensor of that shape does.
-      inputs = {in(windows.getX()),
-                linalg.empty(RankedTensorType::get(windows.getWindow(), element))};
+      inputs = {in(windows.getX()), linalg.empty(RankedTensorType::get(
+                                        windows.getWindow(), element))};
       maps = {sourceMap(windows), linalg.map(6, {dim(3), dim(4)})};
     } else {
       inputs = {in(op.getX())};
@@ -276,11 +287,14 @@ private:
     }
     auto type = RankedTensorType::get(sizes, element);
     auto how = kind(op, s.isFloat());
-    Value init = linalg.filled(arith::getIdentityValueAttr(how, element, b, b.getLoc()), type);
-    Value out = linalg.generic(inputs, maps, init, linalg.map(s.rank(), outExprs), iterators,
-                               [&](ImplicitLocOpBuilder &inner, ValueRange args) {
-                                 return arith::getReductionOp(how, inner, inner.getLoc(), args[0], args.back());
-                               });
+    Value init = linalg.filled(
+        arith::getIdentityValueAttr(how, element, b, b.getLoc()), type);
+    Value out = linalg.generic(
+        inputs, maps, init, linalg.map(s.rank(), outExprs), iterators,
+        [&](ImplicitLocOpBuilder &inner, ValueRange args) {
+          return arith::getReductionOp(how, inner, inner.getLoc(), args[0],
+                                       args.back());
+        });
     return linalg.reshape(out, tensorType(op.getOut()));
   }
 
@@ -293,21 +307,32 @@ private:
     exprs.erase(exprs.begin() + axis);
     RankedTensorType type = tensorType(op.getOut());
     auto bestType = RankedTensorType::get(type.getShape(), s.element);
-    auto how = s.isFloat() ? arith::AtomicRMWKind::maximumf : arith::AtomicRMWKind::maxs;
-    Value best = linalg.filled(arith::getIdentityValueAttr(how, s.element, b, b.getLoc()), bestType);
+    auto how = s.isFloat() ? arith::AtomicRMWKind::maximumf
+                           : arith::AtomicRMWKind::maxs;
+    Value best = linalg.filled(
+        arith::getIdentityValueAttr(how, s.element, b, b.getLoc()), bestType);
     Value place = linalg.zeros(type);
     AffineMap outMap = linalg.map(s.rank(), exprs);
     auto generic = linalg::GenericOp::create(
-        b, mlir::TypeRange{bestType, type}, in(op.getX()), ValueRange{best, place},
-        ArrayRef<AffineMap>{b.getMultiDimIdentityMap(s.rank()), outMap, outMap}, iterators,
-        [&](OpBuilder &nested, Location loc, ValueRange args) {
+        b, mlir::TypeRange{bestType, type}, in(op.getX()),
+        ValueRange{best, place},
+        ArrayRef<AffineMap>{b.getMultiDimIdentityMap(s.rank()), outMap, outMap},
+        iterators, [&](OpBuilder &nested, Location loc, ValueRange args) {
           Value index = linalg::IndexOp::create(nested, loc, axis);
-          Value i = arith::IndexCastOp::create(nested, loc, type.getElementType(), index);
-          Value better = s.isFloat()
-              ? Value(arith::CmpFOp::create(nested, loc, arith::CmpFPredicate::OGT, args[0], args[1]))
-              : Value(arith::CmpIOp::create(nested, loc, arith::CmpIPredicate::sgt, args[0], args[1]));
-          Value value = arith::SelectOp::create(nested, loc, better, args[0], args[1]);
-          Value where = arith::SelectOp::create(nested, loc, better, i, args[2]);
+          Value i = arith::IndexCastOp::create(nested, loc,
+                                               type.getElementType(), index);
+          Value better =
+              s.isFloat()
+                  ? Value(arith::CmpFOp::create(nested, loc,
+                                                arith::CmpFPredicate::OGT,
+                                                args[0], args[1]))
+                  : Value(arith::CmpIOp::create(nested, loc,
+                                                arith::CmpIPredicate::sgt,
+                                                args[0], args[1]));
+          Value value =
+              arith::SelectOp::create(nested, loc, better, args[0], args[1]);
+          Value where =
+              arith::SelectOp::create(nested, loc, better, i, args[2]);
           linalg::YieldOp::create(nested, loc, ValueRange{value, where});
         });
     return generic.getResult(1);
@@ -323,10 +348,15 @@ private:
     SmallVector<int64_t> offsets(s.rank(), 0), steps(s.rank(), 1);
     offsets[s.axis(op.getAxis())] = op.getStart();
     steps[s.axis(op.getAxis())] = op.getStep();
-    auto indices = [&](ArrayRef<int64_t> ns) { return mlir::getAsIndexOpFoldResult(b.getContext(), ns); };
-    Value part = tensor::ExtractSliceOp::create(b, type, in(op.getX()), indices(offsets), indices(type.getShape()), indices(steps));
-    return linalg.parallel(part, b.getMultiDimIdentityMap(s.rank()), type,
-                           [](ImplicitLocOpBuilder &, ValueRange args) { return args[0]; });
+    auto indices = [&](ArrayRef<int64_t> ns) {
+      return mlir::getAsIndexOpFoldResult(b.getContext(), ns);
+    };
+    Value part = tensor::ExtractSliceOp::create(
+        b, type, in(op.getX()), indices(offsets), indices(type.getShape()),
+        indices(steps));
+    return linalg.parallel(
+        part, b.getMultiDimIdentityMap(s.rank()), type,
+        [](ImplicitLocOpBuilder &, ValueRange args) { return args[0]; });
   }
 
   Value move(PadOp op) {
@@ -349,9 +379,12 @@ private:
     Value out = linalg.empty(type);
     SmallVector<int64_t> offsets(type.getRank(), 0), ones(type.getRank(), 1);
     for (Value v : op.getInputs()) {
-      auto indices = [&](ArrayRef<int64_t> ns) { return mlir::getAsIndexOpFoldResult(b.getContext(), ns); };
+      auto indices = [&](ArrayRef<int64_t> ns) {
+        return mlir::getAsIndexOpFoldResult(b.getContext(), ns);
+      };
       ArrayRef<int64_t> sizes = tensorType(v).getShape();
-      out = tensor::InsertSliceOp::create(b, in(v), out, indices(offsets), indices(sizes), indices(ones));
+      out = tensor::InsertSliceOp::create(b, in(v), out, indices(offsets),
+                                          indices(sizes), indices(ones));
       offsets[axis] += sizes[axis];
     }
     return out;
@@ -360,14 +393,16 @@ private:
   Value move(IotaOp op) {
     RankedTensorType type = tensorType(op.getOut());
     int64_t axis = Shape(op.getOut()).axis(op.getAxis());
-    return linalg.parallel({}, {}, type, [&](ImplicitLocOpBuilder &inner, ValueRange) -> Value {
-      Value index = linalg::IndexOp::create(inner, axis);
-      Type e = type.getElementType();
-      if (!isa<FloatType>(e))
-        return arith::IndexCastOp::create(inner, e, index);
-      Value whole = arith::IndexCastOp::create(inner, inner.getI64Type(), index);
-      return arith::SIToFPOp::create(inner, e, whole);
-    });
+    return linalg.parallel(
+        {}, {}, type, [&](ImplicitLocOpBuilder &inner, ValueRange) -> Value {
+          Value index = linalg::IndexOp::create(inner, axis);
+          Type e = type.getElementType();
+          if (!isa<FloatType>(e))
+            return arith::IndexCastOp::create(inner, e, index);
+          Value whole =
+              arith::IndexCastOp::create(inner, inner.getI64Type(), index);
+          return arith::SIToFPOp::create(inner, e, whole);
+        });
   }
 
   Value move(FoldOp op) {
@@ -375,49 +410,60 @@ private:
     RankedTensorType type = tensorType(op.getOut());
     SmallVector<Iterator> iterators(6, Iterator::reduction);
     iterators[0] = iterators[5] = Iterator::parallel;
-    return linalg.generic(in(op.getG()), b.getMultiDimIdentityMap(6), linalg.zeros(type),
-                          linalg.map(6, windowExprs(op.getStride())), iterators,
-                          [](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
-                            return arith::AddFOp::create(inner, args[0], args[1]);
-                          });
+    return linalg.generic(
+        in(op.getG()), b.getMultiDimIdentityMap(6), linalg.zeros(type),
+        linalg.map(6, windowExprs(op.getStride())), iterators,
+        [](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
+          return arith::AddFOp::create(inner, args[0], args[1]);
+        });
   }
 
   /// An index as an `index`, 0 where it lies outside the axis, and whether it
   /// lies inside.
-  static std::pair<Value, Value> checkedIndex(ImplicitLocOpBuilder &b, Value id, int64_t size) {
+  static std::pair<Value, Value> checkedIndex(ImplicitLocOpBuilder &b, Value id,
+                                              int64_t size) {
     Value index = arith::IndexCastOp::create(b, b.getIndexType(), id);
-    Value n = arith::ConstantIndexOp::create(b, size), zero = arith::ConstantIndexOp::create(b, 0);
+    Value n = arith::ConstantIndexOp::create(b, size),
+          zero = arith::ConstantIndexOp::create(b, 0);
     // As unsigned, a negative index is a large one.
-    Value inside = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, index, n);
+    Value inside =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, index, n);
     return {arith::SelectOp::create(b, inside, index, zero), inside};
   }
 
   Value move(GatherOp op) {
     Value x = in(op.getX()), ids = in(op.getIds());
     RankedTensorType type = tensorType(op.getOut());
-    int64_t axis = Shape(op.getX()).axis(op.getAxis()), idRank = tensorType(ids).getRank();
+    int64_t axis = Shape(op.getX()).axis(op.getAxis()),
+            idRank = tensorType(ids).getRank();
     int64_t size = tensorType(x).getDimSize(axis);
     if (size == 0)
       return linalg.zeros(type);
     SmallVector<AffineExpr> exprs;
     for (int64_t i = 0; i < idRank; ++i)
       exprs.push_back(dim(axis + i));
-    return linalg.parallel(ids, linalg.map(type.getRank(), exprs), type,
-                           [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
-                             auto [index, inside] = checkedIndex(inner, args[0], size);
-                             SmallVector<Value> at;
-                             for (int64_t i = 0, e = tensorType(x).getRank(); i < e; ++i)
-                               at.push_back(i == axis ? index : Value(linalg::IndexOp::create(inner, i < axis ? i : i + idRank - 1)));
-                             Value v = tensor::ExtractOp::create(inner, x, at);
-                             Value zero = arith::ConstantOp::create(inner, inner.getZeroAttr(type.getElementType()));
-                             return arith::SelectOp::create(inner, inside, v, zero);
-                           });
+    return linalg.parallel(
+        ids, linalg.map(type.getRank(), exprs), type,
+        [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
+          auto [index, inside] = checkedIndex(inner, args[0], size);
+          SmallVector<Value> at;
+          for (int64_t i = 0, e = tensorType(x).getRank(); i < e; ++i)
+            at.push_back(i == axis
+                             ? index
+                             : Value(linalg::IndexOp::create(
+                                   inner, i < axis ? i : i + idRank - 1)));
+          Value v = tensor::ExtractOp::create(inner, x, at);
+          Value zero = arith::ConstantOp::create(
+              inner, inner.getZeroAttr(type.getElementType()));
+          return arith::SelectOp::create(inner, inside, v, zero);
+        });
   }
 
   Value move(ScatterAddOp op) {
     Value g = in(op.getG()), ids = in(op.getIds());
     RankedTensorType type = tensorType(op.getOut()), from = tensorType(g);
-    int64_t axis = Shape(op.getOut()).axis(op.getAxis()), idRank = tensorType(ids).getRank();
+    int64_t axis = Shape(op.getOut()).axis(op.getAxis()),
+            idRank = tensorType(ids).getRank();
     Value out = linalg.zeros(type);
     if (type.getNumElements() == 0 || from.getNumElements() == 0)
       return out;
@@ -428,7 +474,8 @@ private:
       high.push_back(arith::ConstantIndexOp::create(b, n));
       step.push_back(arith::ConstantIndexOp::create(b, 1));
     }
-    auto body = [&](OpBuilder &nested, Location loc, ValueRange at, ValueRange sums) -> scf::ValueVector {
+    auto body = [&](OpBuilder &nested, Location loc, ValueRange at,
+                    ValueRange sums) -> scf::ValueVector {
       ImplicitLocOpBuilder inner(loc, nested);
       Value id = tensor::ExtractOp::create(inner, ids, at.slice(axis, idRank));
       auto [index, inside] = checkedIndex(inner, id, type.getDimSize(axis));
@@ -436,7 +483,8 @@ private:
       to.push_back(index);
       llvm::append_range(to, at.drop_front(axis + idRank));
       Value v = tensor::ExtractOp::create(inner, g, at);
-      Value zero = arith::ConstantOp::create(inner, inner.getZeroAttr(type.getElementType()));
+      Value zero = arith::ConstantOp::create(
+          inner, inner.getZeroAttr(type.getElementType()));
       Value term = arith::SelectOp::create(inner, inside, v, zero);
       Value old = tensor::ExtractOp::create(inner, sums[0], to);
       Value sum = arith::AddFOp::create(inner, old, term);
@@ -444,7 +492,8 @@ private:
     };
     if (from.getRank() == 0)
       return body(b, b.getLoc(), {}, out)[0];
-    return scf::buildLoopNest(b, b.getLoc(), low, high, step, out, body).results[0];
+    return scf::buildLoopNest(b, b.getLoc(), low, high, step, out, body)
+        .results[0];
   }
 
   //===-- Random numbers --------------------------------------------------===//
@@ -452,36 +501,45 @@ private:
   /// Threefry-2x32 (gradus/Random.h) in 32-bit arithmetic, which vectorises.
   template <typename Op> Value random(Op op, bool normal) {
     RankedTensorType type = tensorType(op.getOut());
-    return linalg.parallel(in(op.getSeed()), linalg.map(type.getRank(), {}), type,
-                           [&](ImplicitLocOpBuilder &inner, ValueRange args) {
-                             auto [x, y] = threefry(inner, args[0], op.getStream(), type.getShape());
-                             return normal ? normalNumber(inner, x, y, type.getElementType())
-                                           : uniformNumber(inner, x, type.getElementType());
-                           });
+    return linalg.parallel(
+        in(op.getSeed()), linalg.map(type.getRank(), {}), type,
+        [&](ImplicitLocOpBuilder &inner, ValueRange args) {
+          auto [x, y] =
+              threefry(inner, args[0], op.getStream(), type.getShape());
+          return normal ? normalNumber(inner, x, y, type.getElementType())
+                        : uniformNumber(inner, x, type.getElementType());
+        });
   }
 
-  static std::pair<Value, Value> threefry(ImplicitLocOpBuilder &b, Value seed, int64_t stream,
+  static std::pair<Value, Value> threefry(ImplicitLocOpBuilder &b, Value seed,
+                                          int64_t stream,
                                           ArrayRef<int64_t> shape) {
     Type i32 = b.getI32Type(), i64 = b.getI64Type();
     auto number = [&](uint32_t n) -> Value {
-      return arith::ConstantOp::create(b, b.getIntegerAttr(i32, llvm::APInt(32, n)));
+      return arith::ConstantOp::create(
+          b, b.getIntegerAttr(i32, llvm::APInt(32, n)));
     };
-    auto add = [&](Value p, Value q) -> Value { return arith::AddIOp::create(b, p, q); };
+    auto add = [&](Value p, Value q) -> Value {
+      return arith::AddIOp::create(b, p, q);
+    };
     auto halves = [&](Value v) -> std::pair<Value, Value> {
       Value shift = arith::ConstantOp::create(b, b.getI64IntegerAttr(32));
       Value upper = arith::ShRUIOp::create(b, v, shift);
-      return {arith::TruncIOp::create(b, i32, v), arith::TruncIOp::create(b, i32, upper)};
+      return {arith::TruncIOp::create(b, i32, v),
+              arith::TruncIOp::create(b, i32, upper)};
     };
     if (seed.getType() != i64)
       seed = arith::ExtSIOp::create(b, i64, seed);
     auto [k0, upper] = halves(seed);
     Value k1 = add(upper, number(static_cast<uint32_t>(stream)));
     Value mixed = arith::XOrIOp::create(b, k0, k1);
-    Value keys[] = {k0, k1, arith::XOrIOp::create(b, mixed, number(random::parity))};
+    Value keys[] = {k0, k1,
+                    arith::XOrIOp::create(b, mixed, number(random::parity))};
     Value index = arith::ConstantOp::create(b, b.getI64IntegerAttr(0));
     for (auto [axis, size] : llvm::enumerate(shape)) {
       Value n = arith::ConstantOp::create(b, b.getI64IntegerAttr(size));
-      Value i = arith::IndexCastOp::create(b, i64, linalg::IndexOp::create(b, axis));
+      Value i =
+          arith::IndexCastOp::create(b, i64, linalg::IndexOp::create(b, axis));
       index = add(arith::MulIOp::create(b, index, n), i);
     }
     auto [low, high] = halves(index);
@@ -508,10 +566,14 @@ private:
     return arith::MulFOp::create(b, n, unit);
   }
   static Value normalNumber(ImplicitLocOpBuilder &b, Value x, Value y, Type e) {
-    auto number = [&](double n) -> Value { return arith::ConstantOp::create(b, b.getFloatAttr(e, n)); };
+    auto number = [&](double n) -> Value {
+      return arith::ConstantOp::create(b, b.getFloatAttr(e, n));
+    };
     Value u = arith::AddFOp::create(b, uniformNumber(b, x, e), number(0x1p-24));
-    Value angle = arith::MulFOp::create(b, uniformNumber(b, y, e), number(2 * M_PI));
-    Value square = arith::MulFOp::create(b, number(-2), math::LogOp::create(b, u));
+    Value angle =
+        arith::MulFOp::create(b, uniformNumber(b, y, e), number(2 * M_PI));
+    Value square =
+        arith::MulFOp::create(b, number(-2), math::LogOp::create(b, u));
     Value radius = math::SqrtOp::create(b, square);
     return arith::MulFOp::create(b, radius, math::CosOp::create(b, angle));
   }
@@ -567,7 +629,8 @@ private:
         points *= double(n);
       flops += points;
     });
-    getOperation()->setAttr(lowering::flopsAttr, Builder(&getContext()).getF64FloatAttr(flops));
+    getOperation()->setAttr(lowering::flopsAttr,
+                            Builder(&getContext()).getF64FloatAttr(flops));
   }
 };
 } // namespace

@@ -59,7 +59,8 @@ static SmallVector<Operation *> groupOf(Operation *root) {
         work.push_back(s);
   }
   SmallVector<Operation *> ordered = group.takeVector();
-  llvm::sort(ordered, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  llvm::sort(ordered,
+             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
   return ordered;
 }
 
@@ -109,7 +110,8 @@ private:
     OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
     auto kernel = func::FuncOp::create(
         b, root->getLoc(), "kernel",
-        b.getFunctionType(ValueRange(args.getArrayRef()).getTypes(), root->getResultTypes()));
+        b.getFunctionType(ValueRange(args.getArrayRef()).getTypes(),
+                          root->getResultTypes()));
     Block *body = kernel.addEntryBlock();
     b.setInsertionPointToStart(body);
     mlir::IRMapping map;
@@ -118,12 +120,15 @@ private:
       b.clone(*op, map);
     for (Operation *op : group)
       b.clone(*op, map);
-    func::ReturnOp::create(b, root->getLoc(),
-                           llvm::map_to_vector(root->getResults(), [&](Value v) { return map.lookup(v); }));
+    func::ReturnOp::create(
+        b, root->getLoc(),
+        llvm::map_to_vector(root->getResults(),
+                            [&](Value v) { return map.lookup(v); }));
     kernel = shared(kernel);
 
     b.setInsertionPoint(root);
-    auto call = func::CallOp::create(b, root->getLoc(), kernel, args.getArrayRef());
+    auto call =
+        func::CallOp::create(b, root->getLoc(), kernel, args.getArrayRef());
     root->replaceAllUsesWith(call);
     for (Operation *op : llvm::reverse(group))
       op->erase();

@@ -57,7 +57,8 @@ namespace {
 struct ParamsToArgs : impl::ParamsToArgsBase<ParamsToArgs> {
   void runOnOperation() override {
     bool ok = true;
-    for (auto model : llvm::make_early_inc_range(getOperation().getOps<ModelOp>())) {
+    for (auto model :
+         llvm::make_early_inc_range(getOperation().getOps<ModelOp>())) {
       SmallVector<Attribute> variables;
       Builder b(&getContext());
       for (Operation &op : model.getBody().front())
@@ -65,8 +66,10 @@ struct ParamsToArgs : impl::ParamsToArgsBase<ParamsToArgs> {
           variables.push_back(b.getDictionaryAttr(
               {b.getNamedAttr("name", name),
                b.getNamedAttr("state", b.getBoolAttr(isa<StateOp>(op))),
-               b.getNamedAttr("type", TypeAttr::get(op.getResult(0).getType()))}));
-      for (auto f : llvm::make_early_inc_range(model.getBody().getOps<FuncOp>())) {
+               b.getNamedAttr("type",
+                              TypeAttr::get(op.getResult(0).getType()))}));
+      for (auto f :
+           llvm::make_early_inc_range(model.getBody().getOps<FuncOp>())) {
         if (isTemplate(f))
           continue;
         if (auto open = unsized(f)) {
@@ -74,15 +77,17 @@ struct ParamsToArgs : impl::ParamsToArgsBase<ParamsToArgs> {
           mlir::emitError(open->first)
               << "dimension '" << name << "' of @" << f.getSymName()
               << " has no size: "
-              << (name == "?" ? "give the dimensions it follows from a size with --dims"
-                              : "give it one with --dims " + name + "=N");
+              << (name == "?"
+                      ? "give the dimensions it follows from a size with --dims"
+                      : "give it one with --dims " + name + "=N");
           ok = false;
           continue;
         }
         convert(model, f);
       }
       getOperation().setSymName(model.getSymName());
-      getOperation()->setAttr(lowering::variablesAttr, b.getArrayAttr(variables));
+      getOperation()->setAttr(lowering::variablesAttr,
+                              b.getArrayAttr(variables));
       model.erase();
     }
     if (!ok)
@@ -106,7 +111,9 @@ private:
       }
     });
     SmallVector<Operation *> variables = used.takeVector();
-    llvm::sort(variables, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+    llvm::sort(variables, [](Operation *a, Operation *b) {
+      return a->isBeforeInBlock(b);
+    });
 
     SmallVector<Type> inputs, results(f.getResultTypes());
     for (Operation *v : variables)
@@ -120,18 +127,22 @@ private:
     for (Operation *v : variables)
       out.setArgAttr(arg++, lowering::variableAttr, variableName(v));
     for (unsigned i = 0; i < f.getNumArguments(); ++i)
-      out.setArgAttr(arg++, lowering::nameAttr, b.getStringAttr(f.argumentName(i)));
+      out.setArgAttr(arg++, lowering::nameAttr,
+                     b.getStringAttr(f.argumentName(i)));
     for (unsigned i = 0; i < f.getNumResults(); ++i)
-      out.setResultAttr(result++, lowering::nameAttr, b.getStringAttr(f.resultName(i)));
+      out.setResultAttr(result++, lowering::nameAttr,
+                        b.getStringAttr(f.resultName(i)));
     for (auto &[variable, value] : next)
       out.setResultAttr(result++, lowering::nextAttr,
                         variableName(variable.getDefiningOp()));
 
     out.getBody().takeBody(f.getBody());
     for (auto [i, v] : llvm::enumerate(variables)) {
-      BlockArgument a = out.getBody().insertArgument(i, v->getResult(0).getType(), v->getLoc());
-      v->getResult(0).replaceUsesWithIf(
-          a, [&](mlir::OpOperand &use) { return out->isProperAncestor(use.getOwner()); });
+      BlockArgument a = out.getBody().insertArgument(
+          i, v->getResult(0).getType(), v->getLoc());
+      v->getResult(0).replaceUsesWithIf(a, [&](mlir::OpOperand &use) {
+        return out->isProperAncestor(use.getOwner());
+      });
     }
     Operation *ret = out.getBody().front().getTerminator();
     SmallVector<Value> values(ret->getOperands());

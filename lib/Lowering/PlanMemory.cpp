@@ -45,7 +45,9 @@ namespace {
 struct Buffer {
   memref::AllocOp alloc;
   int64_t size, first, last, offset = -1;
-  bool meets(const Buffer &o) const { return first <= o.last && o.first <= last; }
+  bool meets(const Buffer &o) const {
+    return first <= o.last && o.first <= last;
+  }
 };
 
 struct Plan {
@@ -82,7 +84,8 @@ private:
     SmallVector<Buffer *> bySize, byOffset;
     for (Buffer &buffer : buffers)
       bySize.push_back(&buffer);
-    llvm::stable_sort(bySize, [](Buffer *a, Buffer *b) { return a->size > b->size; });
+    llvm::stable_sort(bySize,
+                      [](Buffer *a, Buffer *b) { return a->size > b->size; });
     for (Buffer *buffer : bySize) {
       int64_t offset = 0;
       for (Buffer *other : byOffset) {
@@ -95,7 +98,9 @@ private:
       buffer->offset = offset;
       bytes = std::max(bytes, offset + buffer->size);
       byOffset.insert(llvm::lower_bound(byOffset, buffer,
-                                        [](Buffer *a, Buffer *b) { return a->offset < b->offset; }),
+                                        [](Buffer *a, Buffer *b) {
+                                          return a->offset < b->offset;
+                                        }),
                       buffer);
     }
   }
@@ -128,22 +133,26 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
 
 private:
   void layOutVariables() {
-    auto all = getOperation()->getAttrOfType<ArrayAttr>(lowering::variablesAttr);
+    auto all =
+        getOperation()->getAttrOfType<ArrayAttr>(lowering::variablesAttr);
     Builder b(&getContext());
     int64_t offset = 0;
     SmallVector<Attribute> placed;
     for (Attribute a : all ? all : b.getArrayAttr({})) {
       auto variable = cast<DictionaryAttr>(a);
-      auto type = cast<RankedTensorType>(variable.getAs<TypeAttr>("type").getValue());
+      auto type =
+          cast<RankedTensorType>(variable.getAs<TypeAttr>("type").getValue());
       offsets[variable.getAs<StringAttr>("name")] = offset;
       NamedAttrList attrs(variable);
       attrs.set("offset", b.getI64IntegerAttr(offset));
       placed.push_back(attrs.getDictionary(&getContext()));
-      offset += alignedBytes(mlir::MemRefType::get(type.getShape(), type.getElementType()));
+      offset += alignedBytes(
+          mlir::MemRefType::get(type.getShape(), type.getElementType()));
     }
     variableBytes = offset;
     getOperation()->setAttr(lowering::variablesAttr, b.getArrayAttr(placed));
-    getOperation()->setAttr(lowering::variableBytesAttr, b.getI64IntegerAttr(offset));
+    getOperation()->setAttr(lowering::variableBytesAttr,
+                            b.getI64IntegerAttr(offset));
   }
 
   /// Replaces a function's allocations by views of an arena argument.
@@ -151,7 +160,8 @@ private:
     MLIRContext *ctx = f.getContext();
     Builder b(ctx);
     int64_t bytes = std::max<int64_t>(plan.bytes, 0);
-    (void)f.insertArgument(f.getNumArguments(), bytesType(ctx, std::max<int64_t>(bytes, 1)),
+    (void)f.insertArgument(f.getNumArguments(),
+                           bytesType(ctx, std::max<int64_t>(bytes, 1)),
                            DictionaryAttr::get(ctx), f.getLoc());
     Value arena = f.getArguments().back();
     for (Buffer &buffer : plan.buffers)
@@ -160,10 +170,12 @@ private:
     f->setAttr(lowering::liveAttr, b.getI64IntegerAttr(plan.live));
     return bytes;
   }
-  static void replaceByView(memref::AllocOp alloc, Value arena, int64_t offset) {
+  static void replaceByView(memref::AllocOp alloc, Value arena,
+                            int64_t offset) {
     ImplicitLocOpBuilder b(alloc.getLoc(), alloc);
     Value at = arith::ConstantIndexOp::create(b, offset);
-    auto view = memref::ViewOp::create(b, alloc.getType(), arena, at, ValueRange{});
+    auto view =
+        memref::ViewOp::create(b, alloc.getType(), arena, at, ValueRange{});
     alloc.replaceAllUsesWith(view.getResult());
     alloc.erase();
   }
@@ -178,7 +190,8 @@ private:
     for (const auto &use : *uses) {
       auto call = cast<func::CallOp>(use.getUser());
       OpBuilder b(call);
-      Value arena = memref::AllocOp::create(b, call.getLoc(), bytesType(&getContext(), bytes));
+      Value arena = memref::AllocOp::create(b, call.getLoc(),
+                                            bytesType(&getContext(), bytes));
       call->insertOperands(call->getNumOperands(), arena);
     }
   }
@@ -197,9 +210,11 @@ private:
         continue;
       BlockArgument a = f.getArgument(i);
       Value at = arith::ConstantIndexOp::create(b, a.getLoc(), offsets[name]);
-      a.replaceAllUsesWith(memref::ViewOp::create(b, a.getLoc(), cast<mlir::MemRefType>(a.getType()),
-                                                  f.getArgument(0), at, ValueRange{})
-                               .getResult());
+      a.replaceAllUsesWith(
+          memref::ViewOp::create(b, a.getLoc(),
+                                 cast<mlir::MemRefType>(a.getType()),
+                                 f.getArgument(0), at, ValueRange{})
+              .getResult());
       (void)f.eraseArgument(i);
     }
   }

@@ -66,13 +66,16 @@ struct Decompose : impl::DecomposeBase<Decompose> {
         parts = {pairwise(b, e)};
       else
         parts = cast<Composite>(op).decompose(b);
-      Operation *first = before ? before->getNextNode() : &op->getBlock()->front();
+      Operation *first =
+          before ? before->getNextNode() : &op->getBlock()->front();
       for (Operation *o = first; o != op; o = o->getNextNode())
         if (isWork(o))
           work.push_back(o);
       for (auto [r, v] : llvm::zip(op->getResults(), parts))
-        if (Operation *d = v.getDefiningOp(); d && op->getNumResults() == 1 && d->getNumResults() == 1)
-          if (auto name = dyn_cast<NameLoc>(op->getLoc()); name && !isa<NameLoc>(d->getLoc()) && !variableName(d))
+        if (Operation *d = v.getDefiningOp();
+            d && op->getNumResults() == 1 && d->getNumResults() == 1)
+          if (auto name = dyn_cast<NameLoc>(op->getLoc());
+              name && !isa<NameLoc>(d->getLoc()) && !variableName(d))
             d->setLoc(NameLoc::get(name.getName(), d->getLoc()));
       op->replaceAllUsesWith(parts);
       op->erase();

@@ -26,11 +26,13 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 gradus::createTargetMachine(const CompileOptions &options) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
-  std::string name = options.triple.empty() ? llvm::sys::getDefaultTargetTriple()
-                                            : options.triple;
+  std::string name = options.triple.empty()
+                         ? llvm::sys::getDefaultTargetTriple()
+                         : options.triple;
   std::string reason;
   llvm::Triple triple(name);
-  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, reason);
+  const llvm::Target *target =
+      llvm::TargetRegistry::lookupTarget(triple, reason);
   if (!target)
     return error("no target '" + name + "' in this LLVM: " + reason);
   std::string cpu = options.cpu, features = options.features;
@@ -38,14 +40,16 @@ gradus::createTargetMachine(const CompileOptions &options) {
     cpu = llvm::sys::getHostCPUName().str();
     // The CPU's name promises features that a virtual machine may hide.
     for (auto &[feature, on] : llvm::sys::getHostCPUFeatures())
-      features += (features.empty() ? "" : ",") + std::string(on ? "+" : "-") + feature.str();
+      features += (features.empty() ? "" : ",") + std::string(on ? "+" : "-") +
+                  feature.str();
   }
   llvm::TargetOptions codegen;
   codegen.AllowFPOpFusion = llvm::FPOpFusion::Fast;
   std::unique_ptr<llvm::MCSubtargetInfo> info(
       target->createMCSubtargetInfo(triple, cpu, features));
   if (!info || !info->isCPUStringValid(cpu))
-    return error("this LLVM knows no CPU '" + cpu + "' for " + name + "; -march=native means this machine's");
+    return error("this LLVM knows no CPU '" + cpu + "' for " + name +
+                 "; -march=native means this machine's");
   std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
       triple, cpu, features, codegen, llvm::Reloc::PIC_, std::nullopt,
       options.optLevel >= 3   ? llvm::CodeGenOptLevel::Aggressive

@@ -128,7 +128,8 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   // Copies of a buffer to itself go here; CSE would merge distinct buffers.
   pm.addPass(mlir::createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createLowerCopies());
-  pm.addNestedPass<func::FuncOp>(createLowerContractions(vectorRegisters(options)));
+  pm.addNestedPass<func::FuncOp>(
+      createLowerContractions(vectorRegisters(options)));
   // After everything that allocates.
   pm.addPass(createPlanMemory());
 }
@@ -156,6 +157,7 @@ static void buildLlvm(OpPassManager &pm) {
   pm.addPass(mlir::createUBToLLVMConversionPass());
   pm.addPass(mlir::createReconcileUnrealizedCastsPass());
   // Lines of the model in the debugger and the profiler.
+  pm.addPass(createModelLocations());
   pm.addPass(mlir::LLVM::createDIScopeForLLVMFuncOpPass());
 }
 

@@ -13,8 +13,8 @@ static Array constantArray(ConstantOp op) {
   if (Shape(op.getResult()).isFloat()) {
     for (llvm::APFloat f : value.getValues<llvm::APFloat>()) {
       bool lossy;
-      f.convert(llvm::APFloat::IEEEdouble(),
-                llvm::APFloat::rmNearestTiesToEven, &lossy);
+      f.convert(llvm::APFloat::IEEEdouble(), llvm::APFloat::rmNearestTiesToEven,
+                &lossy);
       a.data[i++] = f.convertToDouble();
     }
     return a;
@@ -57,8 +57,8 @@ static FailureOr<Arrays> evaluate(Operation *op, ArrayRef<Array> in) {
     return Arrays{elementwise(formula, in)};
   if (auto evaluable = dyn_cast<Evaluable>(op))
     return evaluable.evaluate(in);
-  mlir::emitError(op->getLoc()) << op->getName().stripDialect()
-                                << " has no reference value";
+  mlir::emitError(op->getLoc())
+      << op->getName().stripDialect() << " has no reference value";
   return failure();
 }
 

@@ -68,7 +68,9 @@ FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
                                              "sample");
   };
   auto numbered = [](StringRef prefix) {
-    return [prefix = prefix.str()](size_t i) { return prefix + std::to_string(i); };
+    return [prefix = prefix.str()](size_t i) {
+      return prefix + std::to_string(i);
+    };
   };
   std::string args = list(n, [&](size_t i) {
     return "%a" + std::to_string(i) + ": " + text.operands[i].shape;
@@ -117,25 +119,25 @@ FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
   model.numWeights = w;
   std::string source = "graph.model @m {\n func @op(" + args + ") { " + op +
                        "return " + list(count, numbered("%r#")) + " }\n";
-  std::string all = list(n, numbered("%a")) + (n && w ? ", " : "") +
-                    list(w, numbered("%w"));
+  std::string all =
+      list(n, numbered("%a")) + (n && w ? ", " : "") + list(w, numbered("%w"));
   if (w && !model.floats.empty()) {
     std::string in = args + weights;
     size_t f = model.floats.size();
-    std::string wrt = list(f, [&](size_t i) {
-      return "%a" + std::to_string(model.floats[i]);
-    });
+    std::string wrt = list(
+        f, [&](size_t i) { return "%a" + std::to_string(model.floats[i]); });
     std::string tangents, tangentNames;
     for (size_t i = 0; i < n; ++i) {
       tangents += ", %u" + std::to_string(i) + ": " + text.operands[i].shape;
       tangentNames += ", %u" + std::to_string(i);
     }
-    source += " func @loss(" + in + ") { " + op + terms + "return " + loss + " }\n";
+    source +=
+        " func @loss(" + in + ") { " + op + terms + "return " + loss + " }\n";
     source += " func @grad(" + in + ") { %loss, %g:" + std::to_string(f) +
               " = value_and_grad @loss(" + all + ") wrt " + wrt + "\n return " +
               list(f, numbered("%g#")) + " }\n";
-    source += " func @jvp(" + args + tangents + ") { %y:" +
-              std::to_string(2 * count) + " = jvp @op(" +
+    source += " func @jvp(" + args + tangents +
+              ") { %y:" + std::to_string(2 * count) + " = jvp @op(" +
               list(n, numbered("%a")) + tangentNames + ")\n return " +
               list(2 * count, numbered("%y#")) + " }\n";
     // Weights do not move: their tangents are zero.
@@ -143,13 +145,14 @@ FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
     for (size_t k = 0, i = 0; k < count; ++k)
       if (results[k][0] == 'f') {
         std::string z = "%z" + std::to_string(i++);
-        zeros += z + "s = constant " + type + "[] = 0.0\n" + z + " = broadcast " +
-                 z + "s, to = " + results[k] + "\n";
+        zeros += z + "s = constant " + type + "[] = 0.0\n" + z +
+                 " = broadcast " + z + "s, to = " + results[k] + "\n";
         zeroNames += ", " + z;
       }
-    source += " func @hvp(" + in + tangents + ") { " + zeros + "%h:" +
-              std::to_string(2 * f) + " = jvp @grad(" + all + tangentNames +
-              zeroNames + ")\n return " + list(2 * f, numbered("%h#")) + " }\n";
+    source += " func @hvp(" + in + tangents + ") { " + zeros +
+              "%h:" + std::to_string(2 * f) + " = jvp @grad(" + all +
+              tangentNames + zeroNames + ")\n return " +
+              list(2 * f, numbered("%h#")) + " }\n";
   }
   model.module = parse(source + "}");
   if (!model.module ||
@@ -237,18 +240,25 @@ std::string gradus::checkSample(SampleModel &sample, double &worst) {
         return "the gradient is not zero";
     return "";
   }
-  auto loss = [&](ArrayRef<Array> at) { return run.call("loss", at)[0].data[0]; };
-  worst = checkGradient(loss, args, sample.floats, gradients, 1 << 20, random).error;
+  auto loss = [&](ArrayRef<Array> at) {
+    return run.call("loss", at)[0].data[0];
+  };
+  worst = checkGradient(loss, args, sample.floats, gradients, 1 << 20, random)
+              .error;
   if (!(worst < tolerance))
     return "the gradient differs from differences";
 
   // Forward, against reverse: <w, jvp(u)> = <vjp(w), u>.
-  auto forward = run.call("jvp", with(ArrayRef(args).take_front(sample.numOperands), tangents));
+  auto forward = run.call(
+      "jvp", with(ArrayRef(args).take_front(sample.numOperands), tangents));
   double byForward = 0, byReverse = 0;
   unsigned count = forward.size() / 2, w = sample.numOperands;
   for (unsigned k = 0; k < count; ++k)
     if (w < args.size() && forward[count + k].shape == args[w].shape &&
-        Shape(sample.module->lookupSymbol<ModelOp>("m").lookupSymbol<FuncOp>("op").getResultTypes()[k]).isFloat())
+        Shape(sample.module->lookupSymbol<ModelOp>("m")
+                  .lookupSymbol<FuncOp>("op")
+                  .getResultTypes()[k])
+            .isFloat())
       byForward += dot(args[w++].data, forward[count + k].data);
   for (auto [k, i] : llvm::enumerate(sample.floats))
     byReverse += dot(gradients[k].data, tangents[i].data);
@@ -270,7 +280,8 @@ std::string gradus::checkSample(SampleModel &sample, double &worst) {
   for (size_t k = 0; k < sample.floats.size(); ++k)
     for (size_t e = 0; e < up[k].data.size(); ++e) {
       double numeric = (up[k].data[e] - down[k].data[e]) / (2 * step);
-      double error = difference(numeric, second[sample.floats.size() + k].data[e]);
+      double error =
+          difference(numeric, second[sample.floats.size() + k].data[e]);
       worst = std::max(worst, error);
       if (!(error < secondTolerance))
         return "the second derivative differs from differences";
@@ -286,7 +297,8 @@ std::string gradus::missingSamples(StringRef op, ArrayRef<StringRef> samples,
   llvm::StringMap<llvm::StringSet<>> values;
   for (StringRef sample : samples) {
     SampleText text = takeApart(sample);
-    sizeOne |= llvm::Regex("\\[(.*, )?1(, .*)?\\]").match(sample) || sample.contains("[]");
+    sizeOne |= llvm::Regex("\\[(.*, )?1(, .*)?\\]").match(sample) ||
+               sample.contains("[]");
     pair |= text.operands.size() > 1;
     for (const SampleOperand &o : text.operands)
       broadcasts |= o.shape != text.operands[0].shape;
@@ -294,8 +306,12 @@ std::string gradus::missingSamples(StringRef op, ArrayRef<StringRef> samples,
       if (a.kind != ArgSpec::Attribute)
         continue;
       SmallVector<StringRef> m;
-      llvm::Regex named(("(^| )" + a.name + "( = ([^,[]+|[^[]*\\[[^]]*\\]))?(,|$)").str());
-      values[a.name].insert(named.match(sample, &m) ? m[2] : sample.take_until([](char c) { return c == ','; }));
+      llvm::Regex named(
+          ("(^| )" + a.name + "( = ([^,[]+|[^[]*\\[[^]]*\\]))?(,|$)").str());
+      values[a.name].insert(
+          named.match(sample, &m) ? m[2] : sample.take_until([](char c) {
+            return c == ',';
+          }));
     }
   }
   if (!sizeOne)

@@ -9,10 +9,12 @@ using namespace gradus;
 using Clock = std::chrono::steady_clock;
 using llvm::formatv;
 
-Progress::Progress(std::vector<std::string> names, int64_t epoch, int64_t epochs,
-                   int64_t steps, int64_t batch, int64_t stepsAfterEpoch)
-    : names(std::move(names)), sums(this->names.size()), epoch(epoch), epochs(epochs),
-      steps(steps), batch(batch), after(stepsAfterEpoch), start(Clock::now()), drawn(start),
+Progress::Progress(std::vector<std::string> names, int64_t epoch,
+                   int64_t epochs, int64_t steps, int64_t batch,
+                   int64_t stepsAfterEpoch)
+    : names(std::move(names)), sums(this->names.size()), epoch(epoch),
+      epochs(epochs), steps(steps), batch(batch), after(stepsAfterEpoch),
+      start(Clock::now()), drawn(start),
       terminal(llvm::sys::Process::StandardErrIsDisplayed()) {}
 
 double Progress::seconds() const {
@@ -32,7 +34,8 @@ void Progress::step(int64_t done, const std::vector<double> &values) {
 std::string Progress::summary() const {
   std::string s = formatv("epoch {0}/{1}", epoch, epochs);
   for (size_t i = 0; i < names.size(); ++i)
-    s += formatv("  {0} {1:f4}", names[i], sums[i] / double(std::max<int64_t>(counted, 1)));
+    s += formatv("  {0} {1:f4}", names[i],
+                 sums[i] / double(std::max<int64_t>(counted, 1)));
   s += formatv("  {0:f0} images/s", double(counted * batch) / seconds());
   return s;
 }
@@ -42,8 +45,10 @@ void Progress::draw(int64_t done) {
   int64_t full = width * done / steps;
   double perStep = seconds() / double(counted);
   double left = perStep * double(steps - done + after);
-  llvm::errs() << "\r\x1b[K" << summary() << "  [" << std::string(full, '=') << std::string(width - full, ' ') << "]  "
-               << formatv("{0}:{1,0+2} left", int64_t(left) / 60, int64_t(left) % 60);
+  llvm::errs() << "\r\x1b[K" << summary() << "  [" << std::string(full, '=')
+               << std::string(width - full, ' ') << "]  "
+               << formatv("{0}:{1,0+2} left", int64_t(left) / 60,
+                          int64_t(left) % 60);
 }
 
 void Progress::clear() {

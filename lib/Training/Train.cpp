@@ -7,10 +7,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "gradus/Training.h"
 #include "Progress.h"
 #include "gradus/Graph.h"
 #include "gradus/Random.h"
+#include "gradus/Training.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <csignal>
@@ -22,7 +22,9 @@ using Clock = std::chrono::steady_clock;
 
 static volatile std::sig_atomic_t interrupted = 0;
 
-static llvm::Error error(const Twine &message) { return llvm::createStringError(message); }
+static llvm::Error error(const Twine &message) {
+  return llvm::createStringError(message);
+}
 
 /// The examples in the order of an epoch (Fisher and Yates).
 static std::vector<int64_t> shuffled(int64_t n, int64_t seed, int64_t epoch) {
@@ -39,17 +41,18 @@ static std::vector<int64_t> shuffled(int64_t n, int64_t seed, int64_t epoch) {
 namespace {
 /// What the text of the model says about training.
 struct TrainSpec {
-  std::string name, loss;       ///< @fit, @loss
+  std::string name, loss; ///< @fit, @loss
   std::vector<std::string> reports;
-  std::string batchDim;         ///< empty: the batch is a number in the text
-  int64_t batch = 0;            ///< that number
+  std::string batchDim; ///< empty: the batch is a number in the text
+  int64_t batch = 0;    ///< that number
 };
 
 llvm::Expected<TrainSpec> readSpec(ModuleOp module, StringRef wanted) {
   auto model = *module.getOps<graph::ModelOp>().begin();
   SmallVector<graph::TrainOp> all(model.getBody().getOps<graph::TrainOp>());
   if (all.empty())
-    return error("the model has no 'train' line; add one, as in: train @fit minimizes @loss using adam(lr = 1.0e-3)");
+    return error("the model has no 'train' line; add one, as in: train @fit "
+                 "minimizes @loss using adam(lr = 1.0e-3)");
   graph::TrainOp op;
   for (auto t : all)
     if (t.getSymName() == wanted || (wanted.empty() && all.size() == 1))
@@ -76,19 +79,24 @@ llvm::Expected<TrainSpec> readSpec(ModuleOp module, StringRef wanted) {
 /// One batch of the data in the form that a function takes.
 class Batch {
 public:
-  static llvm::Expected<Batch> create(const FunctionInterface &f, const Examples &data) {
+  static llvm::Expected<Batch> create(const FunctionInterface &f,
+                                      const Examples &data) {
     Batch b;
     for (const Port &p : f.inputs) {
       if (p.type.shape.empty())
-        return error("@" + f.name + " takes a scalar, %" + p.name + ", which no data set has");
+        return error("@" + f.name + " takes a scalar, %" + p.name +
+                     ", which no data set has");
       bool image = p.type.isFloat();
-      int64_t size = p.type.shape[0], each = p.type.elements() / std::max<int64_t>(size, 1);
+      int64_t size = p.type.shape[0],
+              each = p.type.elements() / std::max<int64_t>(size, 1);
       int64_t have = image ? data.features() : 1;
       if (each != have)
-        return error(formatv("%{0} takes {1} numbers an example, but the data have {2} ({3})", p.name, each, have,
-                             image ? data.images.str() : data.labels.str()));
+        return error(formatv(
+            "%{0} takes {1} numbers an example, but the data have {2} ({3})",
+            p.name, each, have, image ? data.images.str() : data.labels.str()));
       if (p.type.type == DType::I1)
-        return error("%" + p.name + " takes truth values, which no data set has");
+        return error("%" + p.name +
+                     " takes truth values, which no data set has");
       b.size = size;
       b.ports.push_back({image, p.type.type, Block64(p.type.byteCount())});
     }
@@ -104,7 +112,8 @@ public:
           copyRow(part, data.labels, row, e, 1, 1);
   }
   SmallVector<const void *> pointers() {
-    return llvm::map_to_vector(ports, [](Part &p) -> const void * { return p.memory.data(); });
+    return llvm::map_to_vector(
+        ports, [](Part &p) -> const void * { return p.memory.data(); });
   }
   int64_t size = 0;
 
@@ -115,13 +124,16 @@ private:
     Block64 memory;
   };
   template <typename T>
-  static void copy(Part &p, const HostTensor &from, int64_t row, int64_t e, int64_t each, double scale) {
-    const auto *source = reinterpret_cast<const uint8_t *>(from.bytes.data()) + e * each;
+  static void copy(Part &p, const HostTensor &from, int64_t row, int64_t e,
+                   int64_t each, double scale) {
+    const auto *source =
+        reinterpret_cast<const uint8_t *>(from.bytes.data()) + e * each;
     T *target = reinterpret_cast<T *>(p.memory.data()) + row * each;
     for (int64_t i = 0; i < each; ++i)
       target[i] = T(source[i] * scale);
   }
-  static void copyRow(Part &p, const HostTensor &from, int64_t row, int64_t e, int64_t each, double scale) {
+  static void copyRow(Part &p, const HostTensor &from, int64_t row, int64_t e,
+                      int64_t each, double scale) {
     if (p.element == DType::F32)
       copy<float>(p, from, row, e, each, scale);
     else if (p.element == DType::F64)
@@ -147,7 +159,8 @@ struct Caller {
       results.emplace_back(p.type.byteCount());
   }
   std::vector<double> operator()(void *variables, Batch &batch) {
-    SmallVector<void *> out = llvm::map_to_vector(results, [](Block64 &r) -> void * { return r.data(); });
+    SmallVector<void *> out = llvm::map_to_vector(
+        results, [](Block64 &r) -> void * { return r.data(); });
     program.call(function, variables, batch.pointers(), out, arena.data());
     std::vector<double> values;
     for (auto [p, r] : llvm::zip(function.outputs, results)) {
@@ -161,7 +174,8 @@ struct Caller {
 
 class Trainer {
 public:
-  Trainer(StringRef path, const CompileOptions &options, const TrainOptions &train)
+  Trainer(StringRef path, const CompileOptions &options,
+          const TrainOptions &train)
       : path(path), compileOptions(options), options(train) {}
 
   llvm::Error run() {
@@ -171,16 +185,23 @@ public:
       return loaded.takeError();
     data = std::move(*loaded);
     if (data.train.count() < options.batch)
-      return error(formatv("--batch={0} is more than the {1} examples there are", options.batch, data.train.count()));
+      return error(
+          formatv("--batch={0} is more than the {1} examples there are",
+                  options.batch, data.train.count()));
     auto compiled = compile(options.batch);
     if (!compiled)
       return compiled.takeError();
-    double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    double seconds =
+        std::chrono::duration<double>(Clock::now() - begin).count();
     Program &program = *compiled;
-    const FunctionInterface *step = program.interface().find(spec.name + ".step");
-    llvm::errs() << formatv("compiled @{0} and read {1} + {2} examples in {3:f2} s; {4:f1} MB of variables, {5:f1} MB of arena\n",
-                            step->name, data.train.count(), data.test.count(), seconds,
-                            double(program.interface().variableBytes) / 1e6, double(program.interface().arenaBytes()) / 1e6);
+    const FunctionInterface *step =
+        program.interface().find(spec.name + ".step");
+    llvm::errs() << formatv(
+        "compiled @{0} and read {1} + {2} examples in {3:f2} s; {4:f1} MB of "
+        "variables, {5:f1} MB of arena\n",
+        step->name, data.train.count(), data.test.count(), seconds,
+        double(program.interface().variableBytes) / 1e6,
+        double(program.interface().arenaBytes()) / 1e6);
     variables.emplace(program.interface());
     if (auto e = startValues(program))
       return e;
@@ -201,7 +222,9 @@ private:
     if (!spec.batchDim.empty())
       c.options().dims.push_back(spec.batchDim + "=" + std::to_string(batch));
     else if (spec.batch != batch)
-      return error(formatv("the model takes batches of {0}, not of {1}; a named dimension takes any", spec.batch, batch));
+      return error(formatv("the model takes batches of {0}, not of {1}; a "
+                           "named dimension takes any",
+                           spec.batch, batch));
     auto object = c.machineCode(MachineCode::Object);
     if (!object)
       return object.takeError();
@@ -224,13 +247,16 @@ private:
         return n;
       };
       if (number("batch") != options.batch || number("seed") != options.seed)
-        return error(options.checkpoint + ": this run had --batch=" + c->metadata["batch"] + " --seed=" + c->metadata["seed"] +
+        return error(options.checkpoint + ": this run had --batch=" +
+                     c->metadata["batch"] + " --seed=" + c->metadata["seed"] +
                      "; resume it with the same");
       epoch = number("epoch");
       firstStep = number("step");
       if (epoch < 0 || firstStep < 0)
-        return error(options.checkpoint + ": this checkpoint does not say how far its training was");
-      llvm::errs() << formatv("resuming at epoch {0}, step {1}\n", epoch + 1, firstStep);
+        return error(options.checkpoint +
+                     ": this checkpoint does not say how far its training was");
+      llvm::errs() << formatv("resuming at epoch {0}, step {1}\n", epoch + 1,
+                              firstStep);
       return llvm::Error::success();
     }
     const FunctionInterface *init = program.interface().find("init");
@@ -260,27 +286,37 @@ private:
     std::vector<std::string> names;
     for (const Port &p : step.outputs)
       names.push_back(p.name);
-    int64_t steps = data.train.count() / options.batch; // the rest comes in another epoch's order
+    int64_t steps = data.train.count() /
+                    options.batch; // the rest comes in another epoch's order
     saved = Clock::now();
     for (; epoch < options.epochs; ++epoch, firstStep = 0) {
       auto order = shuffled(data.train.count(), options.seed, epoch);
-      Progress progress(names, epoch + 1, options.epochs, steps, options.batch, (options.epochs - epoch - 1) * steps);
+      Progress progress(names, epoch + 1, options.epochs, steps, options.batch,
+                        (options.epochs - epoch - 1) * steps);
       for (int64_t s = firstStep; s < steps; ++s) {
-        batch->fill(data.train, ArrayRef(order).slice(s * options.batch, options.batch));
+        batch->fill(data.train,
+                    ArrayRef(order).slice(s * options.batch, options.batch));
         auto values = call(variables->data(), *batch);
         if (!std::isfinite(values[0])) {
           progress.clear();
-          return error(formatv("the loss is {0} in step {1} of epoch {2}: a smaller learning rate may help{3}", values[0], s + 1, epoch + 1,
-                               options.checkpoint.empty() ? "" : "; the checkpoint is from before"));
+          return error(formatv("the loss is {0} in step {1} of epoch {2}: a "
+                               "smaller learning rate may help{3}",
+                               values[0], s + 1, epoch + 1,
+                               options.checkpoint.empty()
+                                   ? ""
+                                   : "; the checkpoint is from before"));
         }
         progress.step(s + 1, values);
-        bool due = Clock::now() - saved > std::chrono::duration<double>(options.checkpointSeconds);
+        bool due = Clock::now() - saved >
+                   std::chrono::duration<double>(options.checkpointSeconds);
         if (interrupted || due)
           if (auto e = save(epoch, s + 1))
             return e;
         if (interrupted) {
           progress.clear();
-          return error(options.checkpoint.empty() ? "interrupted" : "interrupted; go on with --resume");
+          return error(options.checkpoint.empty()
+                           ? "interrupted"
+                           : "interrupted; go on with --resume");
         }
       }
       progress.clear();
@@ -330,7 +366,8 @@ private:
       if (rest && restProgram)
         if (auto e = part(*restProgram, n - rest, n))
           return e;
-      llvm::outs() << formatv("  test {0} {1:f4}", name, sum / double(std::max<int64_t>(counted, 1)));
+      llvm::outs() << formatv("  test {0} {1:f4}", name,
+                              sum / double(std::max<int64_t>(counted, 1)));
     }
     return llvm::Error::success();
   }
@@ -347,7 +384,8 @@ private:
 };
 } // namespace
 
-int gradus::train(StringRef path, const CompileOptions &options, const TrainOptions &train) {
+int gradus::train(StringRef path, const CompileOptions &options,
+                  const TrainOptions &train) {
   if (auto e = Trainer(path, options, train).run()) {
     std::string message = llvm::toString(std::move(e));
     if (!message.empty())

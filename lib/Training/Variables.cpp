@@ -22,15 +22,23 @@ llvm::Error Variables::load(const Checkpoint &c, StringRef path) {
     const TensorSpec &want = v.type;
     auto it = c.tensors.find(v.name);
     if (it == c.tensors.end())
-      wrong += "\n  " + v.name + ": " + want.str() + " in the model, not in the checkpoint";
+      wrong += "\n  " + v.name + ": " + want.str() +
+               " in the model, not in the checkpoint";
     else if (it->second.type != want.type || it->second.shape != want.shape)
-      wrong += "\n  " + v.name + ": " + want.str() + " in the model, " + it->second.str() + " in the checkpoint";
+      wrong += "\n  " + v.name + ": " + want.str() + " in the model, " +
+               it->second.str() + " in the checkpoint";
   }
   for (const auto &[name, t] : c.tensors)
-    if (llvm::none_of(model.variables, [&, &name = name](const VariableInfo &v) { return v.name == name; }))
-      wrong += "\n  " + name + ": " + t.str() + " in the checkpoint, not in the model";
+    if (llvm::none_of(model.variables,
+                      [&, &name = name](const VariableInfo &v) {
+                        return v.name == name;
+                      }))
+      wrong += "\n  " + name + ": " + t.str() +
+               " in the checkpoint, not in the model";
   if (!wrong.empty())
-    return llvm::createStringError(path + ": this checkpoint is of another model than '" + model.name + "':" + wrong);
+    return llvm::createStringError(
+        path + ": this checkpoint is of another model than '" + model.name +
+        "':" + wrong);
   for (const VariableInfo &v : model.variables) {
     const HostTensor &t = c.tensors.at(v.name);
     std::memcpy(block.data() + v.offset, t.bytes.data(), t.bytes.size());

@@ -13,11 +13,15 @@ using namespace gradus::graph;
 namespace cl = llvm::cl;
 
 static cl::opt<std::string>
-    compiled("compiled", cl::desc("Compare compiled code for this CPU with the reference"), cl::value_desc("cpu"));
-static cl::opt<std::string> element("type", cl::desc("f32 or f64"), cl::init("f32"));
+    compiled("compiled",
+             cl::desc("Compare compiled code for this CPU with the reference"),
+             cl::value_desc("cpu"));
+static cl::opt<std::string> element("type", cl::desc("f32 or f64"),
+                                    cl::init("f32"));
 
 static cl::opt<std::string> only("only", cl::desc("Check this op alone"));
-static cl::opt<bool> verbose("verbose", cl::desc("Print samples that pass too"));
+static cl::opt<bool> verbose("verbose",
+                             cl::desc("Print samples that pass too"));
 
 //===----------------------------------------------------------------------===//
 // Compiled code against the reference
@@ -87,8 +91,11 @@ static std::string compareCompiled(SampleModel &sample, double &worst) {
     SmallVector<const void *> in;
     SmallVector<void *> out;
     for (auto [i, p] : llvm::enumerate(f.inputs)) {
-      auto [low, high] = i < sample.ranges.size() ? sample.ranges[i] : std::pair(-1.0, 1.0);
-      args.push_back(rounded(randomArray(source.getArgumentTypes()[i], low, high, random), p.type.type));
+      auto [low, high] =
+          i < sample.ranges.size() ? sample.ranges[i] : std::pair(-1.0, 1.0);
+      args.push_back(
+          rounded(randomArray(source.getArgumentTypes()[i], low, high, random),
+                  p.type.type));
       blocks.push_back(inMemory(args.back(), p.type));
     }
     for (const Port &p : f.outputs)
@@ -107,7 +114,8 @@ static std::string compareCompiled(SampleModel &sample, double &worst) {
         double error = std::abs(w - got.at(i)) / (1 + std::abs(w));
         worst = std::isnan(error) ? INFINITY : std::max(worst, error);
         if (!(error < tolerance))
-          return "compiled @" + f.name + " gives " + std::to_string(got.at(i)) + " for element " + std::to_string(i) + " of result " +
+          return "compiled @" + f.name + " gives " + std::to_string(got.at(i)) +
+                 " for element " + std::to_string(i) + " of result " +
                  std::to_string(k) + ", the reference " + std::to_string(w);
       }
     }
@@ -157,7 +165,8 @@ int main(int argc, char **argv) {
       }
       ++passed;
       if (verbose)
-        llvm::outs() << "ok    " << llvm::format("%.1e  ", worst) << sample << "\n";
+        llvm::outs() << "ok    " << llvm::format("%.1e  ", worst) << sample
+                     << "\n";
     }
   }
   llvm::outs() << ops << " ops, " << passed << " samples passed, " << wrong

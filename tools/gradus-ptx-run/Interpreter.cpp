@@ -11,12 +11,14 @@ using namespace ptx;
 // Text
 //===----------------------------------------------------------------------===//
 
-static std::vector<std::string> split(const std::string &s, const std::string &separators) {
+static std::vector<std::string> split(const std::string &s,
+                                      const std::string &separators) {
   std::vector<std::string> parts;
   std::string part;
   int depth = 0;
   for (char c : s) {
-    depth += (c == '[' || c == '{' || c == '(') - (c == ']' || c == '}' || c == ')');
+    depth +=
+        (c == '[' || c == '{' || c == '(') - (c == ']' || c == '}' || c == ')');
     if (depth == 0 && separators.find(c) != std::string::npos) {
       if (!part.empty())
         parts.push_back(part);
@@ -33,7 +35,9 @@ static std::string trimmed(const std::string &s) {
   size_t a = s.find_first_not_of(" \t\r"), b = s.find_last_not_of(" \t\r");
   return a == std::string::npos ? "" : s.substr(a, b - a + 1);
 }
-static std::string withoutComment(const std::string &s) { return s.substr(0, s.find("//")); }
+static std::string withoutComment(const std::string &s) {
+  return s.substr(0, s.find("//"));
+}
 
 /// `.shared .align 4 .b8 name[4096]`
 static void readShared(const std::string &line, Kernel &k) {
@@ -41,8 +45,11 @@ static void readShared(const std::string &line, Kernel &k) {
   if (open == std::string::npos)
     throw Error("a shared variable without a size: " + line);
   auto words = split(line.substr(0, open), " \t");
-  size_t width = words[words.size() - 2] == ".b8" ? 1 : words[words.size() - 2] == ".b32" ? 4 : 8;
-  k.shared[words.back()] = std::stoul(line.substr(open + 1, close - open - 1)) * width;
+  size_t width = words[words.size() - 2] == ".b8"    ? 1
+                 : words[words.size() - 2] == ".b32" ? 4
+                                                     : 8;
+  k.shared[words.back()] =
+      std::stoul(line.substr(open + 1, close - open - 1)) * width;
 }
 
 static Instruction readInstruction(std::string text, int line) {
@@ -78,7 +85,8 @@ std::map<std::string, Kernel> ptx::parse(const std::string &text) {
       size_t entry = s.find(".entry ");
       if (entry == std::string::npos) {
         if (s.find(".shared") == 0 && s.back() == ';')
-          throw Error("line " + std::to_string(line) + ": shared memory outside a kernel is not supported");
+          throw Error("line " + std::to_string(line) +
+                      ": shared memory outside a kernel is not supported");
         continue;
       }
       k = Kernel();
@@ -111,7 +119,8 @@ std::map<std::string, Kernel> ptx::parse(const std::string &text) {
     if (pending.back() != ';')
       continue;
     pending.pop_back();
-    if (pending.find(".reg") == 0 || pending.find(".pragma") == 0 || pending.find(".loc") == 0)
+    if (pending.find(".reg") == 0 || pending.find(".pragma") == 0 ||
+        pending.find(".loc") == 0)
       ;
     else if (pending.find(".shared") == 0)
       readShared(pending, k);
@@ -138,8 +147,10 @@ struct Memory {
   std::map<std::string, uint64_t> sharedAt;
 
   char *at(uint64_t address, size_t bytes, bool shared) {
-    uint64_t buffer = shared ? 0 : (address >> bufferShift), offset = address & ((uint64_t(1) << bufferShift) - 1);
-    if ((!shared && buffer == 0) || buffer >= buffers.size() || offset + bytes > buffers[buffer]->size())
+    uint64_t buffer = shared ? 0 : (address >> bufferShift),
+             offset = address & ((uint64_t(1) << bufferShift) - 1);
+    if ((!shared && buffer == 0) || buffer >= buffers.size() ||
+        offset + bytes > buffers[buffer]->size())
       throw Error("an access outside its buffer");
     if (offset % bytes != 0)
       throw Error("an access that is not aligned");
@@ -156,7 +167,8 @@ struct Thread {
 
 class Executor {
 public:
-  Executor(const Kernel &k, const Launch &launch, Memory &memory, std::array<uint32_t, 3> block)
+  Executor(const Kernel &k, const Launch &launch, Memory &memory,
+           std::array<uint32_t, 3> block)
       : k(k), launch(launch), memory(memory), block(block) {}
 
   /// Runs until a barrier (true) or the end (false).
@@ -184,7 +196,8 @@ public:
         }
         step(t, i);
       } catch (const Error &e) {
-        throw Error(k.name + ", line " + std::to_string(i.line) + ": " + e.what());
+        throw Error(k.name + ", line " + std::to_string(i.line) + ": " +
+                    e.what());
       }
     }
     t.done = true;
@@ -242,10 +255,15 @@ private:
     std::memcpy(&w, &d, 8);
     return w;
   }
-  static int width(const std::string &type) { return std::stoi(type.substr(1)); }
-  static uint64_t cut(uint64_t v, int width) { return width >= 64 ? v : v & ((uint64_t(1) << width) - 1); }
+  static int width(const std::string &type) {
+    return std::stoi(type.substr(1));
+  }
+  static uint64_t cut(uint64_t v, int width) {
+    return width >= 64 ? v : v & ((uint64_t(1) << width) - 1);
+  }
   static int64_t extended(uint64_t v, int width) {
-    return width >= 64 ? int64_t(v) : int64_t(v << (64 - width)) >> (64 - width);
+    return width >= 64 ? int64_t(v)
+                       : int64_t(v << (64 - width)) >> (64 - width);
   }
 
   /// `[%rd1+16]`, `[name+4]`
@@ -254,7 +272,8 @@ private:
       throw Error("operand " + s + " is no address");
     s = s.substr(1, s.size() - 2);
     size_t plus = s.find('+');
-    int64_t offset = plus == std::string::npos ? 0 : std::stoll(s.substr(plus + 1));
+    int64_t offset =
+        plus == std::string::npos ? 0 : std::stoll(s.substr(plus + 1));
     return value(t, s.substr(0, plus)) + uint64_t(offset);
   }
 
@@ -317,7 +336,8 @@ private:
       return load(t, i);
     if (op == "st")
       return store(t, i);
-    if (op == "mov" && i.operands[0].front() != '{' && i.operands[1].front() != '{') {
+    if (op == "mov" && i.operands[0].front() != '{' &&
+        i.operands[1].front() != '{') {
       t.registers[i.operands[0]] = value(t, i.operands[1]);
       return;
     }
@@ -332,15 +352,20 @@ private:
     if (op == "setp")
       return compare(i.opcode[1], type, x[0], x[1]);
     if (type == "pred")
-      return op == "and" ? (x[0] && x[1]) : op == "or" ? (x[0] || x[1]) : op == "not" ? !x[0] : unknown(i);
+      return op == "and"   ? (x[0] && x[1])
+             : op == "or"  ? (x[0] || x[1])
+             : op == "not" ? !x[0]
+                           : unknown(i);
     if (op == "selp")
       return x[2] ? x[0] : x[1];
     if (op == "cvt" || op == "cvta")
       return op == "cvta" ? x[0] : converted(i, x[0]);
     if (type == "f32")
-      return bits(arithmetic(i, f32(x[0]), x.size() > 1 ? f32(x[1]) : 0, x.size() > 2 ? f32(x[2]) : 0));
+      return bits(arithmetic(i, f32(x[0]), x.size() > 1 ? f32(x[1]) : 0,
+                             x.size() > 2 ? f32(x[2]) : 0));
     if (type == "f64")
-      return bits(arithmetic(i, f64(x[0]), x.size() > 1 ? f64(x[1]) : 0, x.size() > 2 ? f64(x[2]) : 0));
+      return bits(arithmetic(i, f64(x[0]), x.size() > 1 ? f64(x[1]) : 0,
+                             x.size() > 2 ? f64(x[2]) : 0));
     return integer(i, x);
   }
   [[noreturn]] static uint64_t unknown(const Instruction &i) {
@@ -349,7 +374,8 @@ private:
       name += (name.empty() ? "" : ".") + part;
     throw Error("instruction " + name + " is not known");
   }
-  template <typename F> static F arithmetic(const Instruction &i, F a, F b, F c) {
+  template <typename F>
+  static F arithmetic(const Instruction &i, F a, F b, F c) {
     const std::string &op = i.opcode[0];
     if (op == "fma")
       return std::fma(a, b, c);
@@ -367,7 +393,9 @@ private:
     const std::string &op = i.opcode[0], &type = i.opcode.back();
     int w = width(type);
     bool isSigned = type[0] == 's';
-    auto wide = [&](uint64_t v) { return isSigned ? uint64_t(extended(v, w)) : cut(v, w); };
+    auto wide = [&](uint64_t v) {
+      return isSigned ? uint64_t(extended(v, w)) : cut(v, w);
+    };
     if (op == "add")
       return cut(x[0] + x[1], w);
     if (op == "sub")
@@ -377,7 +405,9 @@ private:
       if (i.opcode[1] == "hi" && w == 32)
         product = uint64_t((__int128)(int64_t)product >> 32);
       else if (i.opcode[1] == "hi")
-        product = isSigned ? uint64_t(((__int128)(int64_t)x[0] * (int64_t)x[1]) >> 64) : uint64_t(((unsigned __int128)x[0] * x[1]) >> 64);
+        product =
+            isSigned ? uint64_t(((__int128)(int64_t)x[0] * (int64_t)x[1]) >> 64)
+                     : uint64_t(((unsigned __int128)x[0] * x[1]) >> 64);
       int out = i.opcode[1] == "wide" ? 2 * w : w;
       return cut(product + (op == "mad" ? x[2] : 0), out);
     }
@@ -393,22 +423,30 @@ private:
       return x[1] >= uint64_t(w) ? 0 : cut(x[0] << x[1], w);
     if (op == "shr") {
       uint64_t n = std::min<uint64_t>(x[1], isSigned ? w - 1 : w);
-      return isSigned ? cut(uint64_t(extended(x[0], w) >> n), w) : n >= 64 ? 0 : cut(x[0], w) >> n;
+      return isSigned  ? cut(uint64_t(extended(x[0], w) >> n), w)
+             : n >= 64 ? 0
+                       : cut(x[0], w) >> n;
     }
     if (op == "div" || op == "rem") {
       if (cut(x[1], w) == 0)
         throw Error("a division by zero");
       if (isSigned)
-        return cut(uint64_t(op == "div" ? extended(x[0], w) / extended(x[1], w) : extended(x[0], w) % extended(x[1], w)), w);
-      return op == "div" ? cut(x[0], w) / cut(x[1], w) : cut(x[0], w) % cut(x[1], w);
+        return cut(uint64_t(op == "div"
+                                ? extended(x[0], w) / extended(x[1], w)
+                                : extended(x[0], w) % extended(x[1], w)),
+                   w);
+      return op == "div" ? cut(x[0], w) / cut(x[1], w)
+                         : cut(x[0], w) % cut(x[1], w);
     }
     if (op == "min" || op == "max") {
-      bool less = isSigned ? extended(x[0], w) < extended(x[1], w) : cut(x[0], w) < cut(x[1], w);
+      bool less = isSigned ? extended(x[0], w) < extended(x[1], w)
+                           : cut(x[0], w) < cut(x[1], w);
       return less == (op == "min") ? x[0] : x[1];
     }
     unknown(i);
   }
-  static bool compare(const std::string &how, const std::string &type, uint64_t a, uint64_t b) {
+  static bool compare(const std::string &how, const std::string &type,
+                      uint64_t a, uint64_t b) {
     auto by = [&](auto p, auto q) {
       if (how == "eq")
         return p == q;
@@ -429,13 +467,17 @@ private:
       return by(f32(a), f32(b));
     if (type == "f64")
       return by(f64(a), f64(b));
-    return type[0] == 's' ? by(extended(a, w), extended(b, w)) : by(cut(a, w), cut(b, w));
+    return type[0] == 's' ? by(extended(a, w), extended(b, w))
+                          : by(cut(a, w), cut(b, w));
   }
   static uint64_t converted(const Instruction &i, uint64_t v) {
-    const std::string &from = i.opcode.back(), &to = i.opcode[i.opcode.size() - 2];
+    const std::string &from = i.opcode.back(),
+                      &to = i.opcode[i.opcode.size() - 2];
     if (from[0] == 'f' || to[0] == 'f')
       unknown(i);
-    return cut(from[0] == 's' ? uint64_t(extended(v, width(from))) : cut(v, width(from)), width(to));
+    return cut(from[0] == 's' ? uint64_t(extended(v, width(from)))
+                              : cut(v, width(from)),
+               width(to));
   }
 
   const Kernel &k;
@@ -445,7 +487,8 @@ private:
 };
 } // namespace
 
-static void runBlock(const Kernel &k, const Launch &launch, const std::vector<std::vector<char> *> &buffers,
+static void runBlock(const Kernel &k, const Launch &launch,
+                     const std::vector<std::vector<char> *> &buffers,
                      std::array<uint32_t, 3> block) {
   Memory memory;
   uint64_t bytes = 0;
@@ -472,13 +515,16 @@ static void runBlock(const Kernel &k, const Launch &launch, const std::vector<st
     if (waiting == 0)
       return;
     if (waiting != threads.size())
-      throw Error(k.name + ": a barrier that " + std::to_string(waiting) + " of " + std::to_string(threads.size()) + " threads reach");
+      throw Error(k.name + ": a barrier that " + std::to_string(waiting) +
+                  " of " + std::to_string(threads.size()) + " threads reach");
   }
 }
 
-void ptx::run(const Kernel &k, const Launch &launch, std::vector<std::vector<char> *> buffers) {
+void ptx::run(const Kernel &k, const Launch &launch,
+              std::vector<std::vector<char> *> buffers) {
   if (buffers.size() != k.params.size())
-    throw Error(k.name + " takes " + std::to_string(k.params.size()) + " buffers, not " + std::to_string(buffers.size()));
+    throw Error(k.name + " takes " + std::to_string(k.params.size()) +
+                " buffers, not " + std::to_string(buffers.size()));
   for (uint32_t z = 0; z < launch.grid[2]; ++z)
     for (uint32_t y = 0; y < launch.grid[1]; ++y)
       for (uint32_t x = 0; x < launch.grid[0]; ++x)

@@ -48,7 +48,8 @@ struct Launch {
 };
 
 /// Runs a kernel. Each buffer is bounds-checked; params are buffers in order.
-void run(const Kernel &kernel, const Launch &launch, std::vector<std::vector<char> *> buffers);
+void run(const Kernel &kernel, const Launch &launch,
+         std::vector<std::vector<char> *> buffers);
 
 } // namespace ptx
 

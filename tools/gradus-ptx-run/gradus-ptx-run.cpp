@@ -31,8 +31,8 @@ List numbers(const std::string &s) {
 /// What the comments before the kernels say of one.
 struct Product {
   ptx::Launch launch;
-  List sizes, elements;        ///< m, n, k, batch..; of lhs, rhs, out
-  std::array<List, 3> steps;   ///< row, column, batch..
+  List sizes, elements;      ///< m, n, k, batch..; of lhs, rhs, out
+  std::array<List, 3> steps; ///< row, column, batch..
 };
 
 std::map<std::string, Product> readComments(const std::string &text) {
@@ -42,10 +42,16 @@ std::map<std::string, Product> readComments(const std::string &text) {
     char name[512], sizes[256], lhs[256], rhs[256], out[256];
     unsigned gx, gy, gz, block;
     long long a, b, c;
-    if (std::sscanf(line.c_str(), "// %511[^:]: grid %u %u %u, block %u; (lhs, rhs, out) of %lld, %lld, %lld elements", name, &gx, &gy, &gz, &block, &a, &b, &c) == 8) {
+    if (std::sscanf(line.c_str(),
+                    "// %511[^:]: grid %u %u %u, block %u; (lhs, rhs, out) of "
+                    "%lld, %lld, %lld elements",
+                    name, &gx, &gy, &gz, &block, &a, &b, &c) == 8) {
       products[name].launch = {{gx, gy, gz}, {block, 1, 1}};
       products[name].elements = {a, b, c};
-    } else if (std::sscanf(line.c_str(), "// %511[^:]: m,n,k,batch %255s steps lhs %255s rhs %255s out %255s", name, sizes, lhs, rhs, out) == 5) {
+    } else if (std::sscanf(line.c_str(),
+                           "// %511[^:]: m,n,k,batch %255s steps lhs %255s rhs "
+                           "%255s out %255s",
+                           name, sizes, lhs, rhs, out) == 5) {
       products[name].sizes = numbers(sizes);
       products[name].steps = {numbers(lhs), numbers(rhs), numbers(out)};
     }
@@ -61,11 +67,14 @@ template <typename T> struct Buffer {
     std::memcpy(&v, bytes.data() + i * sizeof(T), sizeof(T));
     return v;
   }
-  void set(int64_t i, T v) { std::memcpy(bytes.data() + i * sizeof(T), &v, sizeof(T)); }
+  void set(int64_t i, T v) {
+    std::memcpy(bytes.data() + i * sizeof(T), &v, sizeof(T));
+  }
 };
 
 /// The largest error of a kernel, relative to sums in f64.
-template <typename T> double check(const ptx::Kernel &kernel, const Product &p) {
+template <typename T>
+double check(const ptx::Kernel &kernel, const Product &p) {
   std::mt19937 random(1);
   std::uniform_real_distribution<> unit(-1, 1);
   Buffer<T> lhs(p.elements[0]), rhs(p.elements[1]), out(p.elements[2]);
@@ -91,9 +100,14 @@ template <typename T> double check(const ptx::Kernel &kernel, const Product &p) 
       for (int64_t c = 0; c < n; ++c) {
         double sum = 0;
         for (int64_t s = 0; s < k; ++s)
-          sum += double(lhs.get(start[0] + r * p.steps[0][0] + s * p.steps[0][1])) *
-                 double(rhs.get(start[1] + s * p.steps[1][0] + c * p.steps[1][1]));
-        double error = std::abs(sum - double(out.get(start[2] + r * p.steps[2][0] + c * p.steps[2][1]))) / (1 + std::abs(sum));
+          sum +=
+              double(
+                  lhs.get(start[0] + r * p.steps[0][0] + s * p.steps[0][1])) *
+              double(rhs.get(start[1] + s * p.steps[1][0] + c * p.steps[1][1]));
+        double error =
+            std::abs(sum - double(out.get(start[2] + r * p.steps[2][0] +
+                                          c * p.steps[2][1]))) /
+            (1 + std::abs(sum));
         worst = std::isnan(error) ? INFINITY : std::max(worst, error);
       }
   }
@@ -124,10 +138,12 @@ int main(int argc, char **argv) {
       if (p == products.end() || p->second.sizes.size() < 3)
         throw ptx::Error(name + " has no comment that says how to launch it");
       bool f64 = name.find("_f64_") != std::string::npos;
-      double worst = f64 ? check<double>(kernel, p->second) : check<float>(kernel, p->second);
+      double worst = f64 ? check<double>(kernel, p->second)
+                         : check<float>(kernel, p->second);
       bool ok = worst < (f64 ? 1e-12 : 1e-4);
       good &= ok;
-      std::printf("%s %s: worst error %.1e\n", ok ? "ok   " : "WRONG", name.c_str(), worst);
+      std::printf("%s %s: worst error %.1e\n", ok ? "ok   " : "WRONG",
+                  name.c_str(), worst);
     }
     return good ? 0 : 3;
   } catch (const std::exception &e) {

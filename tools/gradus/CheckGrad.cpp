@@ -15,7 +15,8 @@ namespace {
 /// Checks the gradient of one function of a model.
 class GradientCheck {
 public:
-  GradientCheck(ModuleOp module, int64_t samples, double tolerance, int64_t seed)
+  GradientCheck(ModuleOp module, int64_t samples, double tolerance,
+                int64_t seed)
       : module(module), samples(samples), tolerance(tolerance), random(seed) {}
 
   /// The scalar functions that a model's requests differentiate, or its only
@@ -38,7 +39,8 @@ public:
   FailureOr<bool> run(StringRef name) {
     std::string gradient = (name + ".gradient").str();
     auto model = *module.getOps<ModelOp>().begin();
-    auto f = model.lookupSymbol<FuncOp>(name), g = model.lookupSymbol<FuncOp>(gradient);
+    auto f = model.lookupSymbol<FuncOp>(name),
+         g = model.lookupSymbol<FuncOp>(gradient);
     if (!f || !g)
       return failure();
     // Parameters and float arguments are checked; both are inputs here.
@@ -49,19 +51,22 @@ public:
     auto variables = usedVariables(f);
     for (Operation *v : variables) {
       sources.push_back(v->getResult(0));
-      inputs.push_back(randomArray(v->getResult(0).getType(), -0.5, 0.5, random));
+      inputs.push_back(
+          randomArray(v->getResult(0).getType(), -0.5, 0.5, random));
       if (isa<ParamOp>(v))
         checked.push_back(inputs.size() - 1);
     }
     for (BlockArgument a : f.getBody().getArguments()) {
       bool real = graph::Shape(a).isFloat();
       sources.push_back(a);
-      inputs.push_back(randomArray(a.getType(), real ? -1 : 0, real ? 1 : 4, random));
+      inputs.push_back(
+          randomArray(a.getType(), real ? -1 : 0, real ? 1 : 4, random));
       if (real)
         checked.push_back(inputs.size() - 1);
     }
     if (checked.empty()) {
-      mlir::emitError(f.getLoc()) << "@" << name << " has neither parameters nor float arguments";
+      mlir::emitError(f.getLoc())
+          << "@" << name << " has neither parameters nor float arguments";
       return failure();
     }
     size_t count = variables.size();
@@ -72,25 +77,40 @@ public:
         values[v->getResult(0)] = at[i];
       auto results = interpret(function, at.drop_front(count), values);
       ok &= succeeded(results);
-      return succeeded(results) ? *results : SmallVector<Array>{Array(ArrayRef<int64_t>())};
+      return succeeded(results)
+                 ? *results
+                 : SmallVector<Array>{Array(ArrayRef<int64_t>())};
     };
     auto gradients = call(g, inputs);
     if (!ok)
       return failure();
-    auto error = checkGradient([&](ArrayRef<Array> at) { return call(f, at)[0].data[0]; }, inputs, checked,
-                               ArrayRef(gradients).drop_front(f.getNumResults()), samples, random);
+    auto error = checkGradient(
+        [&](ArrayRef<Array> at) { return call(f, at)[0].data[0]; }, inputs,
+        checked, ArrayRef(gradients).drop_front(f.getNumResults()), samples,
+        random);
     bool good = error.error < tolerance;
-    llvm::outs() << formatv("@{0}: {1} of {2} checked, worst relative error {3:e2}: {4}\n", name,
-                            samples, checked.size() == 1 ? "an input" : formatv("each of {0} inputs", checked.size()).str(),
-                            error.error, good ? "ok" : "WRONG");
+    llvm::outs() << formatv(
+        "@{0}: {1} of {2} checked, worst relative error {3:e2}: {4}\n", name,
+        samples,
+        checked.size() == 1
+            ? "an input"
+            : formatv("each of {0} inputs", checked.size()).str(),
+        error.error, good ? "ok" : "WRONG");
     if (!good) {
       if (error.argument == checked.size()) {
-        mlir::emitError(f.getLoc()) << formatv("the gradient of @{0} along a random direction is {1}, but differences give {2}",
-                                               name, error.gradient, error.difference).str();
+        mlir::emitError(f.getLoc())
+            << formatv("the gradient of @{0} along a random direction is {1}, "
+                       "but differences give {2}",
+                       name, error.gradient, error.difference)
+                   .str();
       } else {
         Value v = sources[checked[error.argument]];
-        mlir::emitError(v.getLoc()) << formatv("the gradient of @{0} with respect to element {1} of {2} is {3}, but differences give {4}",
-                                               name, error.element, display(v), error.gradient, error.difference).str();
+        mlir::emitError(v.getLoc())
+            << formatv("the gradient of @{0} with respect to element {1} of "
+                       "{2} is {3}, but differences give {4}",
+                       name, error.element, display(v), error.gradient,
+                       error.difference)
+                   .str();
       }
     }
     return good;
@@ -106,12 +126,24 @@ private:
 
 int tool::checkGradCommand(int argc, char **argv) {
   CommonOptions options;
-  cl::opt<std::string> function{"function", cl::desc("The scalar function to check (default: those that the model differentiates)"), cl::cat(options.category)};
-  cl::opt<unsigned> samples{"samples", cl::desc("Elements of each input to check"), cl::init(6), cl::cat(options.category)};
-  cl::opt<double> tolerance{"tolerance", cl::desc("Largest relative error allowed"), cl::init(1e-5), cl::cat(options.category)};
-  cl::opt<int64_t> seed{"seed", cl::desc("Seed of the random inputs"), cl::init(1), cl::cat(options.category)};
+  cl::opt<std::string> function{
+      "function",
+      cl::desc("The scalar function to check (default: those that the model "
+               "differentiates)"),
+      cl::cat(options.category)};
+  cl::opt<unsigned> samples{"samples",
+                            cl::desc("Elements of each input to check"),
+                            cl::init(6), cl::cat(options.category)};
+  cl::opt<double> tolerance{"tolerance",
+                            cl::desc("Largest relative error allowed"),
+                            cl::init(1e-5), cl::cat(options.category)};
+  cl::opt<int64_t> seed{"seed", cl::desc("Seed of the random inputs"),
+                        cl::init(1), cl::cat(options.category)};
   int exitCode;
-  if (!parseOptions(argc, argv, "gradus check-grad: compares gradients with central differences, in f64 on the reference interpreter\n", options, exitCode))
+  if (!parseOptions(argc, argv,
+                    "gradus check-grad: compares gradients with central "
+                    "differences, in f64 on the reference interpreter\n",
+                    options, exitCode))
     return exitCode;
   Compilation c(options.compileOptions());
   options.configure(c);
@@ -123,18 +155,23 @@ int tool::checkGradCommand(int argc, char **argv) {
   else
     names.push_back(function);
   if (names.empty()) {
-    llvm::errs() << "error: " << options.input << " differentiates nothing; say with --function what to check\n";
+    llvm::errs()
+        << "error: " << options.input
+        << " differentiates nothing; say with --function what to check\n";
     return Diagnosed;
   }
   // Layers first: a function's parameters are known after that only.
   registerPassesAndPipelines();
-  if (failed(c.runTo(Stage::Graph)) || failed(runModelPipeline(c.module(), "graph-instantiate-layers")))
+  if (failed(c.runTo(Stage::Graph)) ||
+      failed(runModelPipeline(c.module(), "graph-instantiate-layers")))
     return Diagnosed;
   for (const std::string &name : names)
     if (failed(addGradient(c.module(), name)))
       return Diagnosed;
-  if (failed(runModelPipeline(c.module(), "graph-expand-train,graph-instantiate-layers,graph-differentiate,"
-                                          "graph-inline-calls,graph-decompose,canonicalize,cse")))
+  if (failed(runModelPipeline(
+          c.module(),
+          "graph-expand-train,graph-instantiate-layers,graph-differentiate,"
+          "graph-inline-calls,graph-decompose,canonicalize,cse")))
     return Diagnosed;
   bool good = true;
   for (const std::string &name : names) {

@@ -25,7 +25,8 @@ void CommonOptions::configure(Compilation &c) const {
   c.reproducer = reproducer;
 }
 
-bool tool::parseOptions(int argc, char **argv, StringRef about, CommonOptions &options, int &exitCode) {
+bool tool::parseOptions(int argc, char **argv, StringRef about,
+                        CommonOptions &options, int &exitCode) {
   mlir::registerPassManagerCLOptions();
   mlir::registerDefaultTimingManagerCLOptions();
   cl::HideUnrelatedOptions(options.category);
@@ -55,7 +56,9 @@ int tool::report(llvm::Error e) {
 // Inputs
 //===----------------------------------------------------------------------===//
 
-static llvm::Error error(const Twine &message) { return llvm::createStringError(message); }
+static llvm::Error error(const Twine &message) {
+  return llvm::createStringError(message);
+}
 
 static bool storeNumber(StringRef text, DType type, char *at) {
   auto put = [&](auto v) {
@@ -70,7 +73,8 @@ static bool storeNumber(StringRef text, DType type, char *at) {
   case DType::F64:
     return !text.getAsDouble(d) && put(d);
   case DType::I32:
-    return !text.getAsInteger(0, i) && i >= INT32_MIN && i <= INT32_MAX && put(int32_t(i));
+    return !text.getAsInteger(0, i) && i >= INT32_MIN && i <= INT32_MAX &&
+           put(int32_t(i));
   case DType::I64:
     return !text.getAsInteger(0, i) && put(i);
   default:
@@ -96,17 +100,20 @@ static llvm::Expected<HostTensor> parseInput(const Port &port, StringRef text) {
   else
     numbers.push_back(text);
   if (list && int64_t(numbers.size()) != t.elements())
-    return error(formatv("--input {0}: {1} numbers are given, but {0} is {2}", port.name, numbers.size(), t.str()));
+    return error(formatv("--input {0}: {1} numbers are given, but {0} is {2}",
+                         port.name, numbers.size(), t.str()));
   int64_t size = dtypeBytes(t.type);
   for (int64_t i = 0; i < t.elements(); ++i) {
     StringRef n = list ? numbers[i] : numbers[0];
     if (!storeNumber(n, t.type, t.bytes.data() + i * size))
-      return error(formatv("--input {0}: '{1}' is no {2}", port.name, n, dtypeName(t.type)));
+      return error(formatv("--input {0}: '{1}' is no {2}", port.name, n,
+                           dtypeName(t.type)));
   }
   return t;
 }
 
-llvm::Expected<std::vector<HostTensor>> tool::readInputs(const FunctionInterface &f, ArrayRef<std::string> given) {
+llvm::Expected<std::vector<HostTensor>>
+tool::readInputs(const FunctionInterface &f, ArrayRef<std::string> given) {
   std::map<std::string, StringRef> values;
   std::string known;
   for (const Port &p : f.inputs)
@@ -114,9 +121,12 @@ llvm::Expected<std::vector<HostTensor>> tool::readInputs(const FunctionInterface
   for (const std::string &g : given) {
     auto [name, value] = StringRef(g).split('=');
     if (value.empty())
-      return error("--input " + g + ": write name=number, name=[list] or name=@file.npy");
-    if (llvm::none_of(f.inputs, [&, n = name](const Port &p) { return p.name == n; }))
-      return error("@" + f.name + " has no input '" + name + "'; its inputs are " + (known.empty() ? "none" : known));
+      return error("--input " + g +
+                   ": write name=number, name=[list] or name=@file.npy");
+    if (llvm::none_of(f.inputs,
+                      [&, n = name](const Port &p) { return p.name == n; }))
+      return error("@" + f.name + " has no input '" + name +
+                   "'; its inputs are " + (known.empty() ? "none" : known));
     if (!values.emplace(name.str(), value).second)
       return error("--input " + name + " is given twice");
   }
@@ -124,7 +134,8 @@ llvm::Expected<std::vector<HostTensor>> tool::readInputs(const FunctionInterface
   for (const Port &p : f.inputs) {
     auto it = values.find(p.name);
     if (it == values.end())
-      return error("@" + f.name + " needs --input " + p.name + "=...; its inputs are " + known);
+      return error("@" + f.name + " needs --input " + p.name +
+                   "=...; its inputs are " + known);
     StringRef text = it->second;
     bool file = text.consume_front("@");
     auto t = file ? readNpy(text) : parseInput(p, text);
@@ -132,15 +143,19 @@ llvm::Expected<std::vector<HostTensor>> tool::readInputs(const FunctionInterface
       return t.takeError();
     const TensorSpec &want = p.type;
     if (t->type != want.type || t->shape != want.shape)
-      return error(text + ": holds " + t->str() + ", but %" + p.name + " is " + want.str());
+      return error(text + ": holds " + t->str() + ", but %" + p.name + " is " +
+                   want.str());
     if (int64_t at = firstNonFinite(*t); file && at >= 0)
-      return error(formatv("{0}: element {1} is {2}; a model takes finite numbers", text, at, t->at(at)));
+      return error(
+          formatv("{0}: element {1} is {2}; a model takes finite numbers", text,
+                  at, t->at(at)));
     inputs.push_back(std::move(*t));
   }
   return inputs;
 }
 
-llvm::Expected<const FunctionInterface *> tool::chooseFunction(const ModelInterface &model, StringRef name) {
+llvm::Expected<const FunctionInterface *>
+tool::chooseFunction(const ModelInterface &model, StringRef name) {
   std::string names;
   SmallVector<const FunctionInterface *> candidates;
   for (const FunctionInterface &f : model.functions) {
@@ -161,7 +176,9 @@ llvm::Expected<const FunctionInterface *> tool::chooseFunction(const ModelInterf
 // Calls and results
 //===----------------------------------------------------------------------===//
 
-std::vector<HostTensor> tool::callWith(Program &program, const FunctionInterface &f, void *variables,
+std::vector<HostTensor> tool::callWith(Program &program,
+                                       const FunctionInterface &f,
+                                       void *variables,
                                        ArrayRef<HostTensor> inputs) {
   // Compiled code wants aligned tensors.
   std::vector<Block64> in, out;
@@ -182,15 +199,18 @@ std::vector<HostTensor> tool::callWith(Program &program, const FunctionInterface
   std::vector<HostTensor> results;
   for (auto [p, b] : llvm::zip(f.outputs, out)) {
     results.emplace_back(p.type);
-    std::memcpy(results.back().bytes.data(), b.data(), results.back().bytes.size());
+    std::memcpy(results.back().bytes.data(), b.data(),
+                results.back().bytes.size());
   }
   return results;
 }
 
-llvm::Error tool::startVariables(Program &program, Variables &variables, StringRef checkpoint, int64_t seed) {
+llvm::Error tool::startVariables(Program &program, Variables &variables,
+                                 StringRef checkpoint, int64_t seed) {
   if (program.interface().variables.empty())
-    return checkpoint.empty() ? llvm::Error::success()
-                              : error("--load: the model has no variables to load");
+    return checkpoint.empty()
+               ? llvm::Error::success()
+               : error("--load: the model has no variables to load");
   if (!checkpoint.empty()) {
     auto c = readSafetensors(checkpoint);
     if (!c)
@@ -210,13 +230,15 @@ static std::string numberText(const HostTensor &t, int64_t i) {
     return std::to_string(int64_t(t.at(i)));
   // The fewest digits that read back as the same number.
   char buffer[32];
-  auto end = t.type == DType::F32 ? std::to_chars(buffer, buffer + 32, float(t.at(i)))
-                                  : std::to_chars(buffer, buffer + 32, t.at(i));
+  auto end = t.type == DType::F32
+                 ? std::to_chars(buffer, buffer + 32, float(t.at(i)))
+                 : std::to_chars(buffer, buffer + 32, t.at(i));
   return std::string(buffer, end.ptr);
 }
 
 /// The elements from `at` in nested brackets, long axes shortened.
-static void printNested(llvm::raw_ostream &os, const HostTensor &t, size_t axis, int64_t at, int64_t size, unsigned indent) {
+static void printNested(llvm::raw_ostream &os, const HostTensor &t, size_t axis,
+                        int64_t at, int64_t size, unsigned indent) {
   if (axis == t.shape.size()) {
     os << numberText(t, at);
     return;
@@ -238,7 +260,8 @@ static void printNested(llvm::raw_ostream &os, const HostTensor &t, size_t axis,
   os << "]";
 }
 
-void tool::printTensor(llvm::raw_ostream &os, StringRef name, const HostTensor &t) {
+void tool::printTensor(llvm::raw_ostream &os, StringRef name,
+                       const HostTensor &t) {
   os << name << " = ";
   if (t.shape.empty()) {
     os << numberText(t, 0) << "\n";

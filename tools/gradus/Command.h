@@ -18,19 +18,29 @@ enum Exit { Ok = 0, Diagnosed = 1, Usage = 2, CheckFailed = 3, Internal = 70 };
 /// steers a pipeline from a distance.
 struct CommonOptions {
   cl::OptionCategory category{"Options"};
-  cl::opt<std::string> input{cl::Positional, cl::desc("<model>"), cl::Required, cl::cat(category)};
-  cl::list<std::string> dims{"dims", cl::desc("Give a named dimension a size"), cl::value_desc("name=size,..."),
+  cl::opt<std::string> input{cl::Positional, cl::desc("<model>"), cl::Required,
+                             cl::cat(category)};
+  cl::list<std::string> dims{"dims", cl::desc("Give a named dimension a size"),
+                             cl::value_desc("name=size,..."),
                              cl::CommaSeparated, cl::cat(category)};
-  cl::opt<std::string> march{"march", cl::desc("The CPU to compile for (default: this one, 'native')"), cl::init("native"),
-                             cl::value_desc("cpu"), cl::cat(category)};
-  cl::alias mcpu{"mcpu", cl::desc("The same"), cl::aliasopt(march), cl::cat(category)};
-  cl::opt<std::string> mattr{"mattr", cl::desc("Features to add or drop"), cl::value_desc("+a,-b"), cl::cat(category)};
-  cl::opt<unsigned> level{"O", cl::Prefix, cl::desc("Effort, 0 to 3"), cl::init(2), cl::cat(category)};
-  cl::opt<std::string> dumpDir{"dump-dir", cl::desc("Write one numbered file a stage and a pass there"),
-                               cl::value_desc("folder"), cl::cat(category)};
-  cl::opt<bool> timing{"timing", cl::desc("Print how long each stage and pass takes"), cl::cat(category)};
-  cl::opt<std::string> reproducer{"crash-reproducer", cl::desc("Where to write what reproduces a crash"),
-                                  cl::value_desc("file"), cl::cat(category)};
+  cl::opt<std::string> march{
+      "march", cl::desc("The CPU to compile for (default: this one, 'native')"),
+      cl::init("native"), cl::value_desc("cpu"), cl::cat(category)};
+  cl::alias mcpu{"mcpu", cl::desc("The same"), cl::aliasopt(march),
+                 cl::cat(category)};
+  cl::opt<std::string> mattr{"mattr", cl::desc("Features to add or drop"),
+                             cl::value_desc("+a,-b"), cl::cat(category)};
+  cl::opt<unsigned> level{"O", cl::Prefix, cl::desc("Effort, 0 to 3"),
+                          cl::init(2), cl::cat(category)};
+  cl::opt<std::string> dumpDir{
+      "dump-dir", cl::desc("Write one numbered file a stage and a pass there"),
+      cl::value_desc("folder"), cl::cat(category)};
+  cl::opt<bool> timing{"timing",
+                       cl::desc("Print how long each stage and pass takes"),
+                       cl::cat(category)};
+  cl::opt<std::string> reproducer{
+      "crash-reproducer", cl::desc("Where to write what reproduces a crash"),
+      cl::value_desc("file"), cl::cat(category)};
 
   CompileOptions compileOptions() const;
   void configure(Compilation &c) const;
@@ -38,27 +48,31 @@ struct CommonOptions {
 
 /// Parses the rest of the command line; false if it is to end with
 /// `exitCode`.
-bool parseOptions(int argc, char **argv, StringRef about, CommonOptions &options, int &exitCode);
+bool parseOptions(int argc, char **argv, StringRef about,
+                  CommonOptions &options, int &exitCode);
 
 /// Prints an error, unless it is empty (its message stands already).
 int report(llvm::Error e);
 
 /// `name=value` or `name=@file.npy` for each input of a function, checked
 /// against its shape.
-llvm::Expected<std::vector<HostTensor>> readInputs(const FunctionInterface &f, ArrayRef<std::string> given);
+llvm::Expected<std::vector<HostTensor>> readInputs(const FunctionInterface &f,
+                                                   ArrayRef<std::string> given);
 
 /// The function named, or the only one there is.
-llvm::Expected<const FunctionInterface *> chooseFunction(const ModelInterface &model, StringRef name);
+llvm::Expected<const FunctionInterface *>
+chooseFunction(const ModelInterface &model, StringRef name);
 
 /// `y = 11`, or a shape and its first numbers.
 void printTensor(llvm::raw_ostream &os, StringRef name, const HostTensor &t);
 
 /// A compiled function called with host tensors.
-std::vector<HostTensor> callWith(Program &program, const FunctionInterface &f, void *variables,
-                                 ArrayRef<HostTensor> inputs);
+std::vector<HostTensor> callWith(Program &program, const FunctionInterface &f,
+                                 void *variables, ArrayRef<HostTensor> inputs);
 
 /// Variables from a checkpoint, or initialised from a seed.
-llvm::Error startVariables(Program &program, Variables &variables, StringRef checkpoint, int64_t seed);
+llvm::Error startVariables(Program &program, Variables &variables,
+                           StringRef checkpoint, int64_t seed);
 
 int compileCommand(int argc, char **argv);
 int runCommand(int argc, char **argv);

@@ -12,7 +12,9 @@
 using namespace gradus;
 using namespace gradus::tool;
 
-static llvm::Error error(const Twine &message) { return llvm::createStringError(message); }
+static llvm::Error error(const Twine &message) {
+  return llvm::createStringError(message);
+}
 
 static std::string moduleText(Compilation &c) {
   std::string text;
@@ -40,12 +42,20 @@ static StringRef kindOfFile(StringRef path) {
 
 namespace {
 struct CompileCommand : CommonOptions {
-  cl::opt<std::string> output{"o", cl::desc("Output file ('-': standard output); its extension says what it holds: .o .a .so .ll .s .mlir .ptx .h, none for a program"),
-                              cl::value_desc("file"), cl::cat(category)};
-  cl::opt<std::string> emit{"emit", cl::desc("graph, grad, simple, linalg, kernels, buffers, llvm, ll, asm, obj, lib, so, exe, header, ptx"),
-                            cl::value_desc("stage"), cl::cat(category)};
-  cl::opt<std::string> header{"header", cl::desc("Write a C header too"), cl::value_desc("file.h"), cl::cat(category)};
-  cl::opt<std::string> target{"target", cl::desc("Target triple, or nvptx64"), cl::cat(category)};
+  cl::opt<std::string> output{
+      "o",
+      cl::desc("Output file ('-': standard output); its extension says what it "
+               "holds: .o .a .so .ll .s .mlir .ptx .h, none for a program"),
+      cl::value_desc("file"), cl::cat(category)};
+  cl::opt<std::string> emit{
+      "emit",
+      cl::desc("graph, grad, simple, linalg, kernels, buffers, llvm, ll, asm, "
+               "obj, lib, so, exe, header, ptx"),
+      cl::value_desc("stage"), cl::cat(category)};
+  cl::opt<std::string> header{"header", cl::desc("Write a C header too"),
+                              cl::value_desc("file.h"), cl::cat(category)};
+  cl::opt<std::string> target{"target", cl::desc("Target triple, or nvptx64"),
+                              cl::cat(category)};
 
   llvm::Error run() {
     std::string kind = emit;
@@ -55,11 +65,17 @@ struct CompileCommand : CommonOptions {
     if (kind.empty() && !output.empty() && output != "-")
       kind = kindOfFile(output).str();
     if (kind.empty())
-      return error(output.empty() ? "say where to with -o FILE, or what to print with --emit=STAGE"
-                                  : "what should " + output + " hold? Say it with --emit=STAGE or an extension: .o .a .so .ll .s .mlir .ptx .h");
+      return error(
+          output.empty()
+              ? "say where to with -o FILE, or what to print with --emit=STAGE"
+              : "what should " + output +
+                    " hold? Say it with --emit=STAGE or an extension: .o .a "
+                    ".so .ll .s .mlir .ptx .h");
     if (gpu != (kind == "ptx") && !parseStage(kind))
-      return error(gpu ? "--target=nvptx64 emits ptx (and the stages above it), not '" + kind + "'"
-                       : "--emit=ptx needs --target=nvptx64");
+      return error(
+          gpu ? "--target=nvptx64 emits ptx (and the stages above it), not '" +
+                    kind + "'"
+              : "--emit=ptx needs --target=nvptx64");
     CompileOptions o = compileOptions();
     if (!gpu)
       o.triple = target;
@@ -77,12 +93,14 @@ struct CompileCommand : CommonOptions {
     }
     if (kind == "so" || kind == "exe")
       return link(c, *file, kind);
-    return writeFile(output.empty() ? "-" : StringRef(output), ArrayRef(file->data(), file->size()));
+    return writeFile(output.empty() ? "-" : StringRef(output),
+                     ArrayRef(file->data(), file->size()));
   }
 
 private:
   /// The file's bytes; for linked kinds the object to link.
-  llvm::Expected<std::string> contents(Compilation &c, StringRef kind, bool gpu) {
+  llvm::Expected<std::string> contents(Compilation &c, StringRef kind,
+                                       bool gpu) {
     if (gpu && kind == "ptx") {
       std::string chip = march == "native" ? "sm_80" : march.getValue();
       return emitPtx(c, chip);
@@ -102,11 +120,15 @@ private:
       return cHeader(c.interface());
     }
     if (!llvm::is_contained({"asm", "obj", "lib", "so", "exe"}, kind)) {
-      StringRef known[] = {"graph", "grad", "simple", "linalg", "kernels", "buffers", "llvm", "ll", "asm", "obj", "lib", "so", "exe", "header", "ptx"};
+      StringRef known[] = {"graph",   "grad", "simple", "linalg", "kernels",
+                           "buffers", "llvm", "ll",     "asm",    "obj",
+                           "lib",     "so",   "exe",    "header", "ptx"};
       StringRef near = graph::nearest(kind, known);
-      return error("--emit=" + kind + ": there is no such stage" + (near.empty() ? "" : "; did you mean '" + near + "'?"));
+      return error("--emit=" + kind + ": there is no such stage" +
+                   (near.empty() ? "" : "; did you mean '" + near + "'?"));
     }
-    auto code = c.machineCode(kind == "asm" ? MachineCode::Assembly : MachineCode::Object);
+    auto code = c.machineCode(kind == "asm" ? MachineCode::Assembly
+                                            : MachineCode::Object);
     if (!code)
       return code.takeError();
     if (kind == "lib")
@@ -126,7 +148,10 @@ private:
 int tool::compileCommand(int argc, char **argv) {
   CompileCommand command;
   int exitCode;
-  if (!parseOptions(argc, argv, "gradus compile: compiles a model to an object, a library, a program, PTX, or the text of a stage\n", command, exitCode))
+  if (!parseOptions(argc, argv,
+                    "gradus compile: compiles a model to an object, a library, "
+                    "a program, PTX, or the text of a stage\n",
+                    command, exitCode))
     return exitCode;
   return report(command.run());
 }
@@ -137,10 +162,18 @@ int tool::compileCommand(int argc, char **argv) {
 
 int tool::gradCommand(int argc, char **argv) {
   CommonOptions options;
-  cl::opt<std::string> function{"function", cl::desc("Add the gradient of this scalar function with respect to its float arguments and parameters"), cl::cat(options.category)};
-  cl::opt<std::string> output{"o", cl::desc("Output file"), cl::init("-"), cl::cat(options.category)};
+  cl::opt<std::string> function{
+      "function",
+      cl::desc("Add the gradient of this scalar function with respect to its "
+               "float arguments and parameters"),
+      cl::cat(options.category)};
+  cl::opt<std::string> output{"o", cl::desc("Output file"), cl::init("-"),
+                              cl::cat(options.category)};
   int exitCode;
-  if (!parseOptions(argc, argv, "gradus grad: prints a model with its gradients written out\n", options, exitCode))
+  if (!parseOptions(
+          argc, argv,
+          "gradus grad: prints a model with its gradients written out\n",
+          options, exitCode))
     return exitCode;
   auto run = [&]() -> llvm::Error {
     Compilation c(options.compileOptions());
@@ -149,7 +182,9 @@ int tool::gradCommand(int argc, char **argv) {
     if (failed(c.parse(options.input)) || failed(c.runTo(Stage::Graph)))
       return error("");
     // A function's parameters are known once its layers are instantiated.
-    if (!function.empty() && (failed(runModelPipeline(c.module(), "graph-instantiate-layers")) || failed(addGradient(c.module(), function))))
+    if (!function.empty() &&
+        (failed(runModelPipeline(c.module(), "graph-instantiate-layers")) ||
+         failed(addGradient(c.module(), function))))
       return error("");
     if (failed(c.runTo(Stage::Grad)))
       return error("");

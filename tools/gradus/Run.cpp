@@ -10,14 +10,20 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 struct CallOptions : CommonOptions {
-  cl::opt<std::string> function{"function", cl::desc("The function to call (default: the only one)"), cl::cat(category)};
-  cl::opt<std::string> load{"load", cl::desc("Parameters from this checkpoint"), cl::value_desc("file.safetensors"), cl::cat(category)};
-  cl::opt<int64_t> seed{"seed", cl::desc("Seed of the initial parameters"), cl::init(0), cl::cat(category)};
+  cl::opt<std::string> function{
+      "function", cl::desc("The function to call (default: the only one)"),
+      cl::cat(category)};
+  cl::opt<std::string> load{"load", cl::desc("Parameters from this checkpoint"),
+                            cl::value_desc("file.safetensors"),
+                            cl::cat(category)};
+  cl::opt<int64_t> seed{"seed", cl::desc("Seed of the initial parameters"),
+                        cl::init(0), cl::cat(category)};
 };
 } // namespace
 
 /// Compiles the model to an object and links it into this process.
-static llvm::Expected<Program> build(const CommonOptions &options, Compilation &c) {
+static llvm::Expected<Program> build(const CommonOptions &options,
+                                     Compilation &c) {
   options.configure(c);
   if (failed(c.parse(options.input)))
     return llvm::createStringError("");
@@ -27,17 +33,22 @@ static llvm::Expected<Program> build(const CommonOptions &options, Compilation &
   return Program::load(*object, c.interface());
 }
 
-static llvm::Error writeOutputs(const FunctionInterface &f, ArrayRef<HostTensor> results, ArrayRef<std::string> wanted) {
+static llvm::Error writeOutputs(const FunctionInterface &f,
+                                ArrayRef<HostTensor> results,
+                                ArrayRef<std::string> wanted) {
   llvm::StringMap<std::string> files;
   for (const std::string &w : wanted) {
     auto [name, file] = StringRef(w).split('=');
     if (!file.consume_front("@") || file.empty())
-      return llvm::createStringError("--output " + w + ": write name=@file.npy");
-    if (llvm::none_of(f.outputs, [&, n = name](const Port &p) { return p.name == n; })) {
+      return llvm::createStringError("--output " + w +
+                                     ": write name=@file.npy");
+    if (llvm::none_of(f.outputs,
+                      [&, n = name](const Port &p) { return p.name == n; })) {
       std::string known;
       for (const Port &p : f.outputs)
         known += (known.empty() ? "" : ", ") + p.name;
-      return llvm::createStringError("@" + f.name + " has no output '" + name + "'; its outputs are " + known);
+      return llvm::createStringError("@" + f.name + " has no output '" + name +
+                                     "'; its outputs are " + known);
     }
     files[name] = file.str();
   }
@@ -53,11 +64,18 @@ static llvm::Error writeOutputs(const FunctionInterface &f, ArrayRef<HostTensor>
 
 int tool::runCommand(int argc, char **argv) {
   CallOptions options;
-  cl::list<std::string> inputs{"input", cl::desc("An input: a number, a [list], or a file"),
-                               cl::value_desc("name=1.5|name=[1,2]|name=@x.npy"), cl::cat(options.category)};
-  cl::list<std::string> outputs{"output", cl::desc("Write an output to a file"), cl::value_desc("name=@y.npy"), cl::cat(options.category)};
+  cl::list<std::string> inputs{
+      "input", cl::desc("An input: a number, a [list], or a file"),
+      cl::value_desc("name=1.5|name=[1,2]|name=@x.npy"),
+      cl::cat(options.category)};
+  cl::list<std::string> outputs{"output", cl::desc("Write an output to a file"),
+                                cl::value_desc("name=@y.npy"),
+                                cl::cat(options.category)};
   int exitCode;
-  if (!parseOptions(argc, argv, "gradus run: compiles a model and calls one of its functions\n", options, exitCode))
+  if (!parseOptions(
+          argc, argv,
+          "gradus run: compiles a model and calls one of its functions\n",
+          options, exitCode))
     return exitCode;
   auto run = [&]() -> llvm::Error {
     Compilation c(options.compileOptions());
@@ -71,7 +89,8 @@ int tool::runCommand(int argc, char **argv) {
     if (!values)
       return values.takeError();
     Variables variables(program->interface());
-    if (auto e = startVariables(*program, variables, options.load, options.seed))
+    if (auto e =
+            startVariables(*program, variables, options.load, options.seed))
       return e;
     auto results = callWith(*program, **f, variables.data(), *values);
     return writeOutputs(**f, results, outputs);
@@ -112,9 +131,13 @@ static void fillWithNumbers(HostTensor &t) {
 
 int tool::benchCommand(int argc, char **argv) {
   CallOptions options;
-  cl::opt<unsigned> runs{"runs", cl::desc("Timed calls after the warm-up"), cl::init(10), cl::cat(options.category)};
+  cl::opt<unsigned> runs{"runs", cl::desc("Timed calls after the warm-up"),
+                         cl::init(10), cl::cat(options.category)};
   int exitCode;
-  if (!parseOptions(argc, argv, "gradus bench: times a compiled function: one warm-up, then the mean of several calls\n", options, exitCode))
+  if (!parseOptions(argc, argv,
+                    "gradus bench: times a compiled function: one warm-up, "
+                    "then the mean of several calls\n",
+                    options, exitCode))
     return exitCode;
   auto run = [&]() -> llvm::Error {
     if (runs == 0)
@@ -124,13 +147,15 @@ int tool::benchCommand(int argc, char **argv) {
     auto program = build(options, c);
     if (!program)
       return program.takeError();
-    double compiled = std::chrono::duration<double>(Clock::now() - begin).count();
+    double compiled =
+        std::chrono::duration<double>(Clock::now() - begin).count();
     auto chosen = chooseFunction(program->interface(), options.function);
     if (!chosen)
       return chosen.takeError();
     const FunctionInterface &f = **chosen;
     Variables variables(program->interface());
-    if (auto e = startVariables(*program, variables, options.load, options.seed))
+    if (auto e =
+            startVariables(*program, variables, options.load, options.seed))
       return e;
     std::vector<Block64> blocks;
     SmallVector<const void *> in;
@@ -160,9 +185,13 @@ int tool::benchCommand(int argc, char **argv) {
       best = std::min(best, t);
     }
     double mean = sum / runs;
-    llvm::outs() << llvm::formatv("@{0}: mean of {1} runs {2:f6} s, best {3:f6} s", f.name, unsigned(runs), mean, best);
+    llvm::outs() << llvm::formatv(
+        "@{0}: mean of {1} runs {2:f6} s, best {3:f6} s", f.name,
+        unsigned(runs), mean, best);
     if (f.productFlops > 0)
-      llvm::outs() << llvm::formatv(", {0:f1} GFLOP/s (best {1:f1})", f.productFlops / mean / 1e9, f.productFlops / best / 1e9);
+      llvm::outs() << llvm::formatv(", {0:f1} GFLOP/s (best {1:f1})",
+                                    f.productFlops / mean / 1e9,
+                                    f.productFlops / best / 1e9);
     llvm::outs() << llvm::formatv("; compiled in {0:f3} s\n", compiled);
     return llvm::Error::success();
   };

@@ -17,10 +17,13 @@ struct Command {
 } // namespace
 
 static constexpr Command commands[] = {
-    {"compile", "to an object, a library, a program, PTX, or the text of a stage", compileCommand},
+    {"compile",
+     "to an object, a library, a program, PTX, or the text of a stage",
+     compileCommand},
     {"run", "compile and call a function", runCommand},
     {"grad", "print a model with its gradients written out", gradCommand},
-    {"check-grad", "compare gradients with central differences", checkGradCommand},
+    {"check-grad", "compare gradients with central differences",
+     checkGradCommand},
     {"train", "train with a step compiled ahead of time", trainCommand},
     {"bench", "time a compiled function", benchCommand},
 };
@@ -36,11 +39,14 @@ static void printHelp(llvm::raw_ostream &os) {
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
-  llvm::setBugReportMsg("gradus has crashed; please report the model and the lines below.\n");
+  llvm::setBugReportMsg(
+      "gradus has crashed; please report the model and the lines below.\n");
   StringRef name = argc > 1 ? argv[1] : "";
   if (name == "--version") {
-    llvm::outs() << "gradus " GRADUS_VERSION "\nLLVM " LLVM_VERSION_STRING ", for " << llvm::sys::getDefaultTargetTriple()
-                 << " (" << llvm::sys::getHostCPUName() << ") and nvptx64\n";
+    llvm::outs() << "gradus " GRADUS_VERSION "\nLLVM " LLVM_VERSION_STRING
+                    ", for "
+                 << llvm::sys::getDefaultTargetTriple() << " ("
+                 << llvm::sys::getHostCPUName() << ") and nvptx64\n";
     return Ok;
   }
   if (name == "--help" || name == "-h" || name == "help") {

@@ -1,0 +1,241 @@
+// Each mistake, in the model's own words.
+// RUN: gradus-opt %s --split-input-file --verify-diagnostics
+
+graph.model @m {
+  // expected-note @below {{%w is declared as f32[785, 256]}}
+  %w = param f32[785, 256] = zeros
+  func @f(%x: f32[batch, 784]) {
+    // expected-error @below {{cannot multiply f32[batch, 784] by f32[785, 256]: inner dimensions 784 and 785 differ}}
+    %h = linear %x, %w
+    return %h
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[4]) {
+    // expected-error @below {{there is no op 'rleu'; did you mean 'relu'?}}
+    %a = rleu %x
+    return %a
+  }
+}
+
+// -----
+
+graph.model @m {
+  %fc1.w = param f32[4] = ones
+  func @f(%x: f32[4]) {
+    // expected-error @below {{no value named '%fc1.W' is in scope; did you mean '%fc1.w'?}}
+    %a = mul %x, %fc1.W
+    return %a
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[1, 8, 8, 2], %w: f32[3, 3, 2, 4]) {
+    // expected-error @below {{conv2d has no attribute 'strides'; did you mean 'stride'?}}
+    // expected-note @below {{its attributes are: stride, padding, dilation, groups}}
+    %a = conv2d %x, %w, strides = [2, 2]
+    return %a
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[4, 4]) {
+    // expected-error @below {{linear needs operand 'w'}}
+    // expected-note @below {{usage: linear %x, %w, [%b]}}
+    %a = linear %x
+    return %a
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[4]) {
+    // expected-error @below {{'%later' is used before it is defined}}
+    %a = add %x, %later
+    // expected-note @below {{it is defined here}}
+    %later = neg %x
+    return %a
+  }
+}
+
+// -----
+
+graph.model @m {
+  // expected-error @below {{there is no initialiser 'he_norml'; did you mean 'he_normal'?}}
+  // expected-note @below {{the initialisers are: zeros, ones, constant, normal}}
+  %w = param f32[4] = he_norml
+}
+
+// -----
+
+graph.model @m {
+  // expected-note @below {{first declared here}}
+  %a = param "w" f32[4] = ones
+  // expected-error @below {{parameter 'w' is declared twice}}
+  %b = param "w" f32[4] = ones
+}
+
+// -----
+
+graph.model @m {
+  // expected-note @below {{%x is an argument of shape f32[4]}}
+  func @f(%x: f32[4]) {
+    // expected-error @below {{axis 3 is out of range for f32[4]}}
+    %a = softmax %x, axis = 3
+    return %a
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[4]) {
+    // expected-error @below {{the result is f32[4], not f32[5]}}
+    %a = neg %x : f32[5]
+    return %a
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[4, 6]) {
+    // expected-error @below {{split makes 3 values, but 2 are named}}
+    %a, %b = split %x, parts = 3
+    return %a
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[4, 3]) {
+    %a = neg %x
+    return %a
+  }
+  func @g(%x: f32[4, 3]) {
+    // expected-error @below {{only a scalar has a gradient, but @f returns f32[4, 3]}}
+    %v, %d = value_and_grad @f(%x) wrt %x
+    return %d
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[4, 3]) {
+    // expected-error @below {{no function @std.dence is defined above; did you mean @std.dense?}}
+    %v = call @std.dence(%x), out = 3
+    return %v
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[4, 3]) {
+    // expected-error @below {{the function has no dimension or argument 'outt'; did you mean 'out'?}}
+    %v = call @std.dense(%x), outt = 3
+    return %v
+  }
+}
+
+// -----
+
+graph.model @m {
+  // expected-error @below {{a tensor this large fits no machine}}
+  func @g(%x: f32[1000000000, 1000000000]) {
+    return %x
+  }
+}
+
+// -----
+
+graph.model @m {
+  // expected-error @below {{there are no tensors of f16; element types are f32, f64, i32, i64, i1}}
+  func @g(%x: f16[4]) {
+    return %x
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[4]) {
+    // expected-error @below {{%x is no parameter or state; only those are updated}}
+    update %x, %x
+    return %x
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[4], %y: f32[3]) {
+    // expected-error @below {{'i' is 4 and also 3}}
+    // expected-note @-2 {{%y is an argument of shape f32[3]}}
+    %v = einsum "i,i->", %x, %y
+    return %v
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[6]) {
+    // expected-error @below {{the size of 'b' or 'a' must be given, as in 'b = 8'}}
+    // expected-note @-2 {{%x is an argument of shape f32[6]}}
+    %v = rearrange "(a b) -> b a", %x
+    return %v
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[4], %y: i32[4]) {
+    // expected-error @below {{cannot combine i32[4] with f32[4]: element types differ}}
+    // expected-note @-2 {{%y is an argument of shape i32[4]}}
+    %v = add %x, %y
+    return %v
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[4]) {
+    // expected-error @below {{axis 0 of f32[3] has 3 elements, but 2 are given}}
+    %v = constant f32[3] = [1.0, 2.0]
+    return %v
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[4]) {
+    return %x
+  }
+  // expected-error @below {{there are two functions @g}}
+  func @g(%x: f32[4]) {
+    return %x
+  }
+}
+
+// -----
+
+graph.model @m {
+  // expected-error @below {{@g does not return}}
+  func @g(%x: f32[4]) {
+    %y = neg %x
+  }
+}
