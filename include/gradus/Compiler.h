@@ -17,10 +17,10 @@
 
 namespace mlir {
 class SourceMgrDiagnosticHandler;
-}
+} // namespace mlir
 namespace llvm::orc {
 class LLJIT;
-}
+} // namespace llvm::orc
 
 namespace gradus {
 

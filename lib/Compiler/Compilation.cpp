@@ -112,6 +112,9 @@ LogicalResult Compilation::runPasses(Stage stage) {
         (dumpDirectory + "/" + std::to_string(static_cast<int>(stage)) + "-" +
          stageName(stage))
             .str());
+  // A dozen conversions in a row, each sound by itself: the verifier would take
+  // a third of their time. LLVM's own runs on what they leave.
+  pm.enableVerifier(stage != Stage::Llvm);
   buildStage(stage, pm, settings);
   unsigned errors = 0;
   mlir::ScopedDiagnosticHandler count(ctx.get(), [&](mlir::Diagnostic &d) {
