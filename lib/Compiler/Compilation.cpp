@@ -135,7 +135,11 @@ LogicalResult Compilation::dumpStage(Stage stage) {
        stageName(stage) + ".mlir")
           .str();
   std::string message;
-  llvm::sys::fs::create_directories(dumpDirectory);
+  if (auto code = llvm::sys::fs::create_directories(dumpDirectory)) {
+    llvm::errs() << "error: " << dumpDirectory << ": " << code.message()
+                 << "\n";
+    return failure();
+  }
   auto file = mlir::openOutputFile(name, &message);
   if (!file) {
     llvm::errs() << "error: " << message << "\n";

@@ -39,7 +39,7 @@ struct Temporary {
   explicit Temporary(StringRef suffix) {
     (void)llvm::sys::fs::createTemporaryFile("gradus", suffix, path);
   }
-  ~Temporary() { llvm::sys::fs::remove(path); }
+  ~Temporary() { (void)llvm::sys::fs::remove(path); }
   Temporary(const Temporary &) = delete;
   Temporary &operator=(const Temporary &) = delete;
 };
@@ -67,7 +67,7 @@ static llvm::Error runCompiler(ArrayRef<StringRef> args, StringRef output) {
   int rc = llvm::sys::ExecuteAndWait(compiler, all, std::nullopt, redirects,
                                      120, 0, &message);
   if (rc != 0) {
-    llvm::sys::fs::remove(partial);
+    (void)llvm::sys::fs::remove(partial);
     auto text = readFile(log.path);
     std::string said = text ? std::string(text->begin(), text->end()) : "";
     if (!text)

@@ -60,6 +60,9 @@ public:
   /// `lowered` gives the value that stands for an operand.
   Value product(Operation *op, mlir::IRMapping &lowered);
 
+  /// The lowered form of uniform or normal (LowerRandom.cpp); null for others.
+  Value random(Operation *op, mlir::IRMapping &lowered);
+
   ImplicitLocOpBuilder &b;
 
 private:

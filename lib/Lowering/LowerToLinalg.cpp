@@ -11,12 +11,9 @@
 #include "LinalgBuilder.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
-#include "gradus/Random.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
-#include "mlir/IR/Matchers.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace gradus {
@@ -28,114 +25,11 @@ using namespace gradus;
 using namespace gradus::graph;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
-namespace math = mlir::math;
 namespace scf = mlir::scf;
 namespace tensor = mlir::tensor;
 
 static RankedTensorType tensorType(Value v) {
   return cast<RankedTensorType>(v.getType());
-}
-
-//===----------------------------------------------------------------------===//
-// LinalgBuilder
-//===----------------------------------------------------------------------===//
-
-Value LinalgBuilder::filled(mlir::TypedAttr number, RankedTensorType type) {
-  Value n = arith::ConstantOp::create(b, number);
-  return linalg::FillOp::create(b, n, empty(type)).getResult(0);
-}
-
-AffineMap LinalgBuilder::broadcastMap(RankedTensorType x,
-                                      ArrayRef<int64_t> space) {
-  SmallVector<AffineExpr> exprs;
-  int64_t first = space.size() - x.getRank();
-  for (int64_t i = 0; i < x.getRank(); ++i)
-    exprs.push_back(x.getDimSize(i) == 1 && space[first + i] != 1
-                        ? b.getAffineConstantExpr(0)
-                        : dim(first + i));
-  return map(space.size(), exprs);
-}
-
-Value LinalgBuilder::generic(ValueRange inputs, ArrayRef<AffineMap> maps,
-                             Value init, AffineMap outMap,
-                             ArrayRef<Iterator> iterators, Body body) {
-  // Which body argument, or which number, stands for each input?
-  SmallVector<Value> operands;
-  SmallVector<AffineMap> operandMaps;
-  SmallVector<mlir::TypedAttr> numbers;
-  for (auto [x, m] : llvm::zip(inputs, maps)) {
-    DenseElementsAttr constant;
-    if (mlir::matchPattern(x, mlir::m_Constant(&constant)) &&
-        constant.isSplat()) {
-      numbers.push_back(
-          cast<mlir::TypedAttr>(constant.getSplatValue<Attribute>()));
-      continue;
-    }
-    numbers.push_back({});
-    operands.push_back(x);
-    operandMaps.push_back(m);
-  }
-  operandMaps.push_back(outMap);
-  auto op = linalg::GenericOp::create(
-      b, tensorType(init), operands, init, operandMaps, iterators,
-      [&](OpBuilder &nested, Location loc, ValueRange args) {
-        ImplicitLocOpBuilder inner(loc, nested);
-        SmallVector<Value> values;
-        unsigned next = 0;
-        for (mlir::TypedAttr n : numbers)
-          values.push_back(n ? Value(arith::ConstantOp::create(inner, n))
-                             : args[next++]);
-        values.push_back(args.back());
-        linalg::YieldOp::create(inner, body(inner, values));
-      });
-  return op.getResult(0);
-}
-
-Value LinalgBuilder::parallel(ValueRange inputs, ArrayRef<AffineMap> maps,
-                              RankedTensorType type, Body body) {
-  SmallVector<Iterator> iterators(type.getRank(), Iterator::parallel);
-  return generic(inputs, maps, empty(type),
-                 b.getMultiDimIdentityMap(type.getRank()), iterators, body);
-}
-
-Value LinalgBuilder::reshape(Value x, RankedTensorType type) {
-  RankedTensorType from = tensorType(x);
-  if (from == type)
-    return x;
-  auto groups = mlir::getReassociationIndicesForReshape(from, type);
-  bool collapses = from.getRank() > type.getRank();
-  if (groups && from.getRank() != type.getRank())
-    return collapses
-               ? Value(tensor::CollapseShapeOp::create(b, type, x, *groups))
-               : Value(tensor::ExpandShapeOp::create(b, type, x, *groups));
-  // By way of one axis.
-  auto flat =
-      RankedTensorType::get({type.getNumElements()}, type.getElementType());
-  auto whole = [](RankedTensorType t) {
-    SmallVector<mlir::ReassociationIndices> all;
-    if (t.getRank())
-      all.push_back(llvm::to_vector(llvm::seq<int64_t>(0, t.getRank())));
-    return all;
-  };
-  if (from.getRank() > 1)
-    x = tensor::CollapseShapeOp::create(b, flat, x, whole(from));
-  else if (from.getRank() == 0)
-    x = tensor::ExpandShapeOp::create(b, flat, x, whole(from));
-  if (type.getRank() > 1)
-    x = tensor::ExpandShapeOp::create(b, type, x, whole(type));
-  else if (type.getRank() == 0)
-    x = tensor::CollapseShapeOp::create(b, type, x, whole(type));
-  return x;
-}
-
-Value LinalgBuilder::pad(Value x, RankedTensorType type, ArrayRef<int64_t> low,
-                         ArrayRef<int64_t> steps, mlir::TypedAttr value) {
-  auto indices = [&](ArrayRef<int64_t> ns) {
-    return mlir::getAsIndexOpFoldResult(b.getContext(), ns);
-  };
-  return tensor::InsertSliceOp::create(b, x, filled(value, type), indices(low),
-                                       indices(tensorType(x).getShape()),
-                                       indices(steps));
 }
 
 //===----------------------------------------------------------------------===//
@@ -151,6 +45,8 @@ public:
   /// The value that stands for the op's result, or null if it has none.
   Value lower(Operation *op) {
     if (Value v = linalg.product(op, lowered))
+      return v;
+    if (Value v = linalg.random(op, lowered))
       return v;
     if (auto formula = dyn_cast<Formula>(op))
       return elementwise(formula);
@@ -177,8 +73,6 @@ public:
             [&](auto o) { return reduce(o); })
         .Case<SliceOp, PadOp, ConcatOp, IotaOp, ArgmaxOp, FoldOp, GatherOp,
               ScatterAddOp>([&](auto o) { return move(o); })
-        .Case<UniformOp>([&](UniformOp o) { return random(o, false); })
-        .Case<NormalOp>([&](NormalOp o) { return random(o, true); })
         .Default(Value());
   }
 
@@ -494,88 +388,6 @@ private:
       return body(b, b.getLoc(), {}, out)[0];
     return scf::buildLoopNest(b, b.getLoc(), low, high, step, out, body)
         .results[0];
-  }
-
-  //===-- Random numbers --------------------------------------------------===//
-
-  /// Threefry-2x32 (gradus/Random.h) in 32-bit arithmetic, which vectorises.
-  template <typename Op> Value random(Op op, bool normal) {
-    RankedTensorType type = tensorType(op.getOut());
-    return linalg.parallel(
-        in(op.getSeed()), linalg.map(type.getRank(), {}), type,
-        [&](ImplicitLocOpBuilder &inner, ValueRange args) {
-          auto [x, y] =
-              threefry(inner, args[0], op.getStream(), type.getShape());
-          return normal ? normalNumber(inner, x, y, type.getElementType())
-                        : uniformNumber(inner, x, type.getElementType());
-        });
-  }
-
-  static std::pair<Value, Value> threefry(ImplicitLocOpBuilder &b, Value seed,
-                                          int64_t stream,
-                                          ArrayRef<int64_t> shape) {
-    Type i32 = b.getI32Type(), i64 = b.getI64Type();
-    auto number = [&](uint32_t n) -> Value {
-      return arith::ConstantOp::create(
-          b, b.getIntegerAttr(i32, llvm::APInt(32, n)));
-    };
-    auto add = [&](Value p, Value q) -> Value {
-      return arith::AddIOp::create(b, p, q);
-    };
-    auto halves = [&](Value v) -> std::pair<Value, Value> {
-      Value shift = arith::ConstantOp::create(b, b.getI64IntegerAttr(32));
-      Value upper = arith::ShRUIOp::create(b, v, shift);
-      return {arith::TruncIOp::create(b, i32, v),
-              arith::TruncIOp::create(b, i32, upper)};
-    };
-    if (seed.getType() != i64)
-      seed = arith::ExtSIOp::create(b, i64, seed);
-    auto [k0, upper] = halves(seed);
-    Value k1 = add(upper, number(static_cast<uint32_t>(stream)));
-    Value mixed = arith::XOrIOp::create(b, k0, k1);
-    Value keys[] = {k0, k1,
-                    arith::XOrIOp::create(b, mixed, number(random::parity))};
-    Value index = arith::ConstantOp::create(b, b.getI64IntegerAttr(0));
-    for (auto [axis, size] : llvm::enumerate(shape)) {
-      Value n = arith::ConstantOp::create(b, b.getI64IntegerAttr(size));
-      Value i =
-          arith::IndexCastOp::create(b, i64, linalg::IndexOp::create(b, axis));
-      index = add(arith::MulIOp::create(b, index, n), i);
-    }
-    auto [low, high] = halves(index);
-    Value x = add(low, k0), y = add(high, k1);
-    for (uint32_t group = 0; group < 5; ++group) {
-      for (unsigned i = 0; i < 4; ++i) {
-        unsigned r = random::rotations[(group % 2) * 4 + i];
-        x = add(x, y);
-        Value left = arith::ShLIOp::create(b, y, number(r));
-        Value right = arith::ShRUIOp::create(b, y, number(32 - r));
-        y = arith::XOrIOp::create(b, arith::OrIOp::create(b, left, right), x);
-      }
-      x = add(x, keys[(group + 1) % 3]);
-      y = add(add(y, keys[(group + 2) % 3]), number(group + 1));
-    }
-    return {x, y};
-  }
-  static Value uniformNumber(ImplicitLocOpBuilder &b, Value bits, Type e) {
-    Value shift = arith::ConstantOp::create(b, b.getI32IntegerAttr(8));
-    Value top = arith::ShRUIOp::create(b, bits, shift);
-    // 24 bits: non-negative as signed, and exact in f32.
-    Value n = arith::SIToFPOp::create(b, e, top);
-    Value unit = arith::ConstantOp::create(b, b.getFloatAttr(e, 0x1p-24));
-    return arith::MulFOp::create(b, n, unit);
-  }
-  static Value normalNumber(ImplicitLocOpBuilder &b, Value x, Value y, Type e) {
-    auto number = [&](double n) -> Value {
-      return arith::ConstantOp::create(b, b.getFloatAttr(e, n));
-    };
-    Value u = arith::AddFOp::create(b, uniformNumber(b, x, e), number(0x1p-24));
-    Value angle =
-        arith::MulFOp::create(b, uniformNumber(b, y, e), number(2 * M_PI));
-    Value square =
-        arith::MulFOp::create(b, number(-2), math::LogOp::create(b, u));
-    Value radius = math::SqrtOp::create(b, square);
-    return arith::MulFOp::create(b, radius, math::CosOp::create(b, angle));
   }
 
   LinalgBuilder linalg;

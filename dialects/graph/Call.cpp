@@ -1,0 +1,297 @@
+//===- Call.cpp - calls, and requests for derivatives ---------------------===//
+
+#include "ModelScope.h"
+#include "gradus/Graph.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace gradus;
+using namespace gradus::graph;
+using mlir::FlatSymbolRefAttr;
+
+static DictionaryAttr argAttr(ArrayAttr attrs, unsigned i) {
+  return cast<DictionaryAttr>(attrs[i]);
+}
+static StringRef argName(ArrayAttr attrs, unsigned i) {
+  return argAttr(attrs, i).getAs<StringAttr>("graph.name").getValue();
+}
+
+Signature::Signature(FunctionType type, ArrayAttr argAttrs, Region &body)
+    : type(type), argAttrs(argAttrs) {
+  llvm::SetVector<StringAttr> names;
+  auto collect = [&](Type t) {
+    for (const Dim &d : Shape(t).dims)
+      if (d.name && !d.pack())
+        names.insert(d.name);
+  };
+  llvm::for_each(type.getInputs(), collect);
+  llvm::for_each(type.getResults(), collect);
+  for (Operation &op : body.front())
+    if (variableName(&op))
+      collect(op.getResult(0).getType());
+  dims = names.takeVector();
+}
+Signature::Signature(FuncOp f)
+    : Signature(f.getFunctionType(), f.getArgAttrsAttr(), f.getBody()) {}
+
+FailureOr<SmallVector<Type>> graph::callResults(const Signature &callee,
+                                                ValueRange inputs,
+                                                DictionaryAttr options,
+                                                const Report &fail,
+                                                DimBindings *out) {
+  auto refuse = [](Report::Failure &&) { return failure(); };
+  unsigned required = 0, most = callee.type.getNumInputs();
+  SmallVector<StringRef> names; // that options may use
+  llvm::StringSet<> byDefault;
+  for (unsigned i = 0; i < most; ++i)
+    if (argAttr(callee.argAttrs, i).get("graph.default"))
+      byDefault.insert(argName(callee.argAttrs, i));
+    else
+      ++required;
+  if (inputs.size() < required || inputs.size() > most)
+    return refuse(
+        fail() << "the function takes " << required
+               << (most > required ? " or more" : "")
+               << (required == 1 && most == 1 ? " argument" : " arguments")
+               << ", but " << inputs.size()
+               << (inputs.size() == 1 ? " is given" : " are given"));
+  DimBindings bound;
+  for (NamedAttribute o :
+       options ? options : DictionaryAttr::get(callee.type.getContext())) {
+    StringRef name = o.getName();
+    auto size = dyn_cast<IntegerAttr>(o.getValue());
+    if (byDefault.contains(name))
+      continue;
+    if (!llvm::is_contained(callee.dims, o.getName()) || !size) {
+      for (auto &e : byDefault)
+        names.push_back(e.getKey());
+      for (StringAttr d : callee.dims)
+        names.push_back(d);
+      auto f = fail() << "the function has no "
+                      << (size ? "dimension or argument" : "argument") << " '"
+                      << name << "'";
+      if (StringRef n = nearest(name, names); !n.empty() && n != name)
+        return refuse(std::move(f) << "; did you mean '" << n << "'?");
+      return refuse(std::move(f));
+    }
+    if (size.getInt() < 0)
+      return refuse(fail() << "dimension '" << name << "' cannot be negative");
+    bound[o.getName()] = {Dim{size.getInt()}};
+  }
+  for (auto [v, t] : llvm::zip(inputs, callee.type.getInputs()))
+    if (!bindDims(t, v, bound)) {
+      std::string want = Shape(t).str(),
+                  now = Shape(substitute(t, bound)).str();
+      return refuse(fail(v) << "the function takes " << want << " here"
+                            << (now != want ? " (" + now + ")" : "") << ", not "
+                            << Shape(v).str());
+    }
+  if (out)
+    *out = bound;
+  SmallVector<Type> types;
+  for (Type t : callee.type.getResults())
+    types.push_back(substitute(t, bound));
+  return types;
+}
+
+/// `@f(%x, %y)`: its operands resolved, its callee found.
+static ParseResult parseCallee(OpAsmParser &p, OperationState &s,
+                               SmallVectorImpl<LocatedValue> &inputs,
+                               ModelScope::Function &known) {
+  FlatSymbolRefAttr callee;
+  SmallVector<OpAsmParser::UnresolvedOperand> operands;
+  auto at = p.getCurrentLocation();
+  if (p.parseAttribute(callee) ||
+      p.parseOperandList(operands, AsmParser::Delimiter::Paren))
+    return failure();
+  recordNames(p, s);
+  s.addAttribute("callee", callee);
+  for (const auto &o : operands) {
+    FailureOr<Value> v = resolve(p, o);
+    if (failed(v))
+      return failure();
+    s.operands.push_back(*v);
+    inputs.push_back({*v, p.getEncodedSourceLoc(o.location)});
+  }
+  StringRef name = callee.getValue();
+  SmallVector<std::string> candidates;
+  if (ModelScope *scope = ModelScope::current) {
+    if (auto it = scope->functions.find(name); it != scope->functions.end()) {
+      known = it->second;
+      return success();
+    }
+    for (auto &f : scope->functions)
+      candidates.push_back(f.getKey().str());
+  }
+  if (name.starts_with("std.")) {
+    auto *dialect = p.getContext()->getLoadedDialect<GraphDialect>();
+    if (ModelOp library = dialect->getLibrary())
+      for (auto f : library.getBody().getOps<FuncOp>()) {
+        if (f.getSymName() == name.drop_front(4)) {
+          known = {Signature(f), {}};
+          return success();
+        }
+        candidates.push_back("std." + f.getSymName().str());
+      }
+  }
+  auto d = error(p, at) << "no function @" << name << " is defined above";
+  SmallVector<StringRef> all(candidates.begin(), candidates.end());
+  if (StringRef n = nearest(name, all); !n.empty())
+    d << "; did you mean @" << n << "?";
+  return d;
+}
+
+/// A call's types and its callee's must agree, whoever changed one of them.
+static LogicalResult verifyCall(Operation *op, StringRef callee,
+                                ValueRange inputs, DictionaryAttr options,
+                                unsigned numResults) {
+  FuncOp f = lookupCallee(op, callee);
+  if (!f)
+    return mlir::emitError(op->getLoc())
+           << "there is no function @" << callee << " in this model";
+  auto types = callResults(Signature(f), inputs, options, Report(op->getLoc()));
+  if (failed(types))
+    return failure();
+  if (types->size() != numResults ||
+      !llvm::equal(*types, op->getResults().take_front(numResults).getTypes()))
+    return mlir::emitError(op->getLoc())
+           << "the call does not match the type of @" << callee;
+  return success();
+}
+
+ParseResult CallOp::parse(OpAsmParser &p, OperationState &s) {
+  SmallVector<LocatedValue> inputs;
+  ModelScope::Function callee;
+  Builder &b = p.getBuilder();
+  if (parseCallee(p, s, inputs, callee))
+    return failure();
+  if (succeeded(p.parseOptionalKeyword("as"))) {
+    std::string prefix;
+    if (p.parseString(&prefix))
+      return failure();
+    s.addAttribute("prefix", b.getStringAttr(prefix));
+  }
+  SmallVector<NamedAttribute> options;
+  while (succeeded(p.parseOptionalComma())) {
+    StringRef key;
+    Attribute value;
+    if (p.parseKeyword(&key) || p.parseEqual() || parseNumber(p, value))
+      return failure();
+    options.push_back(b.getNamedAttr(key, value));
+  }
+  DictionaryAttr given =
+      options.empty() ? DictionaryAttr() : b.getDictionaryAttr(options);
+  if (given)
+    s.addAttribute("options", given);
+  if (p.parseOptionalAttrDict(s.attributes))
+    return failure();
+  auto types = callResults(callee.signature, s.operands, given,
+                           Report(s.location, inputs));
+  if (failed(types))
+    return failure();
+  return parseResultTypes(p, s, *types);
+}
+void CallOp::print(OpAsmPrinter &p) {
+  p << " " << getCalleeAttr() << "(" << getInputs() << ")";
+  if (auto prefix = getPrefix()) {
+    p << " as ";
+    p.printString(*prefix);
+  }
+  if (auto options = getOptions())
+    for (NamedAttribute o : *options) {
+      p << ", " << o.getName().getValue() << " = ";
+      printNumber(p, o.getValue());
+    }
+  p.printOptionalAttrDict((*this)->getAttrs(), {"callee", "prefix", "options"});
+  printResultTypes(p, getResultTypes());
+}
+LogicalResult CallOp::verifySymbolUses(mlir::SymbolTableCollection &) {
+  return verifyCall(*this, getCallee(), getInputs(), getOptionsAttr(),
+                    getNumResults());
+}
+
+ParseResult ValueAndGradOp::parse(OpAsmParser &p, OperationState &s) {
+  SmallVector<LocatedValue> inputs, wrt;
+  ModelScope::Function callee;
+  if (parseCallee(p, s, inputs, callee))
+    return failure();
+  SmallVector<Value> variables = callee.params;
+  if (succeeded(p.parseOptionalKeyword("wrt"))) {
+    if (parseValues(p, wrt))
+      return failure();
+    variables = llvm::map_to_vector(wrt, [](auto &v) { return v.first; });
+  }
+  for (auto &[v, loc] : wrt)
+    if (!Shape(v).isFloat())
+      return mlir::emitError(loc) << "there is no gradient with respect to "
+                                  << Shape(v).str() << ", only to f32 and f64";
+  auto types =
+      callResults(callee.signature, s.operands, {}, Report(s.location, inputs));
+  if (failed(types))
+    return failure();
+  StringRef name =
+      cast<FlatSymbolRefAttr>(s.attributes.get("callee")).getValue();
+  if (types->empty() || Shape((*types)[0]).rank() ||
+      !Shape((*types)[0]).isFloat())
+    return error(p, p.getNameLoc())
+           << "only a scalar has a gradient, but @" << name << " returns "
+           << (types->empty() ? "nothing" : Shape((*types)[0]).str());
+  auto &segments = s.getOrAddProperties<Properties>().operandSegmentSizes;
+  segments[0] = s.operands.size();
+  segments[1] = variables.size();
+  s.addOperands(variables);
+  for (Value v : variables)
+    types->push_back(v.getType());
+  if (p.parseOptionalAttrDict(s.attributes))
+    return failure();
+  return parseResultTypes(p, s, *types);
+}
+void ValueAndGradOp::print(OpAsmPrinter &p) {
+  p << " " << getCalleeAttr() << "(" << getInputs() << ")";
+  if (!getWrt().empty())
+    p << " wrt " << getWrt();
+  p.printOptionalAttrDict((*this)->getAttrs(),
+                          {"callee", "operandSegmentSizes"});
+  printResultTypes(p, getResultTypes());
+}
+LogicalResult ValueAndGradOp::verifySymbolUses(mlir::SymbolTableCollection &) {
+  return verifyCall(*this, getCallee(), getInputs(), {},
+                    getNumResults() - getWrt().size());
+}
+
+ParseResult JvpOp::parse(OpAsmParser &p, OperationState &s) {
+  SmallVector<LocatedValue> inputs;
+  ModelScope::Function callee;
+  if (parseCallee(p, s, inputs, callee))
+    return failure();
+  unsigned n = callee.signature.type.getNumInputs();
+  if (s.operands.size() != 2 * n)
+    return error(p, p.getNameLoc()) << "jvp takes the function's " << n
+                                    << " arguments and a tangent for each, but "
+                                    << s.operands.size() << " values are given";
+  for (unsigned i = 0; i < n; ++i)
+    if (s.operands[i].getType() != s.operands[n + i].getType())
+      return mlir::emitError(inputs[n + i].second)
+             << "the tangent of " << display(s.operands[i]) << " must be "
+             << Shape(s.operands[i]).str() << ", not "
+             << Shape(s.operands[n + i]).str();
+  auto types =
+      callResults(callee.signature, ValueRange(s.operands).take_front(n), {},
+                  Report(s.location, inputs));
+  if (failed(types))
+    return failure();
+  types->append(SmallVector<Type>(*types));
+  if (p.parseOptionalAttrDict(s.attributes))
+    return failure();
+  return parseResultTypes(p, s, *types);
+}
+void JvpOp::print(OpAsmPrinter &p) {
+  p << " " << getCalleeAttr() << "(" << getInputs() << ")";
+  p.printOptionalAttrDict((*this)->getAttrs(), {"callee"});
+  printResultTypes(p, getResultTypes());
+}
+LogicalResult JvpOp::verifySymbolUses(mlir::SymbolTableCollection &) {
+  return verifyCall(*this, getCallee(),
+                    getInputs().take_front(getInputs().size() / 2), {},
+                    getNumResults() / 2);
+}

@@ -1,0 +1,112 @@
+//===- LinalgBuilder.cpp - graph ops as linalg.generic --------------------===//
+
+#include "LinalgBuilder.h"
+#include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
+#include "mlir/IR/Matchers.h"
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+namespace tensor = mlir::tensor;
+
+static RankedTensorType tensorType(Value v) {
+  return cast<RankedTensorType>(v.getType());
+}
+
+Value LinalgBuilder::filled(mlir::TypedAttr number, RankedTensorType type) {
+  Value n = arith::ConstantOp::create(b, number);
+  return linalg::FillOp::create(b, n, empty(type)).getResult(0);
+}
+
+AffineMap LinalgBuilder::broadcastMap(RankedTensorType x,
+                                      ArrayRef<int64_t> space) {
+  SmallVector<AffineExpr> exprs;
+  int64_t first = space.size() - x.getRank();
+  for (int64_t i = 0; i < x.getRank(); ++i)
+    exprs.push_back(x.getDimSize(i) == 1 && space[first + i] != 1
+                        ? b.getAffineConstantExpr(0)
+                        : dim(first + i));
+  return map(space.size(), exprs);
+}
+
+Value LinalgBuilder::generic(ValueRange inputs, ArrayRef<AffineMap> maps,
+                             Value init, AffineMap outMap,
+                             ArrayRef<Iterator> iterators, Body body) {
+  // Which body argument, or which number, stands for each input?
+  SmallVector<Value> operands;
+  SmallVector<AffineMap> operandMaps;
+  SmallVector<mlir::TypedAttr> numbers;
+  for (auto [x, m] : llvm::zip(inputs, maps)) {
+    DenseElementsAttr constant;
+    if (mlir::matchPattern(x, mlir::m_Constant(&constant)) &&
+        constant.isSplat()) {
+      numbers.push_back(
+          cast<mlir::TypedAttr>(constant.getSplatValue<Attribute>()));
+      continue;
+    }
+    numbers.push_back({});
+    operands.push_back(x);
+    operandMaps.push_back(m);
+  }
+  operandMaps.push_back(outMap);
+  auto op = linalg::GenericOp::create(
+      b, tensorType(init), operands, init, operandMaps, iterators,
+      [&](OpBuilder &nested, Location loc, ValueRange args) {
+        ImplicitLocOpBuilder inner(loc, nested);
+        SmallVector<Value> values;
+        unsigned next = 0;
+        for (mlir::TypedAttr n : numbers)
+          values.push_back(n ? Value(arith::ConstantOp::create(inner, n))
+                             : args[next++]);
+        values.push_back(args.back());
+        linalg::YieldOp::create(inner, body(inner, values));
+      });
+  return op.getResult(0);
+}
+
+Value LinalgBuilder::parallel(ValueRange inputs, ArrayRef<AffineMap> maps,
+                              RankedTensorType type, Body body) {
+  SmallVector<Iterator> iterators(type.getRank(), Iterator::parallel);
+  return generic(inputs, maps, empty(type),
+                 b.getMultiDimIdentityMap(type.getRank()), iterators, body);
+}
+
+Value LinalgBuilder::reshape(Value x, RankedTensorType type) {
+  RankedTensorType from = tensorType(x);
+  if (from == type)
+    return x;
+  auto groups = mlir::getReassociationIndicesForReshape(from, type);
+  bool collapses = from.getRank() > type.getRank();
+  if (groups && from.getRank() != type.getRank())
+    return collapses
+               ? Value(tensor::CollapseShapeOp::create(b, type, x, *groups))
+               : Value(tensor::ExpandShapeOp::create(b, type, x, *groups));
+  // By way of one axis.
+  auto flat =
+      RankedTensorType::get({type.getNumElements()}, type.getElementType());
+  auto whole = [](RankedTensorType t) {
+    SmallVector<mlir::ReassociationIndices> all;
+    if (t.getRank())
+      all.push_back(llvm::to_vector(llvm::seq<int64_t>(0, t.getRank())));
+    return all;
+  };
+  if (from.getRank() > 1)
+    x = tensor::CollapseShapeOp::create(b, flat, x, whole(from));
+  else if (from.getRank() == 0)
+    x = tensor::ExpandShapeOp::create(b, flat, x, whole(from));
+  if (type.getRank() > 1)
+    x = tensor::ExpandShapeOp::create(b, type, x, whole(type));
+  else if (type.getRank() == 0)
+    x = tensor::CollapseShapeOp::create(b, type, x, whole(type));
+  return x;
+}
+
+Value LinalgBuilder::pad(Value x, RankedTensorType type, ArrayRef<int64_t> low,
+                         ArrayRef<int64_t> steps, mlir::TypedAttr value) {
+  auto indices = [&](ArrayRef<int64_t> ns) {
+    return mlir::getAsIndexOpFoldResult(b.getContext(), ns);
+  };
+  return tensor::InsertSliceOp::create(b, x, filled(value, type), indices(low),
+                                       indices(tensorType(x).getShape()),
+                                       indices(steps));
+}
