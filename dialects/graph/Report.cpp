@@ -6,7 +6,8 @@ using namespace gradus;
 using namespace gradus::graph;
 using mlir::Diagnostic;
 
-InFlightDiagnostic graph::error(AsmParser &p, llvm::SMLoc loc, const Twine &message) {
+InFlightDiagnostic graph::error(AsmParser &p, llvm::SMLoc loc,
+                                const Twine &message) {
   return mlir::emitError(p.getEncodedSourceLoc(loc), message);
 }
 

@@ -20,6 +20,24 @@ Program::Program(std::unique_ptr<llvm::orc::LLJIT> jit, ModelInterface model)
 Program::Program(Program &&) = default;
 Program::~Program() = default;
 
+/// A call is a template for each number of pointers.
+static constexpr size_t mostPointers = 64;
+
+/// Calls a function of `n` pointers.
+template <size_t... I>
+static void callPointers(void *f, void *const *args,
+                         std::index_sequence<I...>) {
+  reinterpret_cast<void (*)(
+      decltype((void)I, static_cast<void *>(nullptr))...)>(f)(args[I]...);
+}
+template <size_t N = 0> static void dispatch(void *f, ArrayRef<void *> args) {
+  if (args.size() == N)
+    return callPointers(f, args.data(), std::make_index_sequence<N>());
+  if constexpr (N < mostPointers)
+    return dispatch<N + 1>(f, args);
+  llvm_unreachable("Program::load refuses such a function");
+}
+
 llvm::Expected<Program> Program::load(ArrayRef<char> object,
                                       ModelInterface model) {
   llvm::InitializeNativeTarget();
@@ -34,6 +52,11 @@ llvm::Expected<Program> Program::load(ArrayRef<char> object,
     return std::move(e);
   Program program(std::move(*jit), std::move(model));
   for (const FunctionInterface &f : program.model.functions) {
+    if (f.inputs.size() + f.outputs.size() + 2 > mostPointers)
+      return llvm::createStringError("@" + f.name + " has more than " +
+                                     Twine(mostPointers - 2) +
+                                     " inputs and outputs; link its object "
+                                     "with a program of your own");
     auto address =
         program.jit->lookup(cFunctionName(program.model.name, f.name));
     if (!address)
@@ -41,22 +64,6 @@ llvm::Expected<Program> Program::load(ArrayRef<char> object,
     program.addresses[f.name] = address->toPtr<void *>();
   }
   return program;
-}
-
-/// Calls a function of `n` pointers.
-template <size_t... I>
-static void callPointers(void *f, void *const *args,
-                         std::index_sequence<I...>) {
-  reinterpret_cast<void (*)(
-      decltype((void)I, static_cast<void *>(nullptr))...)>(f)(args[I]...);
-}
-template <size_t N = 0> static void dispatch(void *f, ArrayRef<void *> args) {
-  if (args.size() == N)
-    return callPointers(f, args.data(), std::make_index_sequence<N>());
-  if constexpr (N < 64)
-    return dispatch<N + 1>(f, args);
-  llvm::report_fatal_error(
-      "a function of more than 64 tensors cannot be called from here");
 }
 
 void Program::call(const FunctionInterface &function, void *variables,

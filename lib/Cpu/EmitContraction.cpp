@@ -287,7 +287,9 @@ private:
     // only costs compile time.
     constexpr int64_t enough = 16;
     int64_t work = height * llvm::divideCeil(width, c.lanes);
-    int64_t unroll = innermost ? std::clamp<int64_t>(enough / work, 1, std::min<int64_t>(size, 4)) : 1;
+    int64_t unroll = innermost ? std::clamp<int64_t>(enough / work, 1,
+                                                     std::min<int64_t>(size, 4))
+                               : 1;
     int64_t whole = size / unroll * unroll;
     Accumulators carried = sums;
     auto steps = [&](Value first, int64_t count, Accumulators s) {
