@@ -42,6 +42,8 @@ std::map<std::string, Product> readComments(const std::string &text) {
     char name[512], sizes[256], lhs[256], rhs[256], out[256];
     unsigned gx, gy, gz, block;
     long long a, b, c;
+    // NOLINTBEGIN(bugprone-unchecked-string-to-number-conversion): the numbers
+    // are the compiler's own, and the count of them is checked.
     if (std::sscanf(line.c_str(),
                     "// %511[^:]: grid %u %u %u, block %u; (lhs, rhs, out) of "
                     "%lld, %lld, %lld elements",
@@ -55,6 +57,7 @@ std::map<std::string, Product> readComments(const std::string &text) {
       products[name].sizes = numbers(sizes);
       products[name].steps = {numbers(lhs), numbers(rhs), numbers(out)};
     }
+    // NOLINTEND(bugprone-unchecked-string-to-number-conversion)
   }
   return products;
 }
