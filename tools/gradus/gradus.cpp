@@ -4,7 +4,9 @@
 #include "gradus/Graph.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/TargetParser/Host.h"
+#include <unistd.h>
 
 using namespace gradus;
 using namespace gradus::tool;
@@ -41,6 +43,17 @@ int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   llvm::setBugReportMsg(
       "gradus has crashed; please report the model and the lines below.\n");
+  // After the stack trace, which InitLLVM has asked for: an exit code of its
+  // own, and what to do.
+  llvm::sys::AddSignalHandler(
+      [](void *) {
+        static constexpr char advice[] =
+            "internal error: run again with --crash-reproducer=FILE, and "
+            "report that file\n";
+        if (::write(STDERR_FILENO, advice, sizeof advice - 1) > 0)
+          ::_exit(Internal);
+      },
+      nullptr);
   StringRef name = argc > 1 ? argv[1] : "";
   if (name == "--version") {
     llvm::outs() << "gradus " GRADUS_VERSION "\nLLVM " LLVM_VERSION_STRING
