@@ -95,6 +95,12 @@ LogicalResult Compilation::addStage(Stage stage) {
 }
 
 LogicalResult Compilation::runPasses(Stage stage) {
+  if (!dumpDirectory.empty())
+    if (auto code = llvm::sys::fs::create_directories(dumpDirectory)) {
+      llvm::errs() << "error: " << dumpDirectory << ": " << code.message()
+                   << "\n";
+      return failure();
+    }
   mlir::PassManager pm(ctx.get(), ModuleOp::getOperationName());
   if (failed(mlir::applyPassManagerCLOptions(pm)))
     return failure();
@@ -135,11 +141,6 @@ LogicalResult Compilation::dumpStage(Stage stage) {
        stageName(stage) + ".mlir")
           .str();
   std::string message;
-  if (auto code = llvm::sys::fs::create_directories(dumpDirectory)) {
-    llvm::errs() << "error: " << dumpDirectory << ": " << code.message()
-                 << "\n";
-    return failure();
-  }
   auto file = mlir::openOutputFile(name, &message);
   if (!file) {
     llvm::errs() << "error: " << message << "\n";
