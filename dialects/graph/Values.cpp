@@ -16,7 +16,6 @@ std::string graph::shortest(double value) {
 }
 
 ParseResult graph::parseNumber(AsmParser &p, Attribute &attr) {
-  auto loc = p.getCurrentLocation();
   bool negative = succeeded(p.parseOptionalMinus());
   int64_t i;
   if (auto r = p.parseOptionalInteger(i); r.has_value()) {
@@ -30,7 +29,6 @@ ParseResult graph::parseNumber(AsmParser &p, Attribute &attr) {
   else if (p.parseFloat(d))
     return failure();
   attr = p.getBuilder().getF64FloatAttr(negative ? -d : d);
-  (void)loc;
   return success();
 }
 

@@ -49,6 +49,7 @@ struct HostTensor : TensorSpec {
       : TensorSpec(spec), bytes(spec.byteCount()) {}
   /// Element `i`, whatever the type.
   double at(int64_t i) const;
+  void set(int64_t i, double value);
 };
 
 /// The place of the first NaN or infinity, or -1.

@@ -51,6 +51,24 @@ double HostTensor::at(int64_t i) const {
   }
   llvm_unreachable("a type of no kind");
 }
+void HostTensor::set(int64_t i, double value) {
+  char *to = bytes.data() + i * dtypeBytes(type);
+  auto put = [&](auto v) { std::memcpy(to, &v, sizeof v); };
+  switch (type) {
+  case DType::F32:
+    return put(static_cast<float>(value));
+  case DType::F64:
+    return put(value);
+  case DType::I32:
+    return put(static_cast<int32_t>(value));
+  case DType::I64:
+    return put(static_cast<int64_t>(value));
+  case DType::I1:
+    return put(static_cast<uint8_t>(value != 0));
+  case DType::U8:
+    return put(static_cast<uint8_t>(value));
+  }
+}
 std::string TensorSpec::str() const {
   std::string s = dtypeName(type).str() + "[";
   for (size_t i = 0; i < shape.size(); ++i)

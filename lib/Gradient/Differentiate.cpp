@@ -98,7 +98,7 @@ public:
       } else if (auto composite = dyn_cast<Composite>(op)) {
         reverseParts(op, composite, needed, cotangents);
       } else {
-        missing(op, tape, cotangents);
+        missing(op, tape);
       }
     }
   }
@@ -185,7 +185,7 @@ private:
     } else if (auto rule = dyn_cast<Differentiable>(op)) {
       forwardByTranspose(op, rule, ts, tangents);
     } else {
-      missing(op, tape, tangents);
+      missing(op, tape);
     }
   }
 
@@ -217,7 +217,7 @@ private:
 
   /// Reports an op without a rule, and the values on the way from it to the
   /// result that was asked for.
-  void missing(Operation *op, const Tape &tape, const ValueMap &derivatives) {
+  void missing(Operation *op, const Tape &tape) {
     complete = false;
     auto d = mlir::emitError(withoutName(op->getLoc()))
              << op->getName().stripDialect() << " has no derivative";
@@ -232,7 +232,6 @@ private:
         path += " -> " + display(next->getResult(0));
       at = next;
     }
-    (void)derivatives;
     d.attachNote(request) << "asked for here, on the path " << path;
   }
 

@@ -9,10 +9,6 @@ namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 namespace tensor = mlir::tensor;
 
-static RankedTensorType tensorType(Value v) {
-  return cast<RankedTensorType>(v.getType());
-}
-
 Value LinalgBuilder::filled(mlir::TypedAttr number, RankedTensorType type) {
   Value n = arith::ConstantOp::create(b, number);
   return linalg::FillOp::create(b, n, empty(type)).getResult(0);

@@ -20,6 +20,10 @@ using Iterator = mlir::utils::IteratorType;
 using mlir::AffineExpr;
 using mlir::AffineMap;
 
+inline RankedTensorType tensorType(Value v) {
+  return cast<RankedTensorType>(v.getType());
+}
+
 class LinalgBuilder {
 public:
   explicit LinalgBuilder(ImplicitLocOpBuilder &b) : b(b) {}

@@ -14,9 +14,6 @@ using namespace gradus;
 using namespace gradus::graph;
 namespace arith = mlir::arith;
 
-static RankedTensorType tensorType(Value v) {
-  return cast<RankedTensorType>(v.getType());
-}
 static constexpr Iterator P = Iterator::parallel, R = Iterator::reduction;
 
 Value LinalgBuilder::contraction(Value lhs, AffineMap lhsMap, Value rhs,

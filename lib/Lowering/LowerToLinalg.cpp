@@ -28,10 +28,6 @@ namespace linalg = mlir::linalg;
 namespace scf = mlir::scf;
 namespace tensor = mlir::tensor;
 
-static RankedTensorType tensorType(Value v) {
-  return cast<RankedTensorType>(v.getType());
-}
-
 //===----------------------------------------------------------------------===//
 // Elements
 //===----------------------------------------------------------------------===//

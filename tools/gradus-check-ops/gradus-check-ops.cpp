@@ -35,27 +35,11 @@ static Array rounded(Array a, DType type) {
 }
 
 static Block64 inMemory(const Array &a, const TensorSpec &spec) {
+  HostTensor t(spec);
+  for (auto [i, x] : llvm::enumerate(a.data))
+    t.set(i, x);
   Block64 block(spec.byteCount());
-  for (auto [i, x] : llvm::enumerate(a.data)) {
-    char *at = block.data() + i * dtypeBytes(spec.type);
-    auto put = [&](auto v) { std::memcpy(at, &v, sizeof v); };
-    switch (spec.type) {
-    case DType::F32:
-      put(float(x));
-      break;
-    case DType::F64:
-      put(x);
-      break;
-    case DType::I32:
-      put(int32_t(x));
-      break;
-    case DType::I64:
-      put(int64_t(x));
-      break;
-    default:
-      put(uint8_t(x != 0));
-    }
-  }
+  std::memcpy(block.data(), t.bytes.data(), t.bytes.size());
   return block;
 }
 

@@ -104,28 +104,11 @@ int tool::runCommand(int argc, char **argv) {
 
 /// Numbers that no operation can skip: small, of both signs, not zero.
 static void fillWithNumbers(HostTensor &t) {
-  int64_t size = dtypeBytes(t.type);
   for (int64_t i = 0; i < t.elements(); ++i) {
     int64_t whole = i * 7919 % 11;
-    double real = double(whole) / 8 - 0.6;
-    char *at = t.bytes.data() + i * size;
-    auto put = [&](auto v) { std::memcpy(at, &v, sizeof v); };
-    switch (t.type) {
-    case DType::F32:
-      put(float(real));
-      break;
-    case DType::F64:
-      put(real);
-      break;
-    case DType::I32:
-      put(int32_t(whole % 10));
-      break;
-    case DType::I64:
-      put(whole % 10);
-      break;
-    default:
-      put(uint8_t(whole % 2));
-    }
+    t.set(i, t.isFloat()           ? double(whole) / 8 - 0.6
+             : t.type == DType::I1 ? double(whole % 2)
+                                   : double(whole % 10));
   }
 }
 
