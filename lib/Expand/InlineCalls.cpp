@@ -7,6 +7,7 @@
 
 #include "gradus/Expand.h"
 #include "gradus/Passes.h"
+#include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -30,6 +31,15 @@ Location gradus::withoutName(Location loc) {
 SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
                                       Location call,
                                       function_ref<void(Operation *)> made) {
+  // The callee's dimensions take the sizes of this call.
+  DimBindings bound;
+  [[maybe_unused]] auto types =
+      callResults(Signature(f), args, {}, Report(call), &bound);
+  assert(succeeded(types) && "the call was checked when it was read");
+  mlir::AttrTypeReplacer sizes;
+  sizes.addReplacement([&](RankedTensorType t) -> std::optional<Type> {
+    return substitute(t, bound);
+  });
   mlir::IRMapping map;
   map.map(f.getBody().getArguments(), args);
   auto mapped = [&](ValueRange values) {
@@ -50,6 +60,9 @@ SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
     }
     Operation *copy = b.clone(op, map);
     copy->setLoc(at);
+    sizes.recursivelyReplaceElementsIn(copy, /*replaceAttrs=*/true,
+                                       /*replaceLocs=*/false,
+                                       /*replaceTypes=*/true);
     if (!isa<UpdateOp>(copy))
       made(copy);
   }
@@ -83,10 +96,12 @@ SmallVector<Operation *> gradus::usedVariables(FuncOp f) {
 namespace {
 struct InlineCalls : impl::InlineCallsBase<InlineCalls> {
   void runOnOperation() override {
+    llvm::SmallPtrSet<Operation *, 8> helpers;
     for (auto f : getOperation().getBody().getOps<FuncOp>()) {
       SmallVector<CallOp> calls;
       f.walk([&](CallOp c) { calls.push_back(c); });
       for (CallOp c : calls) {
+        helpers.insert(lookupCallee(c, c.getCallee()));
         OpBuilder b(c);
         auto results =
             inlineBody(b, lookupCallee(c, c.getCallee()), c.getInputs(),
@@ -95,6 +110,18 @@ struct InlineCalls : impl::InlineCallsBase<InlineCalls> {
         c.erase();
       }
     }
+    // A helper whose dimensions only its calls give sizes is no function of
+    // the compiled model.
+    for (Operation *f : helpers)
+      if (!hasSizes(cast<FuncOp>(f)))
+        f->erase();
+  }
+
+private:
+  static bool hasSizes(FuncOp f) {
+    return llvm::all_of(f.getArgumentTypes(), [](Type t) {
+      return cast<RankedTensorType>(t).hasStaticShape();
+    });
   }
 };
 } // namespace

@@ -75,9 +75,12 @@ struct InstantiateLayers : impl::InstantiateLayersBase<InstantiateLayers> {
     while (!work.empty())
       if (failed(instantiate(work.pop_back_val())))
         return signalPassFailure();
-    for (Operation *layer : layers)
-      if (mlir::SymbolTable::symbolKnownUseEmpty(layer, model))
-        layer->erase();
+    // From the last to the first: a layer stands above those that call it.
+    for (Operation &op :
+         llvm::make_early_inc_range(llvm::reverse(model.getBody().front())))
+      if (layers.contains(&op) &&
+          mlir::SymbolTable::symbolKnownUseEmpty(&op, model))
+        op.erase();
   }
 
 private:
