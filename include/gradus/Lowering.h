@@ -27,6 +27,12 @@ inline constexpr llvm::StringLiteral variablesAttr = "graph.variables";
 inline constexpr llvm::StringLiteral variableBytesAttr = "graph.variable_bytes";
 /// Private function: a kernel.
 inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
+/// Loop: its iterations are independent parts, one for a thread. Function: runs
+/// one part, the one that its first argument says; a call of it stands for
+/// calls with every part.
+inline constexpr llvm::StringLiteral partsAttr = "graph.parts";
+/// Runs every part of a job (lib/Runtime/Parallel.h).
+inline constexpr llvm::StringLiteral parallelFunction = "gradus_parallel";
 /// Buffers and variables start at multiples of this many bytes: a cache line,
 /// and the widest vector.
 inline constexpr int64_t alignment = 64;

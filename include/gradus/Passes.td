@@ -134,9 +134,40 @@ def LowerContractions : Pass<"cpu-lower-contractions", "::mlir::func::FuncOp"> {
     turned while it is packed.
   }];
   let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
-                 Option<"registers", "registers", "unsigned", "16", "Number of vector registers">];
+                 Option<"registers", "registers", "unsigned", "16", "Number of vector registers">,
+                 Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">];
   let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
                            "::mlir::arith::ArithDialect"];
+}
+def LowerGenerics : Pass<"cpu-lower-generics", "::mlir::func::FuncOp"> {
+  let summary = "Lower what linalg is left to loops, the large ones split into parts for threads";
+  let description = [{
+    Only parallel loops are split, so that each element of a result is computed in one part, in the same order whatever
+    the number of parts: results do not depend on the number of threads.
+  }];
+  let options = [Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::affine::AffineDialect"];
+}
+def OutlineParts : Pass<"cpu-outline-parts", "::mlir::ModuleOp"> {
+  let summary = "Move the body of each split loop into a function that runs one part";
+  let description = [{
+    The function takes the part's number and what the body reads from outside; the loop becomes one call, marked by the
+    callee's `graph.parts`. Memory that the body allocates is the part's own.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
+def FlushDenormals : Pass<"cpu-flush-denormals", "::mlir::ModuleOp"> {
+  let summary = "Treat denormal numbers as zero while an entry function runs (x86)";
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+def LaunchParts : Pass<"cpu-launch-parts", "::mlir::ModuleOp"> {
+  let summary = "Call the thread pool of the runtime where a function runs in parts";
+  let description = [{
+    On the LLVM dialect: the arguments of such a call go into a frame on the stack; `gradus_parallel` hands the frame and
+    each part's number to a function that unpacks it.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 def LowerCopies : Pass<"cpu-lower-copies", "::mlir::func::FuncOp"> {
   let summary = "Lower memref.copy to loops";

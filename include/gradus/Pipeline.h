@@ -44,6 +44,7 @@ struct CompileOptions {
   std::string cpu = "native";    ///< -march / -mcpu
   std::string features;          ///< -mattr
   unsigned optLevel = 2;
+  unsigned threads = 1; ///< that share the work of one call
 };
 
 void registerDialects(mlir::DialectRegistry &registry);

@@ -59,7 +59,8 @@ static llvm::Error runCompiler(ArrayRef<StringRef> args, StringRef output) {
   std::string partial = (output + ".tmp").str();
   SmallVector<StringRef> all{compiler};
   llvm::append_range(all, args);
-  llvm::append_range(all, ArrayRef<StringRef>{"-o", partial, "-lm"});
+  llvm::append_range(all,
+                     ArrayRef<StringRef>{"-o", partial, "-lm", "-pthread"});
   std::string message;
   Temporary log("log");
   std::optional<StringRef> redirects[] = {std::nullopt, StringRef(log.path),
@@ -83,7 +84,8 @@ llvm::Error gradus::linkSharedLibrary(StringRef object, StringRef output) {
   Temporary file("o");
   if (auto e = writeFile(file.path, ArrayRef(object.data(), object.size())))
     return e;
-  return runCompiler({"-shared", file.path}, output);
+  // Not unloaded: its threads may wait in it.
+  return runCompiler({"-shared", "-Wl,-z,nodelete", file.path}, output);
 }
 
 static StringRef numpyType(DType t) {

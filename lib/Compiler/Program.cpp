@@ -1,6 +1,9 @@
 //===- Program.cpp - a compiled model in this process ---------------------===//
 
 #include "gradus/Compiler.h"
+#include "gradus/Lowering.h"
+#include "lib/Runtime/Parallel.h"
+#include "llvm/ExecutionEngine/Orc/AbsoluteSymbols.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
@@ -45,7 +48,13 @@ llvm::Expected<Program> Program::load(ArrayRef<char> object,
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit)
     return jit.takeError();
-  // libm and libc are this process's.
+  // libm and libc are this process's, and so is the thread pool: threads that
+  // wait in an object's own would outlive it.
+  auto &library = (*jit)->getMainJITDylib();
+  if (auto e = library.define(llvm::orc::absoluteSymbols(
+          {{(*jit)->mangleAndIntern(lowering::parallelFunction),
+            llvm::orc::ExecutorSymbolDef::fromPtr(&gradus_parallel)}})))
+    return std::move(e);
   auto buffer = llvm::MemoryBuffer::getMemBufferCopy(
       StringRef(object.data(), object.size()), model.name);
   if (auto e = (*jit)->addObjectFile(std::move(buffer)))

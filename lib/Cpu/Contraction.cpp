@@ -155,3 +155,36 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
             panel));
   return b;
 }
+
+std::optional<std::pair<unsigned, Split>>
+gradus::splitContraction(const Contraction &c, const RegisterFile &machine,
+                         int64_t threads) {
+  double work = double(c.depth());
+  for (unsigned d = 0; d < c.size.size(); ++d)
+    if (!llvm::is_contained(c.reductions, d))
+      work *= double(c.size[d]);
+  if (threads < 2 || work < 4 * worthAThread)
+    return std::nullopt;
+  Blocking blocking = Blocking::choose(c, machine);
+  std::optional<std::pair<unsigned, Split>> best;
+  double bestValue = 0;
+  auto consider = [&](unsigned d, int64_t unit, double value) {
+    Split split(c.size[d], unit, threads);
+    value *= split.balance(threads);
+    if (split.parts > 1 && value > bestValue) {
+      bestValue = value;
+      best = {d, split};
+    }
+  };
+  for (unsigned d : c.outer)
+    consider(d, 1, 1);
+  // Parts that share rhs copy all of it to panels, each for itself; parts of
+  // its columns copy their own.
+  double copies = blocking.pack ? 0.96 : 1;
+  for (unsigned d : c.repeats)
+    consider(d, 1, copies);
+  if (c.row)
+    consider(*c.row, blocking.tileRows, copies);
+  consider(c.column, blocking.tileVectors * c.lanes, 0.99);
+  return best;
+}

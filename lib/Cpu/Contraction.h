@@ -3,7 +3,7 @@
 #ifndef GRADUS_CPU_CONTRACTION_H
 #define GRADUS_CPU_CONTRACTION_H
 
-#include "gradus/LLVM.h"
+#include "Split.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace gradus {
@@ -69,10 +69,17 @@ struct Blocking {
   static Blocking choose(const Contraction &c, const RegisterFile &machine);
 };
 
+/// The loop that `threads` threads share best and its parts; none if it is not
+/// worth it.
+std::optional<std::pair<unsigned, Split>>
+splitContraction(const Contraction &c, const RegisterFile &machine,
+                 int64_t threads);
+
 /// Replaces the op by loops over vectors. `startsAtZero`: the result's old
-/// value is not to be read.
+/// value is not to be read. `blocking` fits a part's sizes if there is a split.
 void emitContraction(const Contraction &c, const Blocking &blocking,
-                     bool startsAtZero);
+                     bool startsAtZero,
+                     const std::optional<std::pair<unsigned, Split>> &split);
 
 } // namespace gradus
 

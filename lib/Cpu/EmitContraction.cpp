@@ -1,7 +1,8 @@
 //===- EmitContraction.cpp - a contraction as loops over vectors ----------===//
 //
-// The loops, outermost first (after Goto and van de Geijn 2008, "Anatomy of
-// high-performance matrix multiplication"):
+// Where threads share the work, one parallel loop is cut into parts, each with
+// all that follows to itself. The loops, outermost first (after Goto and van de
+// Geijn 2008, "Anatomy of high-performance matrix multiplication"):
 //
 //   parallel loops that move rhs
 //     blocks of columns
@@ -33,23 +34,24 @@ namespace vector = mlir::vector;
 namespace {
 class Emitter {
 public:
-  Emitter(const Contraction &c, const Blocking &blocking, bool startsAtZero)
-      : c(c), k(blocking), startsAtZero(startsAtZero), op(c.op),
+  Emitter(const Contraction &contraction, const Blocking &blocking,
+          bool startsAtZero)
+      : c(contraction), k(blocking), startsAtZero(startsAtZero), op(c.op),
         b(op.getLoc(), op),
         vectorType(mlir::VectorType::get({c.lanes}, c.element)),
         panel(k.tileVectors * c.lanes) {}
 
-  void emit() {
+  void emit(const std::optional<std::pair<unsigned, Split>> &split) {
     lhs = flattened(c.lhs.buffer);
     rhs = flattened(c.rhs.buffer);
     out = flattened(c.out.buffer);
-    if (k.pack) {
-      auto type =
-          mlir::MemRefType::get({k.blockDepth * k.blockColumns}, c.element);
-      panels = memref::AllocOp::create(b, type);
-    }
     Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start)};
-    parallelLoops(c.outer, at, [&](Position p) { columnBlocks(p); });
+    if (split) {
+      parts(split->first, split->second, at);
+    } else {
+      allocatePanels();
+      whole(at);
+    }
     op->erase();
   }
 
@@ -118,6 +120,45 @@ private:
   }
 
   //===-- The loops -------------------------------------------------------===//
+
+  /// Each part runs over its range of loop `d` as if that were all.
+  void parts(unsigned d, const Split &split, Position at) {
+    createParts(b, split, [&](OpBuilder &nested, Value part) {
+      within(nested, [&] {
+        Value first = arith::MulIOp::create(b, part, index(split.chunk));
+        Position p = moved(at, d, first);
+        allocatePanels();
+        auto some = [&](int64_t size) {
+          c.size[d] = size;
+          whole(p);
+          c.size[d] = split.size;
+        };
+        if (split.last() == split.chunk)
+          return some(split.chunk);
+        Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, part,
+                                             index(split.parts - 1));
+        scf::IfOp::create(
+            b, isLast,
+            [&](OpBuilder &then, Location loc) {
+              within(then, [&] { some(split.last()); });
+              scf::YieldOp::create(then, loc);
+            },
+            [&](OpBuilder &otherwise, Location loc) {
+              within(otherwise, [&] { some(split.chunk); });
+              scf::YieldOp::create(otherwise, loc);
+            });
+      });
+    });
+  }
+
+  void allocatePanels() {
+    if (k.pack)
+      panels = memref::AllocOp::create(
+          b, mlir::MemRefType::get({k.blockDepth * k.blockColumns}, c.element));
+  }
+  void whole(Position at) {
+    parallelLoops(c.outer, at, [&](Position p) { columnBlocks(p); });
+  }
 
   void parallelLoops(ArrayRef<unsigned> loops, Position at,
                      function_ref<void(Position)> body) {
@@ -335,7 +376,7 @@ private:
     return sums;
   }
 
-  const Contraction &c;
+  Contraction c; ///< with the sizes of the part that is being emitted
   const Blocking &k;
   bool startsAtZero;
   mlir::linalg::GenericOp op;
@@ -346,7 +387,8 @@ private:
 };
 } // namespace
 
-void gradus::emitContraction(const Contraction &c, const Blocking &blocking,
-                             bool startsAtZero) {
-  Emitter(c, blocking, startsAtZero).emit();
+void gradus::emitContraction(
+    const Contraction &c, const Blocking &blocking, bool startsAtZero,
+    const std::optional<std::pair<unsigned, Split>> &split) {
+  Emitter(c, blocking, startsAtZero).emit(split);
 }

@@ -48,8 +48,12 @@ struct LowerContractions : impl::LowerContractionsBase<LowerContractions> {
       linalg::FillOp fill = zeroFill(op);
       if (fill)
         fill.erase();
-      emitContraction(*contraction, Blocking::choose(*contraction, machine),
-                      !!fill);
+      auto split = splitContraction(*contraction, machine, threads);
+      Contraction part = *contraction;
+      if (split)
+        part.size[split->first] = split->second.chunk;
+      emitContraction(*contraction, Blocking::choose(part, machine), !!fill,
+                      split);
     }
   }
 };

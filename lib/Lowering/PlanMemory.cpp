@@ -3,6 +3,7 @@
 // In: bufferised functions. Out: no memref.alloc; a function that needs memory
 // takes an arena as its last argument. Kernels first: a call of a kernel with
 // an arena allocates one around the call, which the caller's plan then places.
+// A function that runs in parts gets as many arenas, one after the other.
 // Entry functions always take an arena; their variables become views into one
 // leading block of bytes.
 //
@@ -159,21 +160,31 @@ private:
   static int64_t usePlan(func::FuncOp f, Plan &plan) {
     MLIRContext *ctx = f.getContext();
     Builder b(ctx);
-    int64_t bytes = std::max<int64_t>(plan.bytes, 0);
+    auto parts = f->getAttrOfType<IntegerAttr>(lowering::partsAttr);
+    int64_t bytes = plan.bytes * (parts ? parts.getInt() : 1);
     (void)f.insertArgument(f.getNumArguments(),
                            bytesType(ctx, std::max<int64_t>(bytes, 1)),
                            DictionaryAttr::get(ctx), f.getLoc());
-    Value arena = f.getArguments().back();
+    Value arena = f.getArguments().back(), first;
+    if (parts) {
+      ImplicitLocOpBuilder at(f.getLoc(), &f.getBody().front(),
+                              f.getBody().front().begin());
+      Value each = arith::ConstantIndexOp::create(at, plan.bytes);
+      first = arith::MulIOp::create(at, f.getArgument(0), each);
+    }
     for (Buffer &buffer : plan.buffers)
-      replaceByView(buffer.alloc, arena, buffer.offset);
+      replaceByView(buffer, arena, first);
     f->setAttr(lowering::arenaAttr, b.getI64IntegerAttr(bytes));
     f->setAttr(lowering::liveAttr, b.getI64IntegerAttr(plan.live));
     return bytes;
   }
-  static void replaceByView(memref::AllocOp alloc, Value arena,
-                            int64_t offset) {
+  /// `first`: where the arena starts that is used, if not at its beginning.
+  static void replaceByView(Buffer &buffer, Value arena, Value first) {
+    memref::AllocOp alloc = buffer.alloc;
     ImplicitLocOpBuilder b(alloc.getLoc(), alloc);
-    Value at = arith::ConstantIndexOp::create(b, offset);
+    Value at = arith::ConstantIndexOp::create(b, buffer.offset);
+    if (first)
+      at = arith::AddIOp::create(b, first, at);
     auto view =
         memref::ViewOp::create(b, alloc.getType(), arena, at, ValueRange{});
     alloc.replaceAllUsesWith(view.getResult());

@@ -3,10 +3,12 @@
 #include "gradus/Lowering.h"
 #include "gradus/Pipeline.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Operator.h"
+#include "llvm/Linker/Linker.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
@@ -125,6 +127,36 @@ static llvm::Error optimize(llvm::Module &module, llvm::TargetMachine &machine,
   return llvm::Error::success();
 }
 
+static const unsigned char threadPool[] = {
+#include "lib/Runtime/Parallel.bc.inc"
+};
+
+/// Gives a module that calls the thread pool the pool itself. Several models in
+/// one program share one.
+static llvm::Error linkThreadPool(llvm::Module &module) {
+  llvm::Function *used = module.getFunction(lowering::parallelFunction);
+  if (!used)
+    return llvm::Error::success();
+  const llvm::Triple &triple = module.getTargetTriple();
+  if (triple.getArch() != llvm::Triple::x86_64 || !triple.isOSLinux())
+    return error("the thread pool is for x86-64 Linux, not '" + triple.str() +
+                 "'; compile with --threads=1");
+  llvm::StringRef bytes(reinterpret_cast<const char *>(threadPool),
+                        sizeof threadPool);
+  auto pool = llvm::parseBitcodeFile(llvm::MemoryBufferRef(bytes, "runtime"),
+                                     module.getContext());
+  if (!pool)
+    return pool.takeError();
+  (*pool)->setTargetTriple(triple);
+  (*pool)->setDataLayout(module.getDataLayout());
+  if (llvm::Linker::linkModules(module, std::move(*pool)))
+    return error("the thread pool could not be linked");
+  llvm::Function *defined = module.getFunction(lowering::parallelFunction);
+  defined->setLinkage(llvm::GlobalValue::WeakODRLinkage);
+  defined->setComdat(module.getOrInsertComdat(lowering::parallelFunction));
+  return llvm::Error::success();
+}
+
 llvm::Expected<std::unique_ptr<llvm::Module>>
 gradus::translateToLLVM(ModuleOp source, llvm::LLVMContext &context,
                         llvm::TargetMachine &machine, unsigned optLevel) {
@@ -135,6 +167,8 @@ gradus::translateToLLVM(ModuleOp source, llvm::LLVMContext &context,
   module->setDataLayout(machine.createDataLayout());
   annotate(*module, source);
   allowVectorSums(*module);
+  if (auto e = linkThreadPool(*module))
+    return std::move(e);
   if (auto e = optimize(*module, machine, optLevel))
     return std::move(e);
   return module;

@@ -19,6 +19,8 @@
 #include "mlir/Transforms/Passes.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/TargetParser/Triple.h"
 
 using namespace gradus;
 using mlir::OpPassManager;
@@ -99,8 +101,10 @@ static void buildKernels(OpPassManager &pm) {
 }
 
 /// The width and number of the machine's vector registers.
-static LowerContractionsOptions vectorRegisters(const CompileOptions &options) {
+static LowerContractionsOptions
+contractionOptions(const CompileOptions &options) {
   LowerContractionsOptions result;
+  result.threads = options.threads;
   auto machine = createTargetMachine(options);
   if (!machine) {
     // Reported where the machine is needed.
@@ -129,14 +133,24 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(mlir::createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createLowerCopies());
   pm.addNestedPass<func::FuncOp>(
-      createLowerContractions(vectorRegisters(options)));
+      createLowerContractions(contractionOptions(options)));
+  pm.addNestedPass<func::FuncOp>(createLowerGenerics({options.threads}));
+  pm.addPass(createOutlineParts());
   // After everything that allocates.
   pm.addPass(createPlanMemory());
 }
 
-static void buildLlvm(OpPassManager &pm) {
+static bool isX86(const CompileOptions &options) {
+  return llvm::Triple(options.triple.empty()
+                          ? llvm::sys::getDefaultTargetTriple()
+                          : options.triple)
+      .isX86();
+}
+
+static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
+  if (isX86(options))
+    pm.addPass(createFlushDenormals());
   auto &f = pm.nest<func::FuncOp>();
-  f.addPass(mlir::createConvertLinalgToLoopsPass());
   f.addPass(createApproximateMath());
   // No canonicalisation between here and LLVM: it would take the vectors of
   // the micro-kernels apart.
@@ -156,6 +170,7 @@ static void buildLlvm(OpPassManager &pm) {
   pm.addPass(mlir::createConvertControlFlowToLLVMPass());
   pm.addPass(mlir::createUBToLLVMConversionPass());
   pm.addPass(mlir::createReconcileUnrealizedCastsPass());
+  pm.addPass(createLaunchParts());
   // Lines of the model in the debugger and the profiler.
   pm.addPass(createModelLocations());
   pm.addPass(mlir::LLVM::createDIScopeForLLVMFuncOpPass());
@@ -177,7 +192,7 @@ void gradus::buildStage(Stage stage, OpPassManager &pm,
   case Stage::Buffers:
     return buildBuffers(pm, options);
   case Stage::Llvm:
-    return buildLlvm(pm);
+    return buildLlvm(pm, options);
   }
 }
 

@@ -4,6 +4,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Threading.h"
 #include <charconv>
 #include <unistd.h>
 
@@ -11,12 +12,29 @@ using namespace gradus;
 using namespace gradus::tool;
 using llvm::formatv;
 
-CompileOptions CommonOptions::compileOptions() const {
+static constexpr unsigned mostThreads = 256;
+
+FreeNames::FreeNames() {
+  auto &known = cl::getRegisteredOptions();
+  if (auto it = known.find("threads"); it != known.end())
+    it->second->removeArgument();
+}
+
+static unsigned usableProcessors() {
+  return std::clamp(llvm::hardware_concurrency().compute_thread_count(), 1U,
+                    mostThreads);
+}
+
+CompileOptions CommonOptions::compileOptions(Purpose purpose) const {
   CompileOptions o;
   o.dims.assign(dims.begin(), dims.end());
   o.cpu = march;
   o.features = mattr;
   o.optLevel = level;
+  if (threads > 0)
+    o.threads = threads;
+  else if (purpose == Purpose::Run)
+    o.threads = usableProcessors();
   return o;
 }
 void CommonOptions::configure(Compilation &c) const {
@@ -34,9 +52,13 @@ bool tool::parseOptions(int argc, char **argv, StringRef about,
   std::string errors;
   llvm::raw_string_ostream os(errors);
   if (cl::ParseCommandLineOptions(argc, argv, about, &os)) {
-    if (options.level <= 3)
+    if (options.level > 3)
+      errors = "-O takes 0, 1, 2 or 3\n";
+    else if ((options.threads.getNumOccurrences() && options.threads == 0) ||
+             options.threads > mostThreads)
+      errors = "--threads takes 1 to 256\n";
+    else
       return true;
-    errors = "-O takes 0, 1, 2 or 3\n";
   }
   llvm::errs() << errors;
   exitCode = Usage;

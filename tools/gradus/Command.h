@@ -14,9 +14,14 @@ namespace cl = llvm::cl;
 /// Exit codes: what scripts can rely on.
 enum Exit { Ok = 0, Diagnosed = 1, Usage = 2, CheckFailed = 3, Internal = 70 };
 
+/// Takes back names that an option of LLVM's libraries has.
+struct FreeNames {
+  FreeNames();
+};
+
 /// Options of a command. They live as long as the command runs: no option
 /// steers a pipeline from a distance.
-struct CommonOptions {
+struct CommonOptions : FreeNames {
   cl::OptionCategory category{"Options"};
   cl::opt<std::string> input{cl::Positional, cl::desc("<model>"), cl::Required,
                              cl::cat(category)};
@@ -32,6 +37,11 @@ struct CommonOptions {
                              cl::value_desc("+a,-b"), cl::cat(category)};
   cl::opt<unsigned> level{"O", cl::Prefix, cl::desc("Effort, 0 to 3"),
                           cl::init(2), cl::cat(category)};
+  cl::opt<unsigned> threads{
+      "threads",
+      cl::desc("Threads that share the work of one call (default: 1 in files, "
+               "every processor where gradus runs the model itself)"),
+      cl::init(0), cl::value_desc("n"), cl::cat(category)};
   cl::opt<std::string> dumpDir{
       "dump-dir", cl::desc("Write one numbered file a stage and a pass there"),
       cl::value_desc("folder"), cl::cat(category)};
@@ -42,7 +52,9 @@ struct CommonOptions {
       "crash-reproducer", cl::desc("Where to write what reproduces a crash"),
       cl::value_desc("file"), cl::cat(category)};
 
-  CompileOptions compileOptions() const;
+  /// For a file, or for a model that runs in this process.
+  enum class Purpose { Artefact, Run };
+  CompileOptions compileOptions(Purpose purpose = Purpose::Run) const;
   void configure(Compilation &c) const;
 };
 

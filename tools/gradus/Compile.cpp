@@ -76,7 +76,7 @@ struct CompileCommand : CommonOptions {
           gpu ? "--target=nvptx64 emits ptx (and the stages above it), not '" +
                     kind + "'"
               : "--emit=ptx needs --target=nvptx64");
-    CompileOptions o = compileOptions();
+    CompileOptions o = compileOptions(Purpose::Artefact);
     if (!gpu)
       o.triple = target;
     Compilation c(o);
@@ -176,7 +176,7 @@ int tool::gradCommand(int argc, char **argv) {
           options, exitCode))
     return exitCode;
   auto run = [&]() -> llvm::Error {
-    Compilation c(options.compileOptions());
+    Compilation c(options.compileOptions(CommonOptions::Purpose::Artefact));
     options.configure(c);
     registerPassesAndPipelines();
     if (failed(c.parse(options.input)) || failed(c.runTo(Stage::Graph)))
