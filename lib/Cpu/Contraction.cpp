@@ -119,9 +119,14 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
   Blocking b;
   int64_t vectors = llvm::divideCeil(c.columns(), c.lanes);
   // Accumulators, one row of rhs and one broadcast element fill the registers.
-  b.tileVectors = std::min<int64_t>(vectors, machine.registers >= 32 ? 4 : 2);
+  // A single row reads rhs once: the wider the tile, the longer the stretches
+  // that it reads in one go.
+  int64_t widest = machine.registers >= 32 ? 4 : 2;
+  if (c.rows() == 1)
+    widest *= 4;
+  b.tileVectors = std::min(vectors, widest);
   int64_t most = (machine.registers - 1 - b.tileVectors) / b.tileVectors;
-  most = std::min<int64_t>(most, 14);
+  most = std::clamp<int64_t>(most, 1, 14);
   // Tiles of even height: 64 rows are 11 tiles of 6, not 10 and one of 4.
   int64_t tiles = llvm::divideCeil(c.rows(), most);
   b.tileRows = llvm::divideCeil(c.rows(), tiles);
@@ -141,11 +146,14 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
   b.blockColumns = llvm::alignTo(c.columns(), panel);
   b.blockRows = c.rows();
   if (c.reductions.size() == 1) {
-    // A panel of rhs stays in the first cache, a block of lhs in the second.
-    constexpr int64_t deepest = 256;
+    // A panel of rhs stays in the first cache and a block of lhs in the second;
+    // packed panels stream from the second as fast, and deeper blocks read and
+    // write the result less often.
+    int64_t deepest = b.pack ? 1024 : 256;
     int64_t blocks = llvm::divideCeil(c.depth(), deepest);
     b.blockDepth = llvm::divideCeil(c.depth(), blocks);
-    b.blockRows = std::min<int64_t>(c.rows(), llvm::alignTo(192, b.tileRows));
+    int64_t rows = std::max<int64_t>(48 * 1024 / b.blockDepth, b.tileRows);
+    b.blockRows = std::min<int64_t>(c.rows(), llvm::alignTo(rows, b.tileRows));
   }
   if (b.pack)
     b.blockColumns = std::min<int64_t>(
