@@ -142,12 +142,14 @@ def LowerContractions : Pass<"cpu-lower-contractions", "::mlir::func::FuncOp"> {
 def LowerGenerics : Pass<"cpu-lower-generics", "::mlir::func::FuncOp"> {
   let summary = "Lower what linalg is left to loops, the large ones split into parts for threads";
   let description = [{
-    Only parallel loops are split, so that each element of a result is computed in one part, in the same order whatever
-    the number of parts: results do not depend on the number of threads.
+    One loop runs along vectors where what the op reads and writes is contiguous along it. Only parallel loops are split,
+    so that each element of a result is computed in one part, in the same order whatever the number of parts: results do
+    not depend on the number of threads.
   }];
-  let options = [Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">];
+  let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
+                 Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::affine::AffineDialect"];
+                           "::mlir::affine::AffineDialect", "::mlir::vector::VectorDialect"];
 }
 def OutlineParts : Pass<"cpu-outline-parts", "::mlir::ModuleOp"> {
   let summary = "Move the body of each split loop into a function that runs one part";

@@ -6,15 +6,15 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "EmitLoops.h"
 #include "Split.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/IR/PatternMatch.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_LOWERGENERICS
@@ -24,7 +24,6 @@ namespace gradus {
 using namespace gradus;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
-namespace scf = mlir::scf;
 
 /// Operations of the whole op, roughly: a function such as exp counts as ten.
 static double workOf(linalg::LinalgOp op) {
@@ -58,43 +57,45 @@ chooseSplit(linalg::LinalgOp op, int64_t threads) {
   return best;
 }
 
-/// Puts the nest into a loop over parts, in which `loop` runs over one part.
-static void splitNest(scf::ForOp nest, scf::ForOp loop, const Split &split) {
-  ImplicitLocOpBuilder b(nest.getLoc(), nest);
-  createParts(b, split, [&](OpBuilder &nested, Value part) {
-    ImplicitLocOpBuilder inner(nest.getLoc(), nested);
-    auto index = [&](int64_t n) {
-      return arith::ConstantIndexOp::create(inner, n).getResult();
-    };
-    Value low = arith::MulIOp::create(inner, part, index(split.chunk));
-    Value high = arith::AddIOp::create(inner, low, index(split.chunk));
-    if (split.last() != split.chunk)
-      high = arith::MinSIOp::create(inner, high, index(split.size));
-    loop.setLowerBound(low);
-    loop.setUpperBound(high);
-    nest->moveBefore(nested.getInsertionBlock()->getTerminator());
-  });
-}
-
 namespace {
 struct LowerGenerics : impl::LowerGenericsBase<LowerGenerics> {
   using LowerGenericsBase::LowerGenericsBase;
 
   void runOnOperation() override {
-    mlir::IRRewriter rewriter(&getContext());
     SmallVector<linalg::LinalgOp> work;
     getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
     for (linalg::LinalgOp op : work) {
-      rewriter.setInsertionPoint(op);
-      auto split = chooseSplit(op, threads);
-      auto loops = linalg::linalgOpToLoops(rewriter, op);
-      if (failed(loops))
-        return signalPassFailure();
-      if (split)
-        splitNest(cast<scf::ForOp>(loops->front()),
-                  cast<scf::ForOp>((*loops)[split->first]), split->second);
-      rewriter.eraseOp(op);
+      lower(op);
+      op->erase();
     }
+  }
+
+private:
+  void lower(linalg::LinalgOp op) {
+    ImplicitLocOpBuilder b(op.getLoc(), op);
+    SmallVector<LoopRange> ranges = wholeRanges(op);
+    auto split = chooseSplit(op, threads);
+    if (!split) {
+      emitLoops(b, op, ranges, RowBuffers(), vectorBits);
+      return;
+    }
+    createParts(b, split->second, [&](OpBuilder &nested, Value part) {
+      ImplicitLocOpBuilder inner(op.getLoc(), nested);
+      ranges[split->first] = rangeOfPart(inner, split->second, part);
+      emitLoops(inner, op, ranges, RowBuffers(), vectorBits);
+    });
+  }
+
+  static LoopRange rangeOfPart(ImplicitLocOpBuilder &b, const Split &split,
+                               Value part) {
+    auto index = [&](int64_t n) {
+      return arith::ConstantIndexOp::create(b, n).getResult();
+    };
+    Value low = arith::MulIOp::create(b, part, index(split.chunk));
+    Value high = arith::AddIOp::create(b, low, index(split.chunk));
+    if (split.last() != split.chunk)
+      high = arith::MinSIOp::create(b, high, index(split.size));
+    return {Value(), low, high};
   }
 };
 } // namespace

@@ -99,7 +99,7 @@ static void annotate(llvm::Module &module, ModuleOp source) {
 /// time for the same code on the kernels (measured in docs/rationale).
 static constexpr char lightPipeline[] =
     "function(early-cse,simplifycfg,loop(loop-rotate),loop-mssa(licm),"
-    "loop(indvars),loop-vectorize,early-cse,instcombine<no-verify-fixpoint>,"
+    "loop(indvars),early-cse,instcombine<no-verify-fixpoint>,"
     "simplifycfg)";
 
 static llvm::Error optimize(llvm::Module &module, llvm::TargetMachine &machine,

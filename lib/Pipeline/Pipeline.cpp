@@ -132,9 +132,10 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   // Copies of a buffer to itself go here; CSE would merge distinct buffers.
   pm.addPass(mlir::createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createLowerCopies());
+  LowerContractionsOptions machine = contractionOptions(options);
+  pm.addNestedPass<func::FuncOp>(createLowerContractions(machine));
   pm.addNestedPass<func::FuncOp>(
-      createLowerContractions(contractionOptions(options)));
-  pm.addNestedPass<func::FuncOp>(createLowerGenerics({options.threads}));
+      createLowerGenerics({machine.vectorBits, machine.threads}));
   pm.addPass(createOutlineParts());
   // After everything that allocates.
   pm.addPass(createPlanMemory());

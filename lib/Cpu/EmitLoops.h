@@ -1,0 +1,37 @@
+//===- EmitLoops.h - one linalg op on buffers as loops ----------*- C++ -*-===//
+
+#ifndef GRADUS_CPU_EMITLOOPS_H
+#define GRADUS_CPU_EMITLOOPS_H
+
+#include "gradus/LLVM.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace gradus {
+
+/// A loop of an op as the emitter is to run it: at one index that is given, or
+/// from `low` to `high`.
+struct LoopRange {
+  Value at;
+  mlir::OpFoldResult low, high;
+};
+
+/// The ranges of all loops of an op, whole.
+SmallVector<LoopRange> wholeRanges(mlir::linalg::LinalgOp op);
+
+/// Buffers that hold one row at a time: their leading `rows` indices are
+/// dropped.
+struct RowBuffers {
+  unsigned rows = 0;
+  llvm::DenseMap<Value, Value> local;
+};
+
+/// Emits the op's loops at the insertion point: along vectors of `vectorBits`
+/// where one loop is contiguous in what the op reads and writes, the sums of a
+/// reduction in registers. The op itself stays.
+void emitLoops(ImplicitLocOpBuilder &b, mlir::linalg::LinalgOp op,
+               ArrayRef<LoopRange> ranges, const RowBuffers &buffers,
+               unsigned vectorBits);
+
+} // namespace gradus
+
+#endif // GRADUS_CPU_EMITLOOPS_H
