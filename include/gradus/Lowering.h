@@ -27,6 +27,10 @@ inline constexpr llvm::StringLiteral variablesAttr = "graph.variables";
 inline constexpr llvm::StringLiteral variableBytesAttr = "graph.variable_bytes";
 /// Private function: a kernel.
 inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
+/// Op: the group of ops that run row by row together; and its own loops that run
+/// over the rows.
+inline constexpr llvm::StringLiteral groupAttr = "graph.group";
+inline constexpr llvm::StringLiteral rowLoopsAttr = "graph.row_loops";
 /// Loop: its iterations are independent parts, one for a thread. Function: runs
 /// one part, the one that its first argument says; a call of it stands for
 /// calls with every part.

@@ -96,6 +96,13 @@ def FuseGroups : Pass<"graph-fuse-groups", "::mlir::func::FuncOp"> {
     whose result is still needed afterwards is computed once and yielded beside its consumer.
   }];
 }
+def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
+  let summary = "Mark ops that hand each other the same rows, to be run row by row in one kernel";
+  let description = [{
+    Softmax and layer norm, a convolution with what follows it, the products of attention: what a row's ops hand on stays
+    in the cache, and only what is read elsewhere is written to memory.
+  }];
+}
 def OutlineKernels : Pass<"graph-outline-kernels", "::mlir::ModuleOp"> {
   let summary = "Move each fusion group into a function of its own, shared when equal";
   let description = [{
@@ -125,28 +132,19 @@ def PlanMemory : Pass<"graph-plan-memory", "::mlir::ModuleOp"> {
 // Cpu: kernels -> loops and vectors -> LLVM
 //===----------------------------------------------------------------------===//
 
-def LowerContractions : Pass<"cpu-lower-contractions", "::mlir::func::FuncOp"> {
-  let summary = "Lower contractions on buffers to blocked, packed, register-tiled loops over vectors";
+def LowerKernels : Pass<"cpu-lower-kernels", "::mlir::func::FuncOp"> {
+  let summary = "Lower linalg on buffers to loops over vectors, large ones split into parts for threads";
   let description = [{
-    Any generic that adds products, with one operand contiguous along an axis that the other lacks: matmul in every
-    transposition, einsum, convolution and its filter gradient. The innermost loop keeps a tile of accumulators in
-    registers; large right-hand sides are packed in blocks that stay in cache, one that lies the wrong way round is
-    turned while it is packed.
+    Contractions - any generic that adds products, with one operand contiguous along an axis that the other lacks:
+    matmul in every transposition, einsum, convolution and its filter gradient - become blocked, packed, register-tiled
+    loops. In all other ops one loop runs along vectors where what the op reads and writes is contiguous along it. The
+    ops of a group share the loops over its rows.
+
+    Only parallel loops are split, so that each element of a result is computed in one part, in the same order whatever
+    the number of parts: results do not depend on the number of threads.
   }];
   let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
                  Option<"registers", "registers", "unsigned", "16", "Number of vector registers">,
-                 Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">];
-  let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect",
-                           "::mlir::arith::ArithDialect"];
-}
-def LowerGenerics : Pass<"cpu-lower-generics", "::mlir::func::FuncOp"> {
-  let summary = "Lower what linalg is left to loops, the large ones split into parts for threads";
-  let description = [{
-    One loop runs along vectors where what the op reads and writes is contiguous along it. Only parallel loops are split,
-    so that each element of a result is computed in one part, in the same order whatever the number of parts: results do
-    not depend on the number of threads.
-  }];
-  let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
                  Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
                            "::mlir::affine::AffineDialect", "::mlir::vector::VectorDialect"];

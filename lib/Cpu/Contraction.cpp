@@ -31,7 +31,8 @@ static bool addLinear(mlir::AffineExpr e, int64_t scale, LinearAccess &access) {
 }
 
 static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
-                                                mlir::OpOperand *operand) {
+                                                mlir::OpOperand *operand,
+                                                const RowPlace &row) {
   LinearAccess access{operand->get(), 0,
                       SmallVector<int64_t>(op.getNumLoops(), 0)};
   auto type = dyn_cast<mlir::MemRefType>(operand->get().getType());
@@ -44,6 +45,11 @@ static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
   for (auto [e, stride] : llvm::zip(map.getResults(), strides))
     if (!addLinear(e, stride, access))
       return std::nullopt;
+  if (Value local = row.buffers.local.lookup(operand->get())) {
+    access.buffer = local; // holds one row
+    for (auto [loop, at] : row.loops)
+      access.step[loop] = 0;
+  }
   return access;
 }
 
@@ -57,18 +63,21 @@ static bool addsProducts(linalg::GenericOp op) {
 }
 
 std::optional<Contraction> Contraction::match(linalg::GenericOp op,
-                                              const RegisterFile &machine) {
+                                              const RegisterFile &machine,
+                                              const RowPlace &row) {
   if (!addsProducts(op) || op.getNumReductionLoops() == 0)
     return std::nullopt;
-  auto a = linearAccess(op, op.getDpsInputOperand(0));
-  auto b = linearAccess(op, op.getDpsInputOperand(1));
-  auto out = linearAccess(op, op.getDpsInitOperand(0));
+  auto a = linearAccess(op, op.getDpsInputOperand(0), row);
+  auto b = linearAccess(op, op.getDpsInputOperand(1), row);
+  auto out = linearAccess(op, op.getDpsInitOperand(0), row);
   if (!a || !b || !out)
     return std::nullopt;
   Contraction c;
-  c.op = op;
   c.out = *out;
   c.size = op.getStaticLoopRanges();
+  c.rowLoops = row.loops;
+  for (auto [loop, at] : row.loops)
+    c.size[loop] = 1;
   c.element = cast<mlir::MemRefType>(out->buffer.getType()).getElementType();
   c.lanes = machine.vectorBits / c.element.getIntOrFloatBitWidth();
   auto iterators = op.getIteratorTypesArray();

@@ -3,6 +3,7 @@
 #ifndef GRADUS_CPU_CONTRACTION_H
 #define GRADUS_CPU_CONTRACTION_H
 
+#include "EmitLoops.h"
 #include "Split.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
@@ -21,15 +22,21 @@ struct RegisterFile {
   unsigned vectorBits, registers;
 };
 
+/// The row that an op of a group is emitted for.
+struct RowPlace {
+  SmallVector<std::pair<unsigned, Value>> loops; ///< with their indices
+  RowBuffers buffers;
+};
+
 /// out[p] += lhs[p, r] * rhs[p, r] on buffers, one loop of it along vectors.
 ///
 /// Loop `column` is contiguous in `out`, absent from `lhs`; loop `row`, if
 /// there is one, is absent from `rhs`. A tile of rows x columns of the result
 /// stays in registers while the reduction loops run.
 struct Contraction {
-  mlir::linalg::GenericOp op;
   LinearAccess lhs, rhs, out;
-  SmallVector<int64_t> size; ///< of each loop
+  SmallVector<int64_t> size; ///< of each loop; 1 for those of the row
+  SmallVector<std::pair<unsigned, Value>> rowLoops;
   unsigned column;
   std::optional<unsigned> row;
   SmallVector<unsigned> outer;      ///< other parallel loops that move rhs
@@ -41,7 +48,8 @@ struct Contraction {
   /// The contraction that `op` is, or none if it is none or would gain nothing
   /// from vectors along a loop.
   static std::optional<Contraction> match(mlir::linalg::GenericOp op,
-                                          const RegisterFile &machine);
+                                          const RegisterFile &machine,
+                                          const RowPlace &row);
 
   int64_t rows() const { return row ? size[*row] : 1; }
   int64_t columns() const { return size[column]; }
@@ -75,10 +83,10 @@ std::optional<std::pair<unsigned, Split>>
 splitContraction(const Contraction &c, const RegisterFile &machine,
                  int64_t threads);
 
-/// Replaces the op by loops over vectors. `startsAtZero`: the result's old
+/// Emits the loops at the insertion point. `startsAtZero`: the result's old
 /// value is not to be read. `blocking` fits a part's sizes if there is a split.
-void emitContraction(const Contraction &c, const Blocking &blocking,
-                     bool startsAtZero,
+void emitContraction(ImplicitLocOpBuilder &b, const Contraction &c,
+                     const Blocking &blocking, bool startsAtZero,
                      const std::optional<std::pair<unsigned, Split>> &split);
 
 } // namespace gradus

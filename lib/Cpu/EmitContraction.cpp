@@ -34,10 +34,9 @@ namespace vector = mlir::vector;
 namespace {
 class Emitter {
 public:
-  Emitter(const Contraction &contraction, const Blocking &blocking,
-          bool startsAtZero)
-      : c(contraction), k(blocking), startsAtZero(startsAtZero), op(c.op),
-        b(op.getLoc(), op),
+  Emitter(ImplicitLocOpBuilder &b, const Contraction &contraction,
+          const Blocking &blocking, bool startsAtZero)
+      : b(b), c(contraction), k(blocking), startsAtZero(startsAtZero),
         vectorType(mlir::VectorType::get({c.lanes}, c.element)),
         panel(k.tileVectors * c.lanes) {}
 
@@ -46,13 +45,14 @@ public:
     rhs = flattened(c.rhs.buffer);
     out = flattened(c.out.buffer);
     Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start)};
+    for (auto [loop, i] : c.rowLoops)
+      at = moved(at, loop, i);
     if (split) {
       parts(split->first, split->second, at);
     } else {
       allocatePanels();
       whole(at);
     }
-    op->erase();
   }
 
 private:
@@ -376,11 +376,10 @@ private:
     return sums;
   }
 
+  ImplicitLocOpBuilder &b;
   Contraction c; ///< with the sizes of the part that is being emitted
   const Blocking &k;
   bool startsAtZero;
-  mlir::linalg::GenericOp op;
-  ImplicitLocOpBuilder b;
   mlir::VectorType vectorType;
   int64_t panel; ///< columns of a tile
   Value lhs, rhs, out, panels;
@@ -388,7 +387,8 @@ private:
 } // namespace
 
 void gradus::emitContraction(
-    const Contraction &c, const Blocking &blocking, bool startsAtZero,
+    ImplicitLocOpBuilder &b, const Contraction &c, const Blocking &blocking,
+    bool startsAtZero,
     const std::optional<std::pair<unsigned, Split>> &split) {
-  Emitter(c, blocking, startsAtZero).emit(split);
+  Emitter(b, c, blocking, startsAtZero).emit(split);
 }

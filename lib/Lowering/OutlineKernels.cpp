@@ -4,8 +4,9 @@
 // functions (`graph.kernel`) in destination-passing style, called in their
 // places; groups that are equal but for their operands share one function.
 //
-// A group is one linalg op, loop nest or chain of insert_slice, with the fills
-// that only it starts from. Scalars and empty tensors that an op reads are
+// A group is one linalg op, loop nest or chain of insert_slice, or the ops that
+// run row by row together (GroupRows.cpp), with the fills that only they start
+// from. Scalars and empty tensors that an op reads are
 // made inside; reshapes stay with the caller, where they cost nothing.
 //
 //===----------------------------------------------------------------------===//
@@ -45,6 +46,10 @@ static Operation *startsFrom(Operation *op) {
 static SmallVector<Operation *> groupOf(Operation *root) {
   llvm::SetVector<Operation *> group;
   SmallVector<Operation *> work{root};
+  if (Attribute number = root->getAttr(lowering::groupAttr))
+    for (Operation &op : *root->getBlock())
+      if (&op != root && op.getAttr(lowering::groupAttr) == number)
+        work.push_back(&op);
   while (!work.empty()) {
     Operation *op = work.pop_back_val();
     group.insert(op);
@@ -87,9 +92,14 @@ struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
 private:
   void outline(ArrayRef<Operation *> group) {
     Operation *root = group.back();
+    llvm::SmallPtrSet<Operation *, 8> members(group.begin(), group.end());
+    SmallVector<Value> results;
+    for (Operation *op : group)
+      for (Value v : op->getResults())
+        if (leaves(v, members))
+          results.push_back(v);
     llvm::SetVector<Value> args;
     llvm::SetVector<Operation *> inside;
-    llvm::SmallPtrSet<Operation *, 4> members(group.begin(), group.end());
     for (Operation *op : group)
       op->walk([&](Operation *nested) {
         for (mlir::OpOperand &use : nested->getOpOperands()) {
@@ -97,7 +107,7 @@ private:
           Operation *owner = v.getParentBlock()->getParentOp();
           if (op->isAncestor(owner) || members.contains(v.getDefiningOp()))
             continue;
-          if (!cloned(use)) {
+          if (!cloned(use) && !isTemporary(use, members)) {
             args.insert(v);
             continue;
           }
@@ -111,7 +121,7 @@ private:
     auto kernel = func::FuncOp::create(
         b, root->getLoc(), "kernel",
         b.getFunctionType(ValueRange(args.getArrayRef()).getTypes(),
-                          root->getResultTypes()));
+                          ValueRange(results).getTypes()));
     Block *body = kernel.addEntryBlock();
     b.setInsertionPointToStart(body);
     mlir::IRMapping map;
@@ -119,19 +129,48 @@ private:
     for (Operation *op : inside)
       b.clone(*op, map);
     for (Operation *op : group)
-      b.clone(*op, map);
+      // Equal groups are one kernel, whatever their numbers.
+      b.clone(*op, map)->removeAttr(lowering::groupAttr);
     func::ReturnOp::create(
         b, root->getLoc(),
-        llvm::map_to_vector(root->getResults(),
-                            [&](Value v) { return map.lookup(v); }));
+        llvm::map_to_vector(results, [&](Value v) { return map.lookup(v); }));
     kernel = shared(kernel);
 
     b.setInsertionPoint(root);
     auto call =
         func::CallOp::create(b, root->getLoc(), kernel, args.getArrayRef());
-    root->replaceAllUsesWith(call);
+    for (auto [from, to] : llvm::zip(results, call.getResults()))
+      from.replaceAllUsesWith(to);
     for (Operation *op : llvm::reverse(group))
       op->erase();
+  }
+
+  using Members = llvm::SmallPtrSet<Operation *, 8>;
+
+  /// Is the value read outside the group?
+  static bool leaves(Value v, const Members &members) {
+    return llvm::any_of(v.getUsers(), [&](Operation *user) {
+      while (user->getBlock() != v.getParentBlock())
+        user = user->getParentOp();
+      return !members.contains(user);
+    });
+  }
+  /// Does the op that starts from this empty tensor make it into something that
+  /// no one outside reads?
+  static bool isTemporary(mlir::OpOperand &use, const Members &members) {
+    auto op = dyn_cast<linalg::LinalgOp>(use.getOwner());
+    if (!use.get().getDefiningOp<tensor::EmptyOp>() || !op ||
+        !op.isDpsInit(&use))
+      return false;
+    Value result = op.getTiedOpResult(&use);
+    if (leaves(result, members))
+      return false;
+    if (!isa<linalg::FillOp>(op))
+      return true;
+    mlir::OpOperand &next = *result.use_begin();
+    auto user = dyn_cast<linalg::LinalgOp>(next.getOwner());
+    return user && user.isDpsInit(&next) &&
+           !leaves(user.getTiedOpResult(&next), members);
   }
 
   /// Made in the kernel rather than passed to it: scalars, slices (a bare

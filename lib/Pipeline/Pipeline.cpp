@@ -92,6 +92,7 @@ static void buildLinalg(OpPassManager &pm) {
   // fills that distinct results start from.
   pm.addNestedPass<func::FuncOp>(createLowerToLinalg());
   pm.addNestedPass<func::FuncOp>(createFuseGroups());
+  pm.addNestedPass<func::FuncOp>(createGroupRows());
 }
 
 static void buildKernels(OpPassManager &pm) {
@@ -101,9 +102,8 @@ static void buildKernels(OpPassManager &pm) {
 }
 
 /// The width and number of the machine's vector registers.
-static LowerContractionsOptions
-contractionOptions(const CompileOptions &options) {
-  LowerContractionsOptions result;
+static LowerKernelsOptions machineOptions(const CompileOptions &options) {
+  LowerKernelsOptions result;
   result.threads = options.threads;
   auto machine = createTargetMachine(options);
   if (!machine) {
@@ -132,10 +132,7 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   // Copies of a buffer to itself go here; CSE would merge distinct buffers.
   pm.addPass(mlir::createCanonicalizerPass());
   pm.addNestedPass<func::FuncOp>(createLowerCopies());
-  LowerContractionsOptions machine = contractionOptions(options);
-  pm.addNestedPass<func::FuncOp>(createLowerContractions(machine));
-  pm.addNestedPass<func::FuncOp>(
-      createLowerGenerics({machine.vectorBits, machine.threads}));
+  pm.addNestedPass<func::FuncOp>(createLowerKernels(machineOptions(options)));
   pm.addPass(createOutlineParts());
   // After everything that allocates.
   pm.addPass(createPlanMemory());

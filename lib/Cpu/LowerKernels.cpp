@@ -1,0 +1,348 @@
+//===- LowerKernels.cpp - linalg on buffers -> loops over vectors ---------===//
+//
+// In: bufferised kernels. Out: no linalg. Each op becomes loops where it
+// stands (EmitContraction.cpp, EmitLoops.cpp); the ops of a group become one
+// nest over its rows, with the members' loops for one row inside. Temporaries
+// of a group that only its members touch shrink to one row.
+//
+// A fill with zero that a contraction starts from is dropped: its accumulators
+// start there. Large work is cut into parts along a parallel loop, or along the
+// rows of a group.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Contraction.h"
+#include "EmitLoops.h"
+#include "Split.h"
+#include "gradus/Lowering.h"
+#include "gradus/Passes.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_LOWERKERNELS
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+namespace memref = mlir::memref;
+namespace scf = mlir::scf;
+using mlir::OpOperand;
+
+/// Operations of the whole op, roughly: a function such as exp counts as ten.
+static double workOf(linalg::LinalgOp op) {
+  double points = 1, each = 1;
+  for (int64_t n : op.getStaticLoopRanges())
+    points *= double(n);
+  for (Operation &inner : *op.getBlock())
+    each += inner.getDialect()->getNamespace() == "math" ? 10 : 1;
+  return points * each;
+}
+
+/// The parallel loop that falls into parts most evenly, the outermost of
+/// equals; none if no loop is worth splitting.
+static std::optional<std::pair<unsigned, Split>>
+chooseSplit(linalg::LinalgOp op, int64_t threads) {
+  if (threads < 2 || workOf(op) < 2 * worthAThread)
+    return std::nullopt;
+  std::optional<std::pair<unsigned, Split>> best;
+  auto sizes = op.getStaticLoopRanges();
+  for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
+    if (kind != mlir::utils::IteratorType::parallel || sizes[d] < threads)
+      continue;
+    // Threads that write to one cache line wait for each other.
+    constexpr int64_t lineElements = 16;
+    bool innermost = d + 1 == sizes.size();
+    Split split(sizes[d], innermost ? lineElements : 1, threads);
+    if (split.parts > 1 &&
+        (!best || split.balance(threads) > best->second.balance(threads)))
+      best = {d, split};
+  }
+  return best;
+}
+
+static LoopRange rangeOfPart(ImplicitLocOpBuilder &b, const Split &split,
+                             Value part) {
+  auto index = [&](int64_t n) {
+    return arith::ConstantIndexOp::create(b, n).getResult();
+  };
+  Value low = arith::MulIOp::create(b, part, index(split.chunk));
+  Value high = arith::AddIOp::create(b, low, index(split.chunk));
+  if (split.last() != split.chunk)
+    high = arith::MinSIOp::create(b, high, index(split.size));
+  return {Value(), low, high};
+}
+
+static bool fillsWithZero(linalg::LinalgOp op) {
+  auto fill = dyn_cast<linalg::FillOp>(op.getOperation());
+  return fill &&
+         (mlir::matchPattern(fill.getInputs()[0], mlir::m_AnyZeroFloat()) ||
+          mlir::matchPattern(fill.getInputs()[0], mlir::m_Zero()));
+}
+static bool touches(Operation *op, Value buffer) {
+  return llvm::is_contained(op->getOperands(), buffer);
+}
+
+namespace {
+/// Ops that run row by row together, and the loops of each over the rows.
+struct RowGroup {
+  SmallVector<linalg::LinalgOp> ops;
+  llvm::DenseMap<Operation *, SmallVector<unsigned>> loops;
+  SmallVector<int64_t> sizes;
+
+  bool add(linalg::LinalgOp op) {
+    auto rows =
+        op->getAttrOfType<mlir::DenseI64ArrayAttr>(lowering::rowLoopsAttr);
+    if (!rows)
+      return false;
+    auto ranges = op.getStaticLoopRanges();
+    SmallVector<int64_t> own;
+    for (int64_t d : rows.asArrayRef())
+      own.push_back(ranges[d]);
+    if (!ops.empty() && own != sizes)
+      return false;
+    sizes = own;
+    loops[op] = SmallVector<unsigned>(rows.asArrayRef());
+    ops.push_back(op);
+    return true;
+  }
+  /// A fill that a member starts from runs row by row as well.
+  void addFill(linalg::LinalgOp fill, linalg::LinalgOp member,
+               OpOperand &init) {
+    auto map = member.getMatchingIndexingMap(&init);
+    SmallVector<unsigned> own;
+    for (unsigned d : loops[member])
+      own.push_back(*map.getResultPosition(
+          mlir::getAffineDimExpr(d, map.getContext())));
+    loops[fill] = own;
+    ops.insert(ops.end() - 1, fill);
+  }
+  bool contains(Operation *op) const { return loops.contains(op); }
+  /// The op's loops over the rows, at indices that are not known yet.
+  RowPlace place(Operation *op) const {
+    RowPlace place;
+    for (unsigned d : loops.find(op)->second)
+      place.loops.push_back({d, Value()});
+    return place;
+  }
+};
+
+struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
+  using LowerKernelsBase::LowerKernelsBase;
+
+  void runOnOperation() override {
+    machine = {vectorBits, registers};
+    SmallVector<linalg::LinalgOp> work;
+    getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
+    if (auto group = findGroup(work)) {
+      lower(*group);
+      llvm::erase_if(work, [&](linalg::LinalgOp op) {
+        return group->contains(op);
+      });
+      for (linalg::LinalgOp op : llvm::reverse(group->ops))
+        op->erase();
+    }
+    for (auto [i, op] : llvm::enumerate(work)) {
+      ImplicitLocOpBuilder b(op.getLoc(), op);
+      if (!startsContraction(op, ArrayRef(work).drop_front(i + 1)))
+        lower(b, op, startedBy(op, ArrayRef(work).take_front(i)));
+    }
+    for (linalg::LinalgOp op : llvm::reverse(work))
+      op->erase();
+  }
+
+private:
+  //===-- Fills that contractions make superfluous ------------------------===//
+
+  std::optional<Contraction> contraction(linalg::LinalgOp op,
+                                         const RowPlace &row) {
+    auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
+    std::optional<Contraction> c;
+    if (generic)
+      c = Contraction::match(generic, machine, row);
+    return c && c->depth() > 0 ? c : std::nullopt;
+  }
+  /// Does a contraction among the ops that follow overwrite what this fill
+  /// writes, before anything reads it?
+  bool startsContraction(linalg::LinalgOp op, ArrayRef<linalg::LinalgOp> later,
+                         const RowGroup *group = nullptr) {
+    if (!fillsWithZero(op))
+      return false;
+    Value buffer = op.getDpsInits()[0];
+    for (linalg::LinalgOp next : later)
+      if (touches(next, buffer))
+        return next.getDpsInits()[0] == buffer &&
+               next->getBlock() == op->getBlock() &&
+               !llvm::is_contained(next.getDpsInputs(), buffer) &&
+               contraction(next, group ? group->place(next) : RowPlace());
+    return false;
+  }
+  /// The fill with zero that the op starts from?
+  bool startedBy(linalg::LinalgOp op, ArrayRef<linalg::LinalgOp> before,
+                 const RowGroup *group = nullptr) {
+    SmallVector<linalg::LinalgOp> later{op};
+    for (linalg::LinalgOp last : llvm::reverse(before)) {
+      if (touches(last, op.getDpsInits()[0]))
+        return startsContraction(last, later, group);
+      later.insert(later.begin(), last);
+    }
+    return false;
+  }
+
+  //===-- One op ----------------------------------------------------------===//
+
+  void lower(ImplicitLocOpBuilder &b, linalg::LinalgOp op, bool startsAtZero) {
+    if (auto c = contraction(op, RowPlace())) {
+      auto split = splitContraction(*c, machine, threads);
+      Contraction part = *c;
+      if (split)
+        part.size[split->first] = split->second.chunk;
+      emitContraction(b, *c, Blocking::choose(part, machine), startsAtZero,
+                      split);
+      return;
+    }
+    SmallVector<LoopRange> ranges = wholeRanges(op);
+    auto split = chooseSplit(op, threads);
+    if (!split) {
+      emitLoops(b, op, ranges, RowBuffers(), vectorBits);
+      return;
+    }
+    createParts(b, split->second, [&](OpBuilder &nested, Value part) {
+      ImplicitLocOpBuilder inner(op.getLoc(), nested);
+      ranges[split->first] = rangeOfPart(inner, split->second, part);
+      emitLoops(inner, op, ranges, RowBuffers(), vectorBits);
+    });
+  }
+
+  //===-- A group, row by row ---------------------------------------------===//
+
+  /// The kernel's group, if its members still stand together.
+  static std::optional<RowGroup> findGroup(ArrayRef<linalg::LinalgOp> work) {
+    RowGroup group;
+    SmallVector<linalg::LinalgOp> others;
+    for (linalg::LinalgOp op : work) {
+      if (!op->hasAttr(lowering::rowLoopsAttr)) {
+        others.push_back(op);
+        continue;
+      }
+      if (!group.add(op))
+        return std::nullopt;
+      for (OpOperand &init : op.getDpsInitsMutable())
+        for (linalg::LinalgOp fill : others)
+          if (isa<linalg::FillOp>(fill.getOperation()) &&
+              fill.getDpsInits()[0] == init.get() && !group.contains(fill))
+            group.addFill(fill, op, init);
+    }
+    if (group.ops.empty())
+      return std::nullopt;
+    // Another op among them might read or write what they do, elsewhere.
+    for (linalg::LinalgOp op : work)
+      if (!group.contains(op))
+        return std::nullopt;
+    return group;
+  }
+
+  void lower(const RowGroup &group) {
+    Operation *last = group.ops.back();
+    ImplicitLocOpBuilder b(last->getLoc(), last);
+    double work = 0;
+    for (linalg::LinalgOp op : group.ops)
+      work += workOf(op);
+    std::optional<std::pair<unsigned, Split>> best;
+    if (threads > 1 && work > 2 * worthAThread)
+      for (auto [axis, size] : llvm::enumerate(group.sizes)) {
+        Split split(size, 1, threads);
+        if (split.parts > 1 &&
+            (!best || split.balance(threads) > best->second.balance(threads)))
+          best = {axis, split};
+      }
+    SmallVector<LoopRange> rows;
+    for (int64_t n : group.sizes)
+      rows.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n)});
+    if (!best)
+      return rowNest(b, group, rows);
+    createParts(b, best->second, [&](OpBuilder &nested, Value part) {
+      ImplicitLocOpBuilder inner(b.getLoc(), nested);
+      rows[best->first] = rangeOfPart(inner, best->second, part);
+      rowNest(inner, group, rows);
+    });
+  }
+
+  void rowNest(ImplicitLocOpBuilder &b, const RowGroup &group,
+               SmallVector<LoopRange> rows) {
+    RowBuffers buffers = rowBuffers(b, group);
+    OpBuilder::InsertionGuard guard(b);
+    SmallVector<Value> at;
+    for (const LoopRange &row : rows) {
+      auto bound = [&](mlir::OpFoldResult v) {
+        return mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), v);
+      };
+      auto loop = scf::ForOp::create(b, bound(row.low), bound(row.high),
+                                     arith::ConstantIndexOp::create(b, 1));
+      at.push_back(loop.getInductionVar());
+      b.setInsertionPointToStart(loop.getBody());
+    }
+    for (auto [i, op] : llvm::enumerate(group.ops)) {
+      ArrayRef<linalg::LinalgOp> all(group.ops);
+      if (!startsContraction(op, all.drop_front(i + 1), &group))
+        lowerRow(b, op, group, at, buffers,
+                 startedBy(op, all.take_front(i), &group));
+    }
+  }
+
+  /// The temporaries that only the group's members touch, one row large.
+  static RowBuffers rowBuffers(ImplicitLocOpBuilder &b,
+                               const RowGroup &group) {
+    RowBuffers buffers;
+    buffers.rows = group.sizes.size();
+    for (linalg::LinalgOp op : group.ops)
+      for (OpOperand &o : op->getOpOperands()) {
+        auto alloc = o.get().getDefiningOp<memref::AllocOp>();
+        if (!alloc || buffers.local.contains(alloc) ||
+            !llvm::all_of(alloc->getUses(), [&](OpOperand &use) {
+              return group.contains(use.getOwner()) && atItsRow(use, group);
+            }))
+          continue;
+        auto type = alloc.getType();
+        SmallVector<int64_t> shape(type.getShape());
+        std::fill_n(shape.begin(), buffers.rows, 1);
+        buffers.local[alloc] = memref::AllocOp::create(
+            b, mlir::MemRefType::get(shape, type.getElementType()));
+      }
+    return buffers;
+  }
+  static bool atItsRow(OpOperand &use, const RowGroup &group) {
+    auto op = cast<linalg::LinalgOp>(use.getOwner());
+    auto map = op.getMatchingIndexingMap(&use);
+    ArrayRef<unsigned> loops = group.loops.find(op)->second;
+    if (map.getNumResults() < loops.size())
+      return false;
+    for (auto [e, d] : llvm::zip(map.getResults(), loops))
+      if (e != mlir::getAffineDimExpr(d, map.getContext()))
+        return false;
+    return true;
+  }
+
+  void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
+                const RowGroup &group, ArrayRef<Value> at,
+                const RowBuffers &buffers, bool startsAtZero) {
+    RowPlace place = group.place(op);
+    place.buffers = buffers;
+    SmallVector<LoopRange> ranges = wholeRanges(op);
+    for (auto [loop, i] : llvm::zip(place.loops, at))
+      ranges[loop.first].at = loop.second = i;
+    if (auto c = contraction(op, place))
+      emitContraction(b, *c, Blocking::choose(*c, machine), startsAtZero, {});
+    else
+      emitLoops(b, op, ranges, buffers, vectorBits);
+  }
+
+  RegisterFile machine;
+};
+} // namespace
