@@ -63,6 +63,14 @@ static bool readsOnce(linalg::GenericOp consumer, OpOperand &operand) {
   return consumer.getMatchingIndexingMap(&operand).isPermutation();
 }
 
+/// Does the consumer add up over the operand's leading axis?
+static bool addsRows(linalg::GenericOp consumer, OpOperand &operand) {
+  auto map = consumer.getMatchingIndexingMap(&operand);
+  return map.getNumResults() > 1 &&
+         consumer.getIteratorTypesArray()[map.getDimPosition(0)] ==
+             mlir::utils::IteratorType::reduction;
+}
+
 static bool firstUser(Operation *producer, Operation *user) {
   return llvm::all_of(producer->getUsers(), [&](Operation *other) {
     Operation *top = user->getBlock()->findAncestorOpInBlock(*other);
@@ -125,9 +133,11 @@ private:
       return false;
     if (onlyMoves(producer))
       return producer->getNumResults() == 1;
-    if (!readsOnce(consumer, operand))
+    if (!readsOnce(consumer, operand) || !firstUser(producer, consumer))
       return false;
-    return firstUser(producer, consumer);
+    // What several read stays by itself rather than in a sum over the rows, so
+    // that it can run row by row with what comes before it.
+    return producer->hasOneUse() || !addsRows(consumer, operand);
   }
 
   static void fuseInto(mlir::RewriterBase &rewriter,

@@ -111,15 +111,55 @@ private:
     a.truncate(n);
   }
 
-  /// The op joins the groups of its producers, which become one.
+  /// The op joins the groups of as many of its producers as it can, the nearest
+  /// first; they become one.
   void join(linalg::GenericOp op) {
-    Group merged;
-    RowLoops own;
-    bool first = true;
-    SmallVector<unsigned> joined;
+    llvm::SetVector<Operation *> producers;
+    for (Value v : op.getDpsInputs())
+      if (auto producer = v.getDefiningOp<linalg::GenericOp>())
+        producers.insert(producer);
+    SmallVector<Operation *> nearest = producers.takeVector();
+    llvm::sort(nearest, [](Operation *a, Operation *b) {
+      return b->isBeforeInBlock(a);
+    });
+    SmallVector<Operation *> accepted;
+    std::optional<Group> best;
+    for (Operation *producer : nearest) {
+      accepted.push_back(producer);
+      if (auto group = merged(op, accepted))
+        best = std::move(group);
+      else
+        accepted.pop_back();
+    }
+    if (!best)
+      return;
+    for (Operation *member : best->members) {
+      if (auto it = groupOf.find(member); it != groupOf.end())
+        groups[it->second].reset();
+      groupOf[member] = groups.size();
+    }
+    groups.push_back(std::move(best));
+  }
+
+  /// The groups of the producers and the op as one, if that works.
+  std::optional<Group> merged(linalg::GenericOp op,
+                              ArrayRef<Operation *> producers) {
+    Group group;
+    for (Operation *producer : producers) {
+      auto it = groupOf.find(producer);
+      if (it == groupOf.end()) {
+        group.members.insert(producer);
+        continue;
+      }
+      const Group &g = *groups[it->second];
+      group.members.insert(g.members.begin(), g.members.end());
+      for (auto &[member, loops] : g.loops)
+        group.loops[member] = loops;
+    }
+    std::optional<RowLoops> own;
     for (OpOperand *in : op.getDpsInputOperands()) {
       auto producer = in->get().getDefiningOp<linalg::GenericOp>();
-      if (!producer)
+      if (!producer || !group.members.contains(producer))
         continue;
       unsigned result = cast<mlir::OpResult>(in->get()).getResultNumber();
       RowLoops here = leadingLoops(op, op.getMatchingIndexingMap(in));
@@ -129,47 +169,30 @@ private:
       size_t axes = std::min(here.size(), there.size());
       here.truncate(axes);
       there.truncate(axes);
-      if (first)
-        own = here;
+      meet(own, here);
+      auto known = group.loops.find(producer);
+      if (known == group.loops.end())
+        group.loops[producer] = there;
       else
-        commonPrefix(own, here);
-      first = false;
-      auto it = groupOf.find(producer);
-      if (it == groupOf.end()) {
-        merged.members.insert(producer);
-        RowLoops &known = merged.loops[producer];
-        if (known.empty())
-          known = there;
-        else
-          commonPrefix(known, there);
-      } else if (!llvm::is_contained(joined, it->second)) {
-        Group &g = *groups[it->second];
-        joined.push_back(it->second);
-        merged.members.insert(g.members.begin(), g.members.end());
-        for (auto &[member, loops] : g.loops)
-          merged.loops[member] = loops;
-        commonPrefix(merged.loops[producer], there);
-      } else {
-        commonPrefix(merged.loops[producer], there);
-      }
+        commonPrefix(known->second, there);
     }
-    if (first || own.empty())
-      return;
-    merged.members.insert(op);
-    merged.loops[op] = own;
-    size_t axes = own.size();
-    for (auto &[member, loops] : merged.loops)
-      axes = std::min(axes, loops.size());
+    group.members.insert(op);
+    group.loops[op] = *own;
+    size_t axes = mostRowAxes;
+    for (auto &[member, loops] : group.loops)
+      axes = std::min<size_t>(axes, loops.size());
     auto ranges = op.getStaticLoopRanges();
-    for (unsigned d : ArrayRef(own).take_front(axes))
-      merged.sizes.push_back(ranges[d]);
-    if (!fittingAxes(merged) || !canStandAt(merged, op))
-      return;
-    for (unsigned g : joined)
-      groups[g].reset();
-    for (Operation *member : merged.members)
-      groupOf[member] = groups.size();
-    groups.push_back(std::move(merged));
+    for (unsigned d : ArrayRef(*own).take_front(axes))
+      group.sizes.push_back(ranges[d]);
+    if (!fittingAxes(group) || !canStandAt(group, op))
+      return std::nullopt;
+    return group;
+  }
+  static void meet(std::optional<RowLoops> &all, const RowLoops &one) {
+    if (all)
+      commonPrefix(*all, one);
+    else
+      all = one;
   }
 
   /// The least number of row axes with which the group works, if there is one.
@@ -189,7 +212,7 @@ private:
             }))
           handedOn += bytesOf(v) / rows;
       auto loops = ArrayRef(group.loops.find(op)->second).take_front(axes);
-      if (!writesOwnRow(generic, loops) ||
+      if (!writesOwnRow(generic, loops) || takesVectors(generic, loops) ||
           (isProduct(generic) && !keepsWork(generic, loops, rows)))
         return false;
     }
@@ -204,6 +227,20 @@ private:
                       mlir::getAffineDimExpr(d, map.getContext()))
             .has_value();
       });
+    });
+  }
+  /// Do rows take the axis along which the op's largest operands are
+  /// contiguous?
+  static bool takesVectors(linalg::GenericOp op, ArrayRef<unsigned> rowLoops) {
+    auto maps = op.getIndexingMapsArray();
+    unsigned rank = 0;
+    for (AffineMap map : maps)
+      rank = std::max(rank, map.getNumResults());
+    return llvm::any_of(maps, [&](AffineMap map) {
+      return map.getNumResults() == rank && rank > 0 &&
+             llvm::any_of(rowLoops, [&](unsigned d) {
+               return map.getResults().back().isFunctionOfDim(d);
+             });
     });
   }
   static bool isProduct(linalg::GenericOp op) {

@@ -144,13 +144,47 @@ Value LinalgBuilder::paddedImage(Op op, Value x, ArrayRef<int64_t> taps) {
              b.getZeroAttr(type.getElementType()));
 }
 
-/// An axis of `size` as [groups, size / groups], in a shape.
+/// An axis of `size` as [groups, size / groups], in a shape; as it is if there
+/// is one group.
 static RankedTensorType grouped(RankedTensorType t, int64_t axis,
                                 int64_t groups) {
+  if (groups == 1)
+    return t;
   SmallVector<int64_t> sizes(t.getShape());
   sizes[axis] /= groups;
   sizes.insert(sizes.begin() + axis, groups);
   return RankedTensorType::get(sizes, t.getElementType());
+}
+
+namespace {
+/// How the loops of a convolution run over what it reads and writes. A single
+/// group has no loop of its own.
+struct ConvolutionLoops {
+  SmallVector<AffineExpr> image, filter, result;
+};
+} // namespace
+
+/// `order`: the number of the loop over images, rows, columns and channels of
+/// the result, tap rows, tap columns, channels of the image, and groups.
+template <typename Op>
+static ConvolutionLoops convolutionLoops(Op op, MLIRContext *ctx,
+                                         ArrayRef<unsigned> order) {
+  auto at = [&](unsigned role) {
+    return mlir::getAffineDimExpr(order[role], ctx);
+  };
+  AffineExpr n = at(0), oh = at(1), ow = at(2), co = at(3), kh = at(4),
+             kw = at(5), ci = at(6);
+  auto s = op.getStride(), d = op.getDilation();
+  ConvolutionLoops loops{
+      {n, oh * s[0] + kh * d[0], ow * s[1] + kw * d[1], ci},
+      {kh, kw, ci, co},
+      {n, oh, ow, co}};
+  if (op.getGroups() != 1) {
+    loops.image.insert(loops.image.begin() + 3, at(7));
+    loops.filter.insert(loops.filter.begin() + 3, at(7));
+    loops.result.insert(loops.result.begin() + 3, at(7));
+  }
+  return loops;
 }
 
 Value LinalgBuilder::conv2d(Conv2DOp op, mlir::IRMapping &lowered) {
@@ -159,17 +193,21 @@ Value LinalgBuilder::conv2d(Conv2DOp op, mlir::IRMapping &lowered) {
       paddedImage(op, lowered.lookup(op.getX()), tensorType(filter).getShape());
   RankedTensorType type = tensorType(op.getOut());
   int64_t groups = op.getGroups();
-  // Loops: image, row, column, group, output channel; tap row, tap column,
-  // input channel.
-  AffineExpr image = dim(0), oh = dim(1), ow = dim(2), g = dim(3), co = dim(4),
-             kh = dim(5), kw = dim(6), ci = dim(7);
-  auto s = op.getStride(), d = op.getDilation();
-  Value out = contraction(
-      reshape(x, grouped(tensorType(x), 3, groups)),
-      map(8, {image, oh * s[0] + kh * d[0], ow * s[1] + kw * d[1], g, ci}),
-      reshape(filter, grouped(tensorType(filter), 3, groups)),
-      map(8, {kh, kw, ci, g, co}), grouped(type, 3, groups),
-      map(8, {image, oh, ow, g, co}), {P, P, P, P, P, R, R, R});
+  // Image, row, column, (group,) output channel; tap row, tap column, input
+  // channel.
+  bool one = groups == 1;
+  SmallVector<Iterator> iterators(one ? 4 : 5, P);
+  iterators.append(3, R);
+  auto loops = one ? convolutionLoops(op, b.getContext(), {0, 1, 2, 3, 4, 5, 6})
+                   : convolutionLoops(op, b.getContext(),
+                                      {0, 1, 2, 4, 5, 6, 7, 3});
+  unsigned n = iterators.size();
+  Value out =
+      contraction(reshape(x, grouped(tensorType(x), 3, groups)),
+                  map(n, loops.image),
+                  reshape(filter, grouped(tensorType(filter), 3, groups)),
+                  map(n, loops.filter), grouped(type, 3, groups),
+                  map(n, loops.result), iterators);
   return reshape(out, type);
 }
 
@@ -178,17 +216,20 @@ Value LinalgBuilder::conv2dFilter(Conv2DFilterOp op, mlir::IRMapping &lowered) {
   Value x = paddedImage(op, lowered.lookup(op.getX()), type.getShape());
   Value ct = lowered.lookup(op.getG());
   int64_t groups = op.getGroups();
-  // Loops: tap row, tap column, input channel, group, output channel; image,
-  // row, column.
-  AffineExpr kh = dim(0), kw = dim(1), ci = dim(2), g = dim(3), co = dim(4),
-             image = dim(5), oh = dim(6), ow = dim(7);
-  auto s = op.getStride(), d = op.getDilation();
-  Value out = contraction(
-      reshape(x, grouped(tensorType(x), 3, groups)),
-      map(8, {image, oh * s[0] + kh * d[0], ow * s[1] + kw * d[1], g, ci}),
-      reshape(ct, grouped(tensorType(ct), 3, groups)),
-      map(8, {image, oh, ow, g, co}), grouped(type, 3, groups),
-      map(8, {kh, kw, ci, g, co}), {P, P, P, P, P, R, R, R});
+  // Tap row, tap column, input channel, (group,) output channel; image, row,
+  // column.
+  bool one = groups == 1;
+  SmallVector<Iterator> iterators(one ? 4 : 5, P);
+  iterators.append(3, R);
+  auto loops = one ? convolutionLoops(op, b.getContext(), {4, 5, 6, 3, 0, 1, 2})
+                   : convolutionLoops(op, b.getContext(),
+                                      {5, 6, 7, 4, 0, 1, 2, 3});
+  unsigned n = iterators.size();
+  Value out = contraction(reshape(x, grouped(tensorType(x), 3, groups)),
+                          map(n, loops.image),
+                          reshape(ct, grouped(tensorType(ct), 3, groups)),
+                          map(n, loops.result), grouped(type, 3, groups),
+                          map(n, loops.filter), iterators);
   return reshape(out, type);
 }
 

@@ -158,6 +158,11 @@ private:
       if (!axes || axes->empty() ||
           llvm::any_of(*axes, [&](int64_t a) { return s.axis(a) == i; })) {
         iterators[i] = Iterator::reduction;
+        if (op.getKeepdims()) {
+          // In place rather than by a reshape, which would hide the producer.
+          outExprs.push_back(b.getAffineConstantExpr(0));
+          sizes.push_back(1);
+        }
         continue;
       }
       outExprs.push_back(dim(i));
