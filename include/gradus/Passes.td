@@ -145,7 +145,8 @@ def LowerKernels : Pass<"cpu-lower-kernels", "::mlir::func::FuncOp"> {
   }];
   let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
                  Option<"registers", "registers", "unsigned", "16", "Number of vector registers">,
-                 Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">];
+                 Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">,
+                 Option<"winograd", "winograd", "bool", "true", "F(2x2, 3x3) for 3 x 3 convolutions with many channels">];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
                            "::mlir::affine::AffineDialect", "::mlir::vector::VectorDialect"];
 }

@@ -45,6 +45,7 @@ struct CompileOptions {
   std::string features;          ///< -mattr
   unsigned optLevel = 2;
   unsigned threads = 1; ///< that share the work of one call
+  bool winograd = true; ///< F(2x2, 3x3) where it pays
 };
 
 void registerDialects(mlir::DialectRegistry &registry);

@@ -77,6 +77,9 @@ struct Blocking {
   static Blocking choose(const Contraction &c, const RegisterFile &machine);
 };
 
+/// The buffer with one axis.
+Value flattenedBuffer(ImplicitLocOpBuilder &b, Value buffer);
+
 /// The loop that `threads` threads share best and its parts; none if it is not
 /// worth it.
 std::optional<std::pair<unsigned, Split>>

@@ -31,6 +31,19 @@ namespace memref = mlir::memref;
 namespace scf = mlir::scf;
 namespace vector = mlir::vector;
 
+Value gradus::flattenedBuffer(ImplicitLocOpBuilder &b, Value buffer) {
+  auto type = cast<mlir::MemRefType>(buffer.getType());
+  if (type.getRank() == 1)
+    return buffer;
+  auto flat =
+      mlir::MemRefType::get({type.getNumElements()}, type.getElementType());
+  SmallVector<mlir::ReassociationIndices> all;
+  if (type.getRank() == 0)
+    return memref::ExpandShapeOp::create(b, flat, buffer, all);
+  all.push_back(llvm::to_vector(llvm::seq<int64_t>(0, type.getRank())));
+  return memref::CollapseShapeOp::create(b, flat, buffer, all);
+}
+
 namespace {
 class Emitter {
 public:
@@ -41,9 +54,9 @@ public:
         panel(k.tileVectors * c.lanes) {}
 
   void emit(const std::optional<std::pair<unsigned, Split>> &split) {
-    lhs = flattened(c.lhs.buffer);
-    rhs = flattened(c.rhs.buffer);
-    out = flattened(c.out.buffer);
+    lhs = flattenedBuffer(b, c.lhs.buffer);
+    rhs = flattenedBuffer(b, c.rhs.buffer);
+    out = flattenedBuffer(b, c.out.buffer);
     Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start)};
     for (auto [loop, i] : c.rowLoops)
       at = moved(at, loop, i);
@@ -77,19 +90,6 @@ private:
             advance(p.rhs, i, c.rhs.step[loop]),
             advance(p.out, i, c.out.step[loop])};
   }
-  Value flattened(Value buffer) {
-    auto type = cast<mlir::MemRefType>(buffer.getType());
-    if (type.getRank() == 1)
-      return buffer;
-    auto flat =
-        mlir::MemRefType::get({type.getNumElements()}, type.getElementType());
-    SmallVector<mlir::ReassociationIndices> all;
-    if (type.getRank() == 0)
-      return memref::ExpandShapeOp::create(b, flat, buffer, all);
-    all.push_back(llvm::to_vector(llvm::seq<int64_t>(0, type.getRank())));
-    return memref::CollapseShapeOp::create(b, flat, buffer, all);
-  }
-
   /// `body(first, size)` for [0, size) in blocks; the last may be shorter, so
   /// that every body knows its size.
   void blocks(int64_t size, int64_t block,
@@ -123,32 +123,13 @@ private:
 
   /// Each part runs over its range of loop `d` as if that were all.
   void parts(unsigned d, const Split &split, Position at) {
-    createParts(b, split, [&](OpBuilder &nested, Value part) {
-      within(nested, [&] {
-        Value first = arith::MulIOp::create(b, part, index(split.chunk));
-        Position p = moved(at, d, first);
-        allocatePanels();
-        auto some = [&](int64_t size) {
+    createEvenParts(
+        b, split, [&] { allocatePanels(); },
+        [&](Value first, int64_t size) {
           c.size[d] = size;
-          whole(p);
+          whole(moved(at, d, first));
           c.size[d] = split.size;
-        };
-        if (split.last() == split.chunk)
-          return some(split.chunk);
-        Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, part,
-                                             index(split.parts - 1));
-        scf::IfOp::create(
-            b, isLast,
-            [&](OpBuilder &then, Location loc) {
-              within(then, [&] { some(split.last()); });
-              scf::YieldOp::create(then, loc);
-            },
-            [&](OpBuilder &otherwise, Location loc) {
-              within(otherwise, [&] { some(split.chunk); });
-              scf::YieldOp::create(otherwise, loc);
-            });
-      });
-    });
+        });
   }
 
   void allocatePanels() {
@@ -388,7 +369,6 @@ private:
 
 void gradus::emitContraction(
     ImplicitLocOpBuilder &b, const Contraction &c, const Blocking &blocking,
-    bool startsAtZero,
-    const std::optional<std::pair<unsigned, Split>> &split) {
+    bool startsAtZero, const std::optional<std::pair<unsigned, Split>> &split) {
   Emitter(b, c, blocking, startsAtZero).emit(split);
 }

@@ -14,6 +14,7 @@
 #include "Contraction.h"
 #include "EmitLoops.h"
 #include "Split.h"
+#include "Winograd.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -118,8 +119,8 @@ struct RowGroup {
     auto map = member.getMatchingIndexingMap(&init);
     SmallVector<unsigned> own;
     for (unsigned d : loops[member])
-      own.push_back(*map.getResultPosition(
-          mlir::getAffineDimExpr(d, map.getContext())));
+      own.push_back(
+          *map.getResultPosition(mlir::getAffineDimExpr(d, map.getContext())));
     loops[fill] = own;
     ops.insert(ops.end() - 1, fill);
   }
@@ -142,9 +143,8 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
     getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
     if (auto group = findGroup(work)) {
       lower(*group);
-      llvm::erase_if(work, [&](linalg::LinalgOp op) {
-        return group->contains(op);
-      });
+      llvm::erase_if(work,
+                     [&](linalg::LinalgOp op) { return group->contains(op); });
       for (linalg::LinalgOp op : llvm::reverse(group->ops))
         op->erase();
     }
@@ -197,7 +197,29 @@ private:
 
   //===-- One op ----------------------------------------------------------===//
 
+  std::optional<Winograd> winogradOf(linalg::LinalgOp op, const RowPlace &row) {
+    auto c = winograd ? contraction(op, row) : std::nullopt;
+    return c ? Winograd::match(*c) : std::nullopt;
+  }
+  void lower(ImplicitLocOpBuilder &b, const Winograd &w, bool startsAtZero) {
+    auto split = w.split(threads);
+    if (!split) {
+      w.emit(b, w.emitFilter(b), startsAtZero, machine);
+      return;
+    }
+    createEvenParts(
+        b, split->second, [] {},
+        [&](Value first, int64_t size) {
+          Winograd part = w;
+          part.c.size[split->first] = size;
+          part.c.rowLoops.push_back({split->first, first});
+          part.emit(b, part.emitFilter(b), startsAtZero, machine);
+        });
+  }
+
   void lower(ImplicitLocOpBuilder &b, linalg::LinalgOp op, bool startsAtZero) {
+    if (auto w = winogradOf(op, RowPlace()))
+      return lower(b, *w, startsAtZero);
     if (auto c = contraction(op, RowPlace())) {
       auto split = splitContraction(*c, machine, threads);
       Contraction part = *c;
@@ -277,6 +299,11 @@ private:
   void rowNest(ImplicitLocOpBuilder &b, const RowGroup &group,
                SmallVector<LoopRange> rows) {
     RowBuffers buffers = rowBuffers(b, group);
+    // What is the same for all rows comes first.
+    llvm::DenseMap<Operation *, Value> filters;
+    for (linalg::LinalgOp op : group.ops)
+      if (auto w = winogradOf(op, group.place(op)))
+        filters[op] = w->emitFilter(b);
     OpBuilder::InsertionGuard guard(b);
     SmallVector<Value> at;
     for (const LoopRange &row : rows) {
@@ -291,14 +318,13 @@ private:
     for (auto [i, op] : llvm::enumerate(group.ops)) {
       ArrayRef<linalg::LinalgOp> all(group.ops);
       if (!startsContraction(op, all.drop_front(i + 1), &group))
-        lowerRow(b, op, group, at, buffers,
+        lowerRow(b, op, group, at, buffers, filters.lookup(op),
                  startedBy(op, all.take_front(i), &group));
     }
   }
 
   /// The temporaries that only the group's members touch, one row large.
-  static RowBuffers rowBuffers(ImplicitLocOpBuilder &b,
-                               const RowGroup &group) {
+  static RowBuffers rowBuffers(ImplicitLocOpBuilder &b, const RowGroup &group) {
     RowBuffers buffers;
     buffers.rows = group.sizes.size();
     for (linalg::LinalgOp op : group.ops)
@@ -331,13 +357,15 @@ private:
 
   void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
                 const RowGroup &group, ArrayRef<Value> at,
-                const RowBuffers &buffers, bool startsAtZero) {
+                const RowBuffers &buffers, Value filter, bool startsAtZero) {
     RowPlace place = group.place(op);
     place.buffers = buffers;
     SmallVector<LoopRange> ranges = wholeRanges(op);
     for (auto [loop, i] : llvm::zip(place.loops, at))
       ranges[loop.first].at = loop.second = i;
-    if (auto c = contraction(op, place))
+    if (auto w = winogradOf(op, place))
+      w->emit(b, filter, startsAtZero, machine);
+    else if (auto c = contraction(op, place))
       emitContraction(b, *c, Blocking::choose(*c, machine), startsAtZero, {});
     else
       emitLoops(b, op, ranges, buffers, vectorBits);

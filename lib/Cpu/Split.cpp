@@ -25,3 +25,26 @@ scf::ForOp gradus::createParts(ImplicitLocOpBuilder &b, const Split &split,
   loop->setAttr(lowering::partsAttr, b.getI64IntegerAttr(split.parts));
   return loop;
 }
+
+void gradus::createEvenParts(ImplicitLocOpBuilder &b, const Split &split,
+                             function_ref<void()> prepare,
+                             function_ref<void(Value, int64_t)> body) {
+  auto index = [&](int64_t n) {
+    return arith::ConstantIndexOp::create(b, n).getResult();
+  };
+  OpBuilder::InsertionGuard guard(b);
+  createParts(b, split, [&](OpBuilder &nested, Value part) {
+    b.restoreInsertionPoint(nested.saveInsertionPoint());
+    Value first = arith::MulIOp::create(b, part, index(split.chunk));
+    prepare();
+    if (split.last() == split.chunk)
+      return body(first, split.chunk);
+    Value isLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, part,
+                                         index(split.parts - 1));
+    auto choice = scf::IfOp::create(b, isLast, /*withElseRegion=*/true);
+    b.setInsertionPointToStart(&choice.getThenRegion().front());
+    body(first, split.last());
+    b.setInsertionPointToStart(&choice.getElseRegion().front());
+    body(first, split.chunk);
+  });
+}

@@ -30,6 +30,13 @@ inline constexpr double worthAThread = 30'000;
 mlir::scf::ForOp createParts(ImplicitLocOpBuilder &b, const Split &split,
                              function_ref<void(OpBuilder &, Value)> body);
 
+/// The same with where each part starts and how long it is, known for each copy
+/// of the body: a shorter last part gets a copy of its own. `prepare` runs
+/// before either.
+void createEvenParts(ImplicitLocOpBuilder &b, const Split &split,
+                     function_ref<void()> prepare,
+                     function_ref<void(Value, int64_t)> body);
+
 } // namespace gradus
 
 #endif // GRADUS_CPU_SPLIT_H

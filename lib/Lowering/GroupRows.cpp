@@ -79,9 +79,9 @@ struct GroupRows : impl::GroupRowsBase<GroupRows> {
       if (!axes)
         continue;
       for (Operation *op : group->members) {
-        auto loops = llvm::map_to_vector(
-            ArrayRef(group->loops[op]).take_front(*axes),
-            [](unsigned d) { return int64_t(d); });
+        auto loops =
+            llvm::map_to_vector(ArrayRef(group->loops[op]).take_front(*axes),
+                                [](unsigned d) { return int64_t(d); });
         op->setAttr(lowering::groupAttr, b.getI64IntegerAttr(number));
         op->setAttr(lowering::rowLoopsAttr, b.getDenseI64ArrayAttr(loops));
       }
@@ -223,8 +223,8 @@ private:
     return llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &out) {
       AffineMap map = op.getMatchingIndexingMap(&out);
       return llvm::all_of(rowLoops, [&](unsigned d) {
-        return map.getResultPosition(
-                      mlir::getAffineDimExpr(d, map.getContext()))
+        return map
+            .getResultPosition(mlir::getAffineDimExpr(d, map.getContext()))
             .has_value();
       });
     });
@@ -263,8 +263,8 @@ private:
   static bool canStandAt(const Group &group, Operation *last) {
     for (Operation *op : group.members)
       for (OpOperand &use : op->getUses()) {
-        Operation *user = last->getBlock()->findAncestorOpInBlock(
-            *use.getOwner());
+        Operation *user =
+            last->getBlock()->findAncestorOpInBlock(*use.getOwner());
         if (!group.members.contains(user)) {
           if (user->isBeforeInBlock(last))
             return false;

@@ -175,10 +175,9 @@ static ConvolutionLoops convolutionLoops(Op op, MLIRContext *ctx,
   AffineExpr n = at(0), oh = at(1), ow = at(2), co = at(3), kh = at(4),
              kw = at(5), ci = at(6);
   auto s = op.getStride(), d = op.getDilation();
-  ConvolutionLoops loops{
-      {n, oh * s[0] + kh * d[0], ow * s[1] + kw * d[1], ci},
-      {kh, kw, ci, co},
-      {n, oh, ow, co}};
+  ConvolutionLoops loops{{n, oh * s[0] + kh * d[0], ow * s[1] + kw * d[1], ci},
+                         {kh, kw, ci, co},
+                         {n, oh, ow, co}};
   if (op.getGroups() != 1) {
     loops.image.insert(loops.image.begin() + 3, at(7));
     loops.filter.insert(loops.filter.begin() + 3, at(7));
@@ -198,16 +197,15 @@ Value LinalgBuilder::conv2d(Conv2DOp op, mlir::IRMapping &lowered) {
   bool one = groups == 1;
   SmallVector<Iterator> iterators(one ? 4 : 5, P);
   iterators.append(3, R);
-  auto loops = one ? convolutionLoops(op, b.getContext(), {0, 1, 2, 3, 4, 5, 6})
-                   : convolutionLoops(op, b.getContext(),
-                                      {0, 1, 2, 4, 5, 6, 7, 3});
+  auto loops =
+      one ? convolutionLoops(op, b.getContext(), {0, 1, 2, 3, 4, 5, 6})
+          : convolutionLoops(op, b.getContext(), {0, 1, 2, 4, 5, 6, 7, 3});
   unsigned n = iterators.size();
-  Value out =
-      contraction(reshape(x, grouped(tensorType(x), 3, groups)),
-                  map(n, loops.image),
-                  reshape(filter, grouped(tensorType(filter), 3, groups)),
-                  map(n, loops.filter), grouped(type, 3, groups),
-                  map(n, loops.result), iterators);
+  Value out = contraction(
+      reshape(x, grouped(tensorType(x), 3, groups)), map(n, loops.image),
+      reshape(filter, grouped(tensorType(filter), 3, groups)),
+      map(n, loops.filter), grouped(type, 3, groups), map(n, loops.result),
+      iterators);
   return reshape(out, type);
 }
 
@@ -221,15 +219,14 @@ Value LinalgBuilder::conv2dFilter(Conv2DFilterOp op, mlir::IRMapping &lowered) {
   bool one = groups == 1;
   SmallVector<Iterator> iterators(one ? 4 : 5, P);
   iterators.append(3, R);
-  auto loops = one ? convolutionLoops(op, b.getContext(), {4, 5, 6, 3, 0, 1, 2})
-                   : convolutionLoops(op, b.getContext(),
-                                      {5, 6, 7, 4, 0, 1, 2, 3});
+  auto loops =
+      one ? convolutionLoops(op, b.getContext(), {4, 5, 6, 3, 0, 1, 2})
+          : convolutionLoops(op, b.getContext(), {5, 6, 7, 4, 0, 1, 2, 3});
   unsigned n = iterators.size();
-  Value out = contraction(reshape(x, grouped(tensorType(x), 3, groups)),
-                          map(n, loops.image),
-                          reshape(ct, grouped(tensorType(ct), 3, groups)),
-                          map(n, loops.result), grouped(type, 3, groups),
-                          map(n, loops.filter), iterators);
+  Value out = contraction(
+      reshape(x, grouped(tensorType(x), 3, groups)), map(n, loops.image),
+      reshape(ct, grouped(tensorType(ct), 3, groups)), map(n, loops.result),
+      grouped(type, 3, groups), map(n, loops.filter), iterators);
   return reshape(out, type);
 }
 

@@ -105,6 +105,7 @@ static void buildKernels(OpPassManager &pm) {
 static LowerKernelsOptions machineOptions(const CompileOptions &options) {
   LowerKernelsOptions result;
   result.threads = options.threads;
+  result.winograd = options.winograd;
   auto machine = createTargetMachine(options);
   if (!machine) {
     // Reported where the machine is needed.

@@ -42,6 +42,13 @@ struct CommonOptions : FreeNames {
       cl::desc("Threads that share the work of one call (default: 1 in files, "
                "every processor where gradus runs the model itself)"),
       cl::init(0), cl::value_desc("n"), cl::cat(category)};
+  enum class Switch { Off, On };
+  cl::opt<Switch> winograd{
+      "winograd", cl::desc("3 x 3 convolutions with many channels"),
+      cl::values(
+          clEnumValN(Switch::On, "on", "with fewer products (the default)"),
+          clEnumValN(Switch::Off, "off", "as the sums are written")),
+      cl::init(Switch::On), cl::cat(category)};
   cl::opt<std::string> dumpDir{
       "dump-dir", cl::desc("Write one numbered file a stage and a pass there"),
       cl::value_desc("folder"), cl::cat(category)};
