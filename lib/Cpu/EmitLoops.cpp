@@ -187,6 +187,12 @@ private:
   /// A loop that carries values; `body` gets the index and the values so far.
   Values loop(Value from, Value to, int64_t step, const Values &start,
               function_ref<Values(Value, ValueRange)> body) {
+    auto first = mlir::getConstantIntValue(from),
+         last = mlir::getConstantIntValue(to);
+    if (first && last && *last - *first == step)
+      return body(from, start);
+    if (first && last && *first == *last)
+      return start;
     auto made = scf::ForOp::create(b, from, to, index(step), start);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(made.getBody());
@@ -195,9 +201,31 @@ private:
       scf::YieldOp::create(b, results);
     return Values(made.getResults());
   }
+  /// The iterations of a short loop that is written out, unless the copies get
+  /// too many.
+  std::optional<int64_t> writtenOut(unsigned d) {
+    auto first = mlir::getConstantIntValue(ranges[d].low),
+         last = mlir::getConstantIntValue(ranges[d].high);
+    constexpr int64_t shortLoop = 4, mostCopies = 8;
+    if (!first || !last || *last - *first > shortLoop ||
+        copies * (*last - *first) > mostCopies || *last <= *first)
+      return std::nullopt;
+    return *last - *first;
+  }
+  /// `body` for each of `n` iterations, one after the other.
+  void writeOut(unsigned d, int64_t n, function_ref<void()> body) {
+    copies *= n;
+    for (int64_t i = 0; i < n; ++i) {
+      ivs[d] = index(*mlir::getConstantIntValue(ranges[d].low) + i);
+      body();
+    }
+    copies /= n;
+  }
   void nest(ArrayRef<unsigned> loops, function_ref<void()> body) {
     if (loops.empty())
       return body();
+    if (auto n = writtenOut(loops[0]))
+      return writeOut(loops[0], *n, [&] { nest(loops.drop_front(), body); });
     loop(low(loops[0]), high(loops[0]), 1, {}, [&](Value i, ValueRange) {
       ivs[loops[0]] = i;
       nest(loops.drop_front(), body);
@@ -211,6 +239,13 @@ private:
       return body(sums);
     if (along && loops[0] == *along)
       return reduce(loops.drop_front(), sums, body);
+    if (auto n = writtenOut(loops[0])) {
+      Values carried = sums;
+      writeOut(loops[0], *n, [&] {
+        carried = reduce(loops.drop_front(), carried, body);
+      });
+      return carried;
+    }
     return loop(low(loops[0]), high(loops[0]), 1, sums,
                 [&](Value i, ValueRange carried) {
                   ivs[loops[0]] = i;
@@ -220,7 +255,11 @@ private:
 
   /// Where whole groups of `unroll` vectors, and whole vectors, end.
   Value wholeEnd(unsigned d, int64_t step) {
-    Value first = low(d), n = arith::SubIOp::create(b, high(d), first);
+    auto from = mlir::getConstantIntValue(ranges[d].low),
+         to = mlir::getConstantIntValue(ranges[d].high);
+    if (from && to)
+      return index(*to - (*to - *from) % step);
+    Value n = arith::SubIOp::create(b, high(d), low(d));
     Value rest = arith::RemUIOp::create(b, n, index(step));
     return arith::SubIOp::create(b, high(d), rest);
   }
@@ -250,7 +289,10 @@ private:
   /// A parallel loop along vectors: groups of them, single ones, a masked one.
   void overVectors() {
     unsigned d = *along;
-    int64_t group = reductions.empty() ? 1 : unroll;
+    // Without sums there is no latency to hide; short rows are written out.
+    auto sizes = op.getStaticLoopRanges();
+    int64_t group =
+        reductions.empty() && sizes[d] > unroll * lanes ? 1 : unroll;
     Value at = low(d);
     auto stretch = [&](int64_t vectors) {
       Value end = wholeEnd(d, vectors * lanes);
@@ -508,6 +550,7 @@ private:
   Values ivs; ///< the index of each loop, where it is known
   SmallVector<unsigned> parallel, reductions; ///< loops that are left to run
   std::optional<unsigned> along;              ///< the one along vectors
+  int64_t copies = 1;            ///< of the body, by short loops
   int64_t lanes = 1, unroll = 1; ///< of a vector; vectors at a time
 };
 } // namespace
