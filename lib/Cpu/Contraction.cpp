@@ -3,6 +3,7 @@
 #include "Contraction.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include <numeric>
 
 using namespace gradus;
 namespace arith = mlir::arith;
@@ -151,6 +152,11 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
   bool often = c.uses() >= 4 * b.tileRows;
   b.pack =
       turned || (often && (rhsBytes > cacheBytes || rowStride >= pageBytes));
+  // An lhs that lies the wrong way round is read a few elements at a time from
+  // lines far apart, which the first cache keeps in few places.
+  int64_t lhsStride = std::abs(c.lhs.step[c.reductions.back()]) * bytes;
+  b.packLhs = c.reductions.size() == 1 && c.row && c.lhs.step[*c.row] == 1 &&
+              lhsStride >= 512 && c.columns() >= 2 * panel && c.depth() >= 32;
   b.blockDepth = c.depth();
   b.blockColumns = llvm::alignTo(c.columns(), panel);
   b.blockRows = c.rows();
@@ -162,7 +168,8 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
     int64_t blocks = llvm::divideCeil(c.depth(), deepest);
     b.blockDepth = llvm::divideCeil(c.depth(), blocks);
     int64_t rows = std::max<int64_t>(48 * 1024 / b.blockDepth, b.tileRows);
-    b.blockRows = std::min<int64_t>(c.rows(), llvm::alignTo(rows, b.tileRows));
+    int64_t unit = b.packLhs ? std::lcm(b.tileRows, c.lanes) : b.tileRows;
+    b.blockRows = std::min<int64_t>(c.rows(), llvm::alignTo(rows, unit));
   }
   if (b.pack)
     b.blockColumns = std::min<int64_t>(

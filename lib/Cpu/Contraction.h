@@ -72,7 +72,8 @@ struct Contraction {
 struct Blocking {
   int64_t tileRows, tileVectors;               ///< in registers
   int64_t blockRows, blockColumns, blockDepth; ///< in caches
-  bool pack; ///< rhs copied to panels of tileVectors vectors
+  bool pack;    ///< rhs copied to panels of tileVectors vectors
+  bool packLhs; ///< lhs copied to panels of tileRows rows
 
   static Blocking choose(const Contraction &c, const RegisterFile &machine);
 };

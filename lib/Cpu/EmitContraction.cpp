@@ -8,7 +8,7 @@
 //     blocks of columns
 //       blocks of depth            copy this block of rhs to panels, if asked
 //         parallel loops that do not move rhs
-//           blocks of rows
+//           blocks of rows         copy this block of lhs, if asked
 //             tiles of columns
 //               tiles of rows      the micro-kernel: sums in registers
 //
@@ -24,6 +24,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include <numeric>
 
 using namespace gradus;
 namespace arith = mlir::arith;
@@ -136,6 +137,9 @@ private:
     if (k.pack)
       panels = memref::AllocOp::create(
           b, mlir::MemRefType::get({k.blockDepth * k.blockColumns}, c.element));
+    if (k.packLhs)
+      lhsPanels = memref::AllocOp::create(
+          b, mlir::MemRefType::get({k.blockDepth * k.blockRows}, c.element));
   }
   void whole(Position at) {
     parallelLoops(c.outer, at, [&](Position p) { columnBlocks(p); });
@@ -182,13 +186,21 @@ private:
   void rowBlocks(Position at, int64_t columns, int64_t depth, bool zero) {
     blocks(c.rows(), k.blockRows, [&](Value i, int64_t rows) {
       Position block = c.row ? moved(at, *c.row, i) : at;
+      if (k.packLhs)
+        packLhs(block.lhs, rows, depth);
       blocks(columns, panel, [&](Value j, int64_t width) {
         Position tile = moved(block, c.column, j);
         if (k.pack) // panels lie one after the other
           tile.rhs = advance(index(0), j, depth);
-        blocks(rows, k.tileRows, [&](Value r, int64_t height) {
-          microKernel(c.row ? moved(tile, *c.row, r) : tile, height, width,
-                      depth, zero);
+        blocks(rows, k.packLhs ? lhsGroup() : rows, [&](Value g, int64_t some) {
+          lhsWidth = some;
+          blocks(some, k.tileRows, [&](Value r, int64_t height) {
+            Position corner =
+                c.row ? moved(moved(tile, *c.row, g), *c.row, r) : tile;
+            if (k.packLhs)
+              corner.lhs = add(advance(index(0), g, depth), r);
+            microKernel(corner, height, width, depth, zero);
+          });
         });
       });
     });
@@ -196,26 +208,91 @@ private:
 
   //===-- Packing ---------------------------------------------------------===//
 
+  /// Rows that lie side by side in packed lhs: whole tiles, and whole vectors
+  /// to copy.
+  int64_t lhsGroup() const { return std::lcm(k.tileRows, c.lanes); }
+  /// Copies a block of lhs: group after group of rows, in each the rows of one
+  /// step of the reduction side by side.
+  void packLhs(Value from, int64_t rows, int64_t depth) {
+    int64_t step = c.lhs.step[c.reductions[0]];
+    blocks(rows, lhsGroup(), [&](Value g, int64_t width) {
+      Value source = advance(from, g, c.lhs.step[*c.row]),
+            target = advance(index(0), g, depth);
+      loop(0, depth, 1, [&](Value i) {
+        Value here = advance(source, i, step),
+              there = advance(target, i, width);
+        forVectors(width, [&](int64_t v, Value mask) {
+          Value x = loadVector(lhs, add(here, v * c.lanes), mask);
+          storeVector(x, lhsPanels, add(there, v * c.lanes), mask);
+        });
+      });
+    });
+  }
   /// Copies a block of rhs: panel after panel, in each the columns of one step
   /// of the reduction side by side.
   void pack(Value from, int64_t columns, int64_t depth) {
     blocks(columns, panel, [&](Value j, int64_t width) {
       Value source = advance(from, j, c.rhs.step[c.column]);
       Value target = advance(index(0), j, depth);
-      packRows(0, source, target, width, depth);
+      int64_t turned = 0;
+      if (c.reductions.size() == 1 && c.rhs.step[c.reductions[0]] == 1)
+        turned = packSquares(source, target, width, depth);
+      if (turned < depth)
+        packRows(0, source, target, width, depth, turned);
     });
   }
+  /// Turns squares of a vector's length in registers; returns how far along the
+  /// reduction they reach.
+  int64_t packSquares(Value source, Value target, int64_t width,
+                      int64_t depth) {
+    int64_t n = c.lanes, whole = width / n * n == width ? depth / n * n : 0;
+    if (whole == 0)
+      return 0;
+    loop(0, whole, n, [&](Value i) {
+      loop(0, width, n, [&](Value j) {
+        Value from = add(advance(source, j, c.rhs.step[c.column]), i);
+        SmallVector<Value> rows;
+        for (int64_t r = 0; r < n; ++r)
+          rows.push_back(
+              loadVector(rhs, add(from, r * c.rhs.step[c.column]), Value()));
+        transpose(rows);
+        Value to = add(advance(target, i, panel), j);
+        for (int64_t r = 0; r < n; ++r)
+          vector::StoreOp::create(b, rows[r], panels, add(to, r * panel));
+      });
+    });
+    return whole;
+  }
+  /// A square of vectors transposed: halves of pairs change places, first at
+  /// distance 1, then 2, 4, ...
+  void transpose(SmallVector<Value> &rows) {
+    int64_t n = c.lanes;
+    for (int64_t step = 1; step < n; step *= 2)
+      for (int64_t i = 0; i < n; ++i) {
+        if (i & step)
+          continue;
+        SmallVector<int64_t> low, high;
+        for (int64_t e = 0; e < n; ++e) {
+          low.push_back(e & step ? n + e - step : e);
+          high.push_back(e & step ? n + e : e + step);
+        }
+        Value x = rows[i], y = rows[i + step];
+        rows[i] = vector::ShuffleOp::create(b, x, y, low);
+        rows[i + step] = vector::ShuffleOp::create(b, x, y, high);
+      }
+  }
+  /// From step `first` of the reduction on.
   void packRows(unsigned n, Value source, Value target, int64_t width,
-                int64_t rest) {
+                int64_t rest, int64_t first) {
     if (n == c.reductions.size())
       return packOne(source, target, width);
     unsigned d = c.reductions[n];
     // A block of a single reduction may be shorter than its loop.
     int64_t size = c.reductions.size() == 1 ? rest : c.size[d];
     rest /= size;
-    loop(0, size, 1, [&](Value i) {
+    loop(first, size, 1, [&](Value i) {
       packRows(n + 1, advance(source, i, c.rhs.step[d]),
-               advance(target, i, rest * panel), width, rest);
+               advance(target, i, rest * panel), width, rest, 0);
     });
   }
   void packOne(Value source, Value target, int64_t width) {
@@ -257,6 +334,12 @@ private:
     return vector::MaskedLoadOp::create(b, vectorType, buffer, at, mask,
                                         zeroVector());
   }
+  void storeVector(Value v, Value buffer, Value at, Value mask) {
+    if (mask)
+      vector::MaskedStoreOp::create(b, buffer, at, mask, v);
+    else
+      vector::StoreOp::create(b, v, buffer, at);
+  }
   Value multiplyAdd(Value x, Value y, Value sum) {
     if (isa<FloatType>(c.element))
       return vector::FMAOp::create(b, x, y, sum);
@@ -281,10 +364,7 @@ private:
         Value sum = sums[r * vectors + v], place = add(row, v * c.lanes);
         if (!zero)
           sum = plus(loadVector(out, place, mask), sum);
-        if (mask)
-          vector::MaskedStoreOp::create(b, out, place, mask, sum);
-        else
-          vector::StoreOp::create(b, sum, out, place);
+        storeVector(sum, out, place, mask);
       });
     }
   }
@@ -302,6 +382,8 @@ private:
       Position q = moved(p, d, i);
       if (k.pack)
         q.rhs = advance(p.rhs, i, rest * panel);
+      if (k.packLhs)
+        q.lhs = advance(p.lhs, i, lhsWidth);
       return q;
     };
     bool innermost = n + 1 == c.reductions.size();
@@ -348,8 +430,9 @@ private:
                         k.pack ? Value() : mask);
     });
     for (int64_t r = 0; r < height; ++r) {
-      Value x = memref::LoadOp::create(
-          b, lhs, add(at.lhs, c.row ? r * c.lhs.step[*c.row] : 0));
+      int64_t rowStep = k.packLhs ? 1 : c.row ? c.lhs.step[*c.row] : 0;
+      Value x = memref::LoadOp::create(b, k.packLhs ? lhsPanels : lhs,
+                                       add(at.lhs, r * rowStep));
       Value wide = vector::BroadcastOp::create(b, vectorType, x);
       for (int64_t v = 0; v < vectors; ++v)
         sums[r * vectors + v] = multiplyAdd(wide, y[v], sums[r * vectors + v]);
@@ -362,8 +445,9 @@ private:
   const Blocking &k;
   bool startsAtZero;
   mlir::VectorType vectorType;
-  int64_t panel; ///< columns of a tile
-  Value lhs, rhs, out, panels;
+  int64_t panel;        ///< columns of a tile
+  int64_t lhsWidth = 0; ///< rows side by side in packed lhs
+  Value lhs, rhs, out, panels, lhsPanels;
 };
 } // namespace
 

@@ -241,9 +241,8 @@ private:
       return reduce(loops.drop_front(), sums, body);
     if (auto n = writtenOut(loops[0])) {
       Values carried = sums;
-      writeOut(loops[0], *n, [&] {
-        carried = reduce(loops.drop_front(), carried, body);
-      });
+      writeOut(loops[0], *n,
+               [&] { carried = reduce(loops.drop_front(), carried, body); });
       return carried;
     }
     return loop(low(loops[0]), high(loops[0]), 1, sums,
@@ -550,7 +549,7 @@ private:
   Values ivs; ///< the index of each loop, where it is known
   SmallVector<unsigned> parallel, reductions; ///< loops that are left to run
   std::optional<unsigned> along;              ///< the one along vectors
-  int64_t copies = 1;            ///< of the body, by short loops
+  int64_t copies = 1;                         ///< of the body, by short loops
   int64_t lanes = 1, unroll = 1; ///< of a vector; vectors at a time
 };
 } // namespace
