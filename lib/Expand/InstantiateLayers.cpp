@@ -98,6 +98,7 @@ private:
     OpBuilder b(call);
     mlir::IRMapping map;
     mapArguments(b, call, f, map);
+    size_t before = work.size();
     for (Operation &op : f.getBody().front()) {
       if (auto ret = dyn_cast<ReturnOp>(op)) {
         finish(call, ret, map);
@@ -107,6 +108,7 @@ private:
         return failure();
     }
     call.erase();
+    std::reverse(work.begin() + before, work.end());
     return success();
   }
 
@@ -212,6 +214,8 @@ private:
       Operation *d = v.getDefiningOp();
       bool own =
           d && !variableName(d) && !llvm::is_contained(call.getInputs(), v);
+      // A layer's call names that layer's own variables: it keeps its name.
+      own = own && !isa<CallOp>(d);
       if (name && own && call.getNumResults() == 1 && d->getNumResults() == 1)
         d->setLoc(NameLoc::get(name.getName(), withoutName(d->getLoc())));
     }

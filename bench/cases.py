@@ -1,0 +1,12 @@
+"""What is timed."""
+
+MATMULS = ["10000x1000x2000", "1024x1024x1024", "512x512x512", "128x784x512", "64x512x10", "1x1024x1024", "4096x64x4096"]
+# model: (file under docs/examples, batch, optimiser, learning rate)
+TRAININGS = {
+    "mlp": ("bench/mlp.mlir", 128, "adam", 1e-3),
+    "cnn": ("bench/cnn.mlir", 64, "sgd", 1e-2),
+    "gpt": ("gpt.mlir", 8, "adam", 1e-3),
+}
+INFERENCES = [("mlp", 1), ("mlp", 64), ("cnn", 1), ("cnn", 64), ("gpt", 1), ("gpt", 8)]
+GPT = dict(layers=4, width=256, heads=4, time=128, tokens=512)
+ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-8)

@@ -1,0 +1,119 @@
+"""Gradus: the shared library and C header that `gradus compile` writes, called through ctypes."""
+
+import ctypes
+import os
+import re
+import subprocess
+
+import numpy as np
+
+import workloads
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+GRADUS = os.path.join(ROOT, "build", "bin", "gradus")
+FOLDER = os.path.join(ROOT, "build", "bench")
+
+
+def setup(threads, mode):
+    global THREADS
+    THREADS = threads
+    os.makedirs(FOLDER, exist_ok=True)
+
+
+def version():
+    return subprocess.check_output([GRADUS, "--version"], text=True).split()[1]
+
+
+def aligned(size):
+    """Zeroed bytes that start at a multiple of 64."""
+    room = np.zeros(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size]
+
+
+def pointer(array):
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+class Artefact:
+    """A compiled model with its memory."""
+
+    def __init__(self, text, dims):
+        name = re.sub(r"\W", "_", "-".join([os.path.basename(text), *dims, str(THREADS)]))
+        library, header = (os.path.join(FOLDER, name + end) for end in (".so", ".h"))
+        subprocess.check_call(
+            [GRADUS, "compile", os.path.join(ROOT, "docs", "examples", text), "-o", library, "--header", header]
+            + [f"--threads={THREADS}"] + [f"--dims={d}" for d in dims]
+        )
+        self.code = ctypes.CDLL(library)
+        with open(header, encoding="utf-8") as file:
+            self.header = file.read()
+        self.model = re.search(r"model '(\w+)'", self.header).group(1)
+        self.arena = aligned(self.number("ARENA_BYTES"))
+        self.variables = aligned(self.number("VARIABLES_BYTES")) if "_VARIABLES_BYTES" in self.header else None
+
+    def number(self, name):
+        return int(re.search(rf"#define {self.model.upper()}_{name} (\d+)", self.header).group(1))
+
+    def set(self, name, value):
+        offset = re.search(rf"_OFFSET (\d+) /\* {re.escape(name)} ", self.header)
+        start = int(offset.group(1))
+        self.variables[start : start + value.nbytes] = np.frombuffer(value.tobytes(), np.uint8)
+
+    def call(self, function, *arrays):
+        entry = getattr(self.code, f"{self.model}_{function}")
+        entry.restype = None
+        first = [pointer(self.variables)] if self.variables is not None else []
+        arguments = first + [pointer(a) for a in arrays] + [pointer(self.arena)]
+        # The pointers do not keep their arrays alive.
+        return lambda _self=self, _arrays=arrays: entry(*arguments)
+
+
+def load(case):
+    kind, what = case[0], case[1]
+    if kind == "matmul":
+        m, k, n = what.split("x")
+        made = Artefact("bench/product.mlir", [f"m={m}", f"k={k}", f"n={n}"])
+        a, b = (x.copy() for x in workloads.matrices(what))
+        out = np.empty((int(m), int(n)), np.float32)
+        run = made.call("product", a, b, out)
+
+        def call():
+            run()
+
+        call.result = lambda: out
+        return call
+    text, size = workloads.TRAININGS[what][0], case[2] if kind == "infer" else workloads.TRAININGS[what][1]
+    made = Artefact(text, [f"batch={size}"])
+    x, y = workloads.batch(what, size)
+
+    def restart():
+        made.variables[:] = 0
+        for name, value in workloads.parameters(what).items():
+            made.set(name, value)
+
+    restart()
+    if kind == "infer":
+        shape = re.search(r"_logits\(.*?\);", made.header, re.S)
+        assert shape, made.header
+        out = np.empty((size, workloads.GPT["time"], workloads.GPT["tokens"]) if what == "gpt" else (size, 10), np.float32)
+        run = made.call("logits", x, out)
+
+        def call():
+            run()
+
+        call.result = lambda: out
+        return call
+    loss = aligned(4).view(np.float32)
+    run = made.call("fit_step", x, y, loss)
+
+    def call():
+        run()
+        return float(loss[0])
+
+    def losses(n):
+        restart()
+        return [call() for _ in range(n)]
+
+    call.losses = losses
+    return call

@@ -1,0 +1,114 @@
+"""PyTorch: eager (its products are MKL's) and torch.compile, which generates C++."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import workloads
+from workloads import GPT
+
+
+def setup(threads, mode):
+    global COMPILED
+    COMPILED = mode == "compile"
+    torch.set_num_threads(threads)
+
+
+def version():
+    return "PyTorch " + torch.__version__.split("+")[0]
+
+
+def dense(p, name, x):
+    return x @ p[name + ".w"] + p[name + ".b"]
+
+
+def norm(p, name, x):
+    return F.layer_norm(x, x.shape[-1:], p[name + ".gain"], p[name + ".bias"])
+
+
+def attention(p, name, x):
+    b, t, d = x.shape
+    heads = (b, t, 3 * GPT["heads"], d // GPT["heads"])
+    q, k, v = (x @ p[name + ".qkv.w"] + p[name + ".qkv.b"]).view(heads).transpose(1, 2).split(GPT["heads"], 1)
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return dense(p, name + ".proj", y.transpose(1, 2).reshape(b, t, d))
+
+
+def logits(model, p, x):
+    if model == "mlp":
+        return dense(p, "fc3", dense(p, "fc2", dense(p, "fc1", x).relu()).relu())
+    if model == "cnn":
+        for name in ("c1", "c2"):
+            x = F.max_pool2d(F.conv2d(x, p[name + ".w"], p[name + ".b"], padding=1).relu(), 2)
+        return dense(p, "fc2", dense(p, "fc1", x.flatten(1)).relu())
+    h = p["tokens"][x] + p["positions"]
+    for i in range(GPT["layers"]):
+        n = f"h.{i}"
+        h = h + attention(p, n + ".attention", norm(p, n + ".ln1", h))
+        wide = F.gelu(dense(p, n + ".feed_forward.fc", norm(p, n + ".ln2", h)))
+        h = h + dense(p, n + ".feed_forward.out", wide)
+    return norm(p, "norm", h) @ p["head"]
+
+
+def parameters(model):
+    """In PyTorch's own layouts: filters OIHW, features CHW, one product for q, k and v."""
+    p = workloads.parameters(model)
+    if model == "cnn":
+        for name in ("c1.w", "c2.w"):
+            p[name] = np.ascontiguousarray(p[name].transpose(3, 2, 0, 1))
+        p["fc1.w"] = np.ascontiguousarray(p["fc1.w"].reshape(7, 7, 64, 128).transpose(2, 0, 1, 3).reshape(-1, 128))
+    if model == "gpt":
+        for i in range(GPT["layers"]):
+            for part in ("w", "b"):
+                names = [f"h.{i}.attention.{n}.{part}" for n in "qkv"]
+                p[f"h.{i}.attention.qkv.{part}"] = np.concatenate([p.pop(n) for n in names], axis=-1)
+    return {name: torch.tensor(value) for name, value in p.items()}
+
+
+def batch(model, size):
+    x, y = workloads.batch(model, size)
+    if model == "cnn":
+        x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    return torch.tensor(x).long() if model == "gpt" else torch.tensor(x), torch.tensor(y).long()
+
+
+def load(case):
+    kind, what = case[0], case[1]
+    compiled = torch.compile if COMPILED else lambda f: f
+    if kind == "matmul":
+        if COMPILED:
+            raise NotImplementedError
+        a, b = map(torch.from_numpy, workloads.matrices(what))
+        out = torch.empty(a.shape[0], b.shape[1])
+
+        def multiply():
+            torch.mm(a, b, out=out)
+
+        multiply.result = lambda: out.numpy()
+        return multiply
+    if kind == "infer":
+        p, (x, _) = parameters(what), batch(what, case[2])
+        forward = compiled(lambda x: logits(what, p, x))
+
+        def infer():
+            with torch.inference_mode():
+                return forward(x)
+
+        infer.result = lambda: infer().numpy()
+        return infer
+
+    _, size, optimiser, rate = workloads.TRAININGS[what]
+    x, y = batch(what, size)
+    p = {name: value.requires_grad_() for name, value in parameters(what).items()}
+    loss_of = compiled(lambda x, y: F.cross_entropy(logits(what, p, x).flatten(0, -2), y.flatten()))
+    step = torch.optim.SGD(p.values(), rate) if optimiser == "sgd" else torch.optim.Adam(p.values(), rate, fused=True)
+
+    def train():
+        step.zero_grad(set_to_none=True)
+        loss = loss_of(x, y)
+        loss.backward()
+        step.step()
+        return loss.item()
+
+    train.losses = lambda n: [train() for _ in range(n)]
+    return train

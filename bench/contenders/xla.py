@@ -1,0 +1,109 @@
+"""XLA, by way of JAX."""
+
+import os
+
+import numpy as np
+
+import workloads
+from workloads import ADAM, GPT
+
+
+def setup(threads, mode):
+    global jax, jnp, lax
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    if threads == 1:
+        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+    import jax
+    import jax.numpy as jnp
+    from jax import lax
+
+
+def version():
+    return "JAX " + jax.__version__
+
+
+def dense(p, name, x):
+    return x @ p[name + ".w"] + p[name + ".b"]
+
+
+def norm(p, name, x):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred * lax.rsqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * p[name + ".gain"] + p[name + ".bias"]
+
+
+def attention(p, name, x):
+    b, t, d = x.shape
+    q, k, v = (dense(p, f"{name}.{n}", x).reshape(b, t, GPT["heads"], -1).transpose(0, 2, 1, 3) for n in "qkv")
+    scores = q @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // GPT["heads"]))
+    y = jax.nn.softmax(jnp.where(jnp.tril(jnp.ones((t, t), bool)), scores, -jnp.inf), -1) @ v
+    return dense(p, name + ".proj", y.transpose(0, 2, 1, 3).reshape(b, t, d))
+
+
+def logits(model, p, x):
+    if model == "mlp":
+        return dense(p, "fc3", jax.nn.relu(dense(p, "fc2", jax.nn.relu(dense(p, "fc1", x)))))
+    if model == "cnn":
+        for name in ("c1", "c2"):
+            x = lax.conv_general_dilated(x, p[name + ".w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            x = lax.reduce_window(jax.nn.relu(x + p[name + ".b"]), -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+        return dense(p, "fc2", jax.nn.relu(dense(p, "fc1", x.reshape(x.shape[0], -1))))
+    h = p["tokens"][x] + p["positions"]
+    for i in range(GPT["layers"]):
+        n = f"h.{i}"
+        h = h + attention(p, n + ".attention", norm(p, n + ".ln1", h))
+        wide = jax.nn.gelu(dense(p, n + ".feed_forward.fc", norm(p, n + ".ln2", h)), approximate=False)
+        h = h + dense(p, n + ".feed_forward.out", wide)
+    return norm(p, "norm", h) @ p["head"]
+
+
+def loss(model, p, x, y):
+    picked = jnp.take_along_axis(jax.nn.log_softmax(logits(model, p, x), -1), y[..., None], -1)
+    return -picked.mean()
+
+
+def train(model):
+    _, size, optimiser, rate = workloads.TRAININGS[model]
+    x, y = map(jnp.asarray, workloads.batch(model, size))
+    each = jax.tree.map
+
+    def sgd(p, state, x, y):
+        value, g = jax.value_and_grad(lambda p: loss(model, p, x, y))(p)
+        return each(lambda p, g: p - rate * g, p, g), state, value
+
+    def adam(p, state, x, y):
+        value, g = jax.value_and_grad(lambda p: loss(model, p, x, y))(p)
+        (m, v, t), b1, b2 = state, ADAM["beta1"], ADAM["beta2"]
+        t = t + 1
+        m = each(lambda m, g: b1 * m + (1 - b1) * g, m, g)
+        v = each(lambda v, g: b2 * v + (1 - b2) * g * g, v, g)
+        scale_m, scale_v = 1 - b1**t, 1 - b2**t
+        p = each(lambda p, m, v: p - rate * (m / scale_m) / (jnp.sqrt(v / scale_v) + ADAM["eps"]), p, m, v)
+        return p, (m, v, t), value
+
+    step = jax.jit(sgd if optimiser == "sgd" else adam, donate_argnums=(0, 1))
+    p = each(jnp.asarray, workloads.parameters(model))
+    state = () if optimiser == "sgd" else (each(jnp.zeros_like, p), each(jnp.zeros_like, p), jnp.float32(0))
+
+    def call():
+        nonlocal p, state
+        p, state, value = step(p, state, x, y)
+        return float(value)
+
+    call.losses = lambda n: [call() for _ in range(n)]
+    return call
+
+
+def load(case):
+    kind, what = case[0], case[1]
+    if kind == "train":
+        return train(what)
+    if kind != "infer":
+        raise NotImplementedError
+    p, x = jax.tree.map(jnp.asarray, workloads.parameters(what)), jnp.asarray(workloads.batch(what, case[2])[0])
+    forward = jax.jit(lambda p, x: logits(what, p, x))
+
+    def call():
+        return forward(p, x).block_until_ready()
+
+    call.result = lambda: np.asarray(call())
+    return call

@@ -1,0 +1,57 @@
+"""Parameters and batches, the same for every contender.
+
+Parameters carry the names of the model texts in docs/examples. Dense weights are [in, out], images NHWC, filters HWIO.
+"""
+
+import numpy as np
+from cases import ADAM, GPT, TRAININGS  # noqa: F401  (for the contenders)
+
+
+def parameters(model):
+    draw, made = np.random.default_rng(0), {}
+
+    def normal(name, *shape, fan_in=None):
+        scale = 1 / np.sqrt(fan_in or np.prod(shape[:-1]))
+        made[name] = (draw.standard_normal(shape) * scale).astype(np.float32)
+
+    def dense(name, inputs, outputs):
+        normal(name + ".w", inputs, outputs)
+        made[name + ".b"] = np.zeros(outputs, np.float32)
+
+    def norm(name, width):
+        made[name + ".gain"], made[name + ".bias"] = np.ones(width, np.float32), np.zeros(width, np.float32)
+
+    if model == "mlp":
+        dense("fc1", 784, 512), dense("fc2", 512, 256), dense("fc3", 256, 10)
+    elif model == "cnn":
+        for name, inputs, outputs in (("c1", 1, 32), ("c2", 32, 64)):
+            normal(name + ".w", 3, 3, inputs, outputs)
+            made[name + ".b"] = np.zeros(outputs, np.float32)
+        dense("fc1", 7 * 7 * 64, 128), dense("fc2", 128, 10)
+    else:
+        d = GPT["width"]
+        normal("tokens", GPT["tokens"], d, fan_in=2500), normal("positions", GPT["time"], d, fan_in=2500)
+        for i in range(GPT["layers"]):
+            h = f"h.{i}"
+            norm(f"{h}.ln1", d), norm(f"{h}.ln2", d)
+            for part in ("q", "k", "v", "proj"):
+                dense(f"{h}.attention.{part}", d, d)
+            dense(f"{h}.feed_forward.fc", d, 4 * d), dense(f"{h}.feed_forward.out", 4 * d, d)
+        norm("norm", d), normal("head", d, GPT["tokens"])
+    return made
+
+
+def batch(model, size):
+    """(inputs, labels)"""
+    draw = np.random.default_rng(1)
+    if model == "gpt":
+        text = draw.integers(0, GPT["tokens"], (size, GPT["time"] + 1)).astype(np.int32)
+        return np.ascontiguousarray(text[:, :-1]), np.ascontiguousarray(text[:, 1:])
+    shape = {"mlp": (784,), "cnn": (28, 28, 1)}[model]
+    return draw.standard_normal((size, *shape)).astype(np.float32), draw.integers(0, 10, size).astype(np.int32)
+
+
+def matrices(shape):
+    m, k, n = map(int, shape.split("x"))
+    draw = np.random.default_rng(0)
+    return draw.random((m, k), np.float32) - 0.5, draw.random((k, n), np.float32) - 0.5
