@@ -76,8 +76,10 @@ public:
   const CompileOptions &options() const { return settings; }
   CompileOptions &options() { return settings; }
 
-  /// The machine code; runs what stages are missing.
-  llvm::Expected<SmallVector<char, 0>> machineCode(MachineCode kind);
+  /// The objects that the model consists of; runs what stages are missing.
+  llvm::Expected<std::vector<Object>> objects();
+  /// The machine code as text.
+  llvm::Expected<std::string> assembly();
   /// The LLVM IR as text.
   llvm::Expected<std::string> llvmText();
   /// After stage Buffers.
@@ -96,6 +98,10 @@ private:
   void recordInterface();
   llvm::Expected<std::unique_ptr<llvm::Module>>
   llvmModule(llvm::LLVMContext &context, llvm::TargetMachine &machine);
+  llvm::Expected<std::string>
+  optimizedText(function_ref<llvm::Expected<std::string>(llvm::Module &,
+                                                         llvm::TargetMachine &)>
+                    print);
 
   CompileOptions settings;
   std::unique_ptr<MLIRContext> ctx;
@@ -108,19 +114,35 @@ private:
   mlir::TimingScope total;
 };
 
-/// A compiled model in this process: its object, linked and ready.
+/// A compiled model in this process: its objects, linked and ready.
 class Program {
 public:
-  static llvm::Expected<Program> load(ArrayRef<char> object,
+  static llvm::Expected<Program> load(ArrayRef<Object> objects,
                                       ModelInterface model);
   Program(Program &&);
   ~Program();
 
   const ModelInterface &interface() const { return model; }
-  /// Calls a function: pointers to its inputs, then to its outputs.
+  /// A call that is ready to be made, again and again.
+  class Call {
+  public:
+    void operator()() const { caller(function, args.data()); }
+
+  private:
+    friend class Program;
+    void *function;
+    SmallVector<void *> args;
+    void (*caller)(void *function, void *const *args);
+  };
+  /// Binds a function to pointers to its inputs and to its outputs.
+  Call bind(const FunctionInterface &function, void *variables,
+            ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
+            void *arena) const;
   void call(const FunctionInterface &function, void *variables,
             ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
-            void *arena);
+            void *arena) const {
+    bind(function, variables, inputs, outputs, arena)();
+  }
 
 private:
   Program(std::unique_ptr<llvm::orc::LLJIT> jit, ModelInterface model);

@@ -7,12 +7,16 @@
 
 namespace gradus {
 
-/// A static library of one object.
-llvm::Expected<std::string> archive(StringRef member, ArrayRef<char> object);
+/// Is there a linker that makes several objects one?
+bool canMergeObjects();
+/// One object of several.
+llvm::Expected<Object> mergeObjects(ArrayRef<Object> objects);
+/// A static library.
+llvm::Expected<std::string> archive(StringRef name, ArrayRef<Object> objects);
 /// Calls the system's linker, through `cc` or clang.
-llvm::Error linkSharedLibrary(StringRef object, StringRef output);
+llvm::Error linkSharedLibrary(ArrayRef<Object> objects, StringRef output);
 /// A program that calls the model's functions on NumPy files (driver.c).
-llvm::Error linkProgram(StringRef object, const ModelInterface &model,
+llvm::Error linkProgram(ArrayRef<Object> objects, const ModelInterface &model,
                         StringRef output);
 
 } // namespace gradus

@@ -46,6 +46,8 @@ struct CompileOptions {
   unsigned optLevel = 2;
   unsigned threads = 1; ///< that share the work of one call
   bool winograd = true; ///< F(2x2, 3x3) where it pays
+  unsigned jobs = 0;    ///< threads that generate code; 0: all processors
+  std::string cacheDir; ///< objects of kernels are kept there, if not empty
 };
 
 void registerDialects(mlir::DialectRegistry &registry);
@@ -60,15 +62,24 @@ void buildStage(Stage stage, mlir::OpPassManager &pm,
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 createTargetMachine(const CompileOptions &options);
 
-/// LLVM IR of a module at stage Llvm, optimised for the machine.
+/// LLVM IR of a module at stage Llvm, as it comes.
 llvm::Expected<std::unique_ptr<llvm::Module>>
 translateToLLVM(ModuleOp module, llvm::LLVMContext &context,
-                llvm::TargetMachine &machine, unsigned optLevel);
+                llvm::TargetMachine &machine);
+llvm::Error optimizeForTarget(llvm::Module &module,
+                              llvm::TargetMachine &machine, unsigned optLevel);
 
 enum class MachineCode { Assembly, Object };
 llvm::Expected<SmallVector<char, 0>>
 emitMachineCode(llvm::Module &module, llvm::TargetMachine &machine,
                 MachineCode kind);
+
+/// The bytes of an object file.
+using Object = SmallVector<char, 0>;
+/// Optimises and emits a module as one object or several, side by side.
+llvm::Expected<std::vector<Object>>
+emitObjects(std::unique_ptr<llvm::Module> module,
+            const CompileOptions &options);
 
 } // namespace gradus
 

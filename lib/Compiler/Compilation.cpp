@@ -208,12 +208,11 @@ Compilation::llvmModule(llvm::LLVMContext &context,
                         llvm::TargetMachine &machine) {
   if (failed(runTo(Stage::Llvm)))
     return llvm::createStringError("");
-  auto scope = total.nest("optimise LLVM IR");
-  return translateToLLVM(*source, context, machine, settings.optLevel);
+  auto scope = total.nest("translate to LLVM IR");
+  return translateToLLVM(*source, context, machine);
 }
 
-llvm::Expected<SmallVector<char, 0>>
-Compilation::machineCode(MachineCode kind) {
+llvm::Expected<std::vector<Object>> Compilation::objects() {
   auto machine = createTargetMachine(settings);
   if (!machine)
     return machine.takeError();
@@ -221,20 +220,42 @@ Compilation::machineCode(MachineCode kind) {
   auto module = llvmModule(context, **machine);
   if (!module)
     return module.takeError();
-  auto scope = total.nest("emit machine code");
-  return emitMachineCode(**module, **machine, kind);
+  auto scope = total.nest("optimise and emit machine code");
+  return emitObjects(std::move(*module), settings);
+}
+
+llvm::Expected<std::string> Compilation::optimizedText(
+    function_ref<llvm::Expected<std::string>(llvm::Module &,
+                                             llvm::TargetMachine &)>
+        print) {
+  auto machine = createTargetMachine(settings);
+  if (!machine)
+    return machine.takeError();
+  llvm::LLVMContext context;
+  auto module = llvmModule(context, **machine);
+  if (!module)
+    return module.takeError();
+  if (auto e = optimizeForTarget(**module, **machine, settings.optLevel))
+    return std::move(e);
+  return print(**module, **machine);
+}
+
+llvm::Expected<std::string> Compilation::assembly() {
+  return optimizedText(
+      [](llvm::Module &module,
+         llvm::TargetMachine &machine) -> llvm::Expected<std::string> {
+        auto code = emitMachineCode(module, machine, MachineCode::Assembly);
+        if (!code)
+          return code.takeError();
+        return std::string(code->begin(), code->end());
+      });
 }
 
 llvm::Expected<std::string> Compilation::llvmText() {
-  auto machine = createTargetMachine(settings);
-  if (!machine)
-    return machine.takeError();
-  llvm::LLVMContext context;
-  auto module = llvmModule(context, **machine);
-  if (!module)
-    return module.takeError();
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  (*module)->print(os, nullptr);
-  return text;
+  return optimizedText([](llvm::Module &module, llvm::TargetMachine &) {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    module.print(os, nullptr);
+    return text;
+  });
 }

@@ -18,12 +18,18 @@ static llvm::Error error(const Twine &message) {
   return llvm::createStringError(message);
 }
 
-llvm::Expected<std::string> gradus::archive(StringRef member,
-                                            ArrayRef<char> object) {
-  llvm::NewArchiveMember one(
-      llvm::MemoryBufferRef(StringRef(object.data(), object.size()), member));
+static StringRef textOf(const Object &object) {
+  return {object.data(), object.size()};
+}
+
+llvm::Expected<std::string> gradus::archive(StringRef name,
+                                            ArrayRef<Object> objects) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < objects.size(); ++i)
+    names.push_back((name + (i ? "." + Twine(i) : "") + ".o").str());
   std::vector<llvm::NewArchiveMember> members;
-  members.push_back(std::move(one));
+  for (auto [n, object] : llvm::zip(names, objects))
+    members.emplace_back(llvm::MemoryBufferRef(textOf(object), n));
   auto buffer = llvm::writeArchiveToBuffer(
       members, llvm::SymtabWritingMode::NormalSymtab,
       llvm::object::Archive::K_GNU, /*Deterministic=*/true, /*Thin=*/false);
@@ -45,47 +51,101 @@ struct Temporary {
 };
 } // namespace
 
-/// Runs the system's C compiler; what it links appears under its name whole or
-/// not at all.
-static llvm::Error runCompiler(ArrayRef<StringRef> args, StringRef output) {
-  std::string compiler;
-  for (StringRef name : {"cc", "clang-22", "clang", "gcc"})
-    if (auto found = llvm::sys::findProgramByName(name);
-        found && compiler.empty())
-      compiler = *found;
-  if (compiler.empty())
-    return error("linking needs a C compiler (cc, clang or gcc), and none is "
-                 "installed: apt-get install gcc; or emit a .o or .a");
-  std::string partial = (output + ".tmp").str();
-  SmallVector<StringRef> all{compiler};
-  llvm::append_range(all, args);
-  llvm::append_range(all,
-                     ArrayRef<StringRef>{"-o", partial, "-lm", "-pthread"});
+static std::string findProgram(ArrayRef<StringRef> names) {
+  for (StringRef name : names)
+    if (auto found = llvm::sys::findProgramByName(name))
+      return *found;
+  return "";
+}
+
+/// Runs a program whose words are shown only if it fails.
+static llvm::Error runQuietly(StringRef program, ArrayRef<StringRef> args,
+                              StringRef purpose) {
   std::string message;
   Temporary log("log");
   std::optional<StringRef> redirects[] = {std::nullopt, StringRef(log.path),
                                           StringRef(log.path)};
-  int rc = llvm::sys::ExecuteAndWait(compiler, all, std::nullopt, redirects,
-                                     120, 0, &message);
-  if (rc != 0) {
+  SmallVector<StringRef> all{program};
+  llvm::append_range(all, args);
+  if (llvm::sys::ExecuteAndWait(program, all, std::nullopt, redirects, 120, 0,
+                                &message) == 0)
+    return llvm::Error::success();
+  auto text = readFile(log.path);
+  std::string said = text ? std::string(text->begin(), text->end()) : "";
+  if (!text)
+    llvm::consumeError(text.takeError());
+  return error(purpose + ": " + program + " failed: " + message + said);
+}
+
+namespace {
+/// Objects as files, for as long as a linker needs them.
+struct ObjectFiles {
+  std::vector<std::unique_ptr<Temporary>> files;
+  SmallVector<StringRef> paths;
+
+  llvm::Error write(ArrayRef<Object> objects) {
+    for (const Object &object : objects) {
+      files.push_back(std::make_unique<Temporary>("o"));
+      paths.push_back(files.back()->path);
+      if (auto e = writeFile(paths.back(), object))
+        return e;
+    }
+    return llvm::Error::success();
+  }
+};
+} // namespace
+
+static std::string linker() {
+  return findProgram({"ld.lld-22", "ld.lld", "ld"});
+}
+bool gradus::canMergeObjects() { return !linker().empty(); }
+
+llvm::Expected<Object> gradus::mergeObjects(ArrayRef<Object> objects) {
+  if (objects.size() == 1)
+    return objects.front();
+  ObjectFiles files;
+  if (auto e = files.write(objects))
+    return std::move(e);
+  Temporary merged("o");
+  SmallVector<StringRef> args{"-r", "-o", merged.path};
+  llvm::append_range(args, files.paths);
+  if (auto e = runQuietly(linker(), args, "merging objects"))
+    return std::move(e);
+  auto bytes = readFile(merged.path);
+  if (!bytes)
+    return bytes.takeError();
+  return Object(bytes->begin(), bytes->end());
+}
+
+/// Runs the system's C compiler; what it links appears under its name whole or
+/// not at all.
+static llvm::Error runCompiler(ArrayRef<StringRef> args, StringRef output) {
+  std::string compiler = findProgram({"cc", "clang-22", "clang", "gcc"});
+  if (compiler.empty())
+    return error("linking needs a C compiler (cc, clang or gcc), and none is "
+                 "installed: apt-get install gcc; or emit a .o or .a");
+  std::string partial = (output + ".tmp").str();
+  SmallVector<StringRef> all(args);
+  llvm::append_range(all,
+                     ArrayRef<StringRef>{"-o", partial, "-lm", "-pthread"});
+  if (auto e = runQuietly(compiler, all, output)) {
     (void)llvm::sys::fs::remove(partial);
-    auto text = readFile(log.path);
-    std::string said = text ? std::string(text->begin(), text->end()) : "";
-    if (!text)
-      llvm::consumeError(text.takeError());
-    return error(output + ": " + compiler + " failed: " + message + said);
+    return e;
   }
   if (auto code = llvm::sys::fs::rename(partial, output))
     return error(output + ": " + code.message());
   return llvm::Error::success();
 }
 
-llvm::Error gradus::linkSharedLibrary(StringRef object, StringRef output) {
-  Temporary file("o");
-  if (auto e = writeFile(file.path, ArrayRef(object.data(), object.size())))
+llvm::Error gradus::linkSharedLibrary(ArrayRef<Object> objects,
+                                      StringRef output) {
+  ObjectFiles files;
+  if (auto e = files.write(objects))
     return e;
   // Not unloaded: its threads may wait in it.
-  return runCompiler({"-shared", "-Wl,-z,nodelete", file.path}, output);
+  SmallVector<StringRef> args{"-shared", "-Wl,-z,nodelete"};
+  llvm::append_range(args, files.paths);
+  return runCompiler(args, output);
 }
 
 static StringRef numpyType(DType t) {
@@ -133,8 +193,8 @@ static std::string tables(const ModelInterface &model) {
   return out;
 }
 
-llvm::Error gradus::linkProgram(StringRef object, const ModelInterface &model,
-                                StringRef output) {
+llvm::Error gradus::linkProgram(ArrayRef<Object> objects,
+                                const ModelInterface &model, StringRef output) {
   for (const FunctionInterface &f : model.functions)
     if (f.inputs.size() + f.outputs.size() > 64)
       return error("@" + f.name +
@@ -147,10 +207,13 @@ llvm::Error gradus::linkProgram(StringRef object, const ModelInterface &model,
                    "entry_count, variable_bytes;\n");
   std::string source =
       cHeader(model) + types.str() + tables(model) + main.str();
-  Temporary file("o"), program("c");
-  if (auto e = writeFile(file.path, ArrayRef(object.data(), object.size())))
+  ObjectFiles files;
+  if (auto e = files.write(objects))
     return e;
+  Temporary program("c");
   if (auto e = writeFile(program.path, ArrayRef(source.data(), source.size())))
     return e;
-  return runCompiler({"-O2", "-w", program.path, file.path}, output);
+  SmallVector<StringRef> args{"-O2", "-w", program.path};
+  llvm::append_range(args, files.paths);
+  return runCompiler(args, output);
 }

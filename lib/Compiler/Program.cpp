@@ -26,22 +26,26 @@ Program::~Program() = default;
 /// A call is a template for each number of pointers.
 static constexpr size_t mostPointers = 64;
 
-/// Calls a function of `n` pointers.
+/// Calls a function of `I...` pointers.
 template <size_t... I>
 static void callPointers(void *f, void *const *args,
                          std::index_sequence<I...>) {
   reinterpret_cast<void (*)(
       decltype((void)I, static_cast<void *>(nullptr))...)>(f)(args[I]...);
 }
-template <size_t N = 0> static void dispatch(void *f, ArrayRef<void *> args) {
-  if (args.size() == N)
-    return callPointers(f, args.data(), std::make_index_sequence<N>());
-  if constexpr (N < mostPointers)
-    return dispatch<N + 1>(f, args);
-  llvm_unreachable("Program::load refuses such a function");
+template <size_t N> static void callWith(void *f, void *const *args) {
+  callPointers(f, args, std::make_index_sequence<N>());
 }
+using Caller = void (*)(void *, void *const *);
+template <size_t... N>
+static constexpr std::array<Caller, sizeof...(N)>
+callers(std::index_sequence<N...>) {
+  return {callWith<N>...};
+}
+static constexpr auto callerOf =
+    callers(std::make_index_sequence<mostPointers + 1>());
 
-llvm::Expected<Program> Program::load(ArrayRef<char> object,
+llvm::Expected<Program> Program::load(ArrayRef<Object> objects,
                                       ModelInterface model) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
@@ -55,10 +59,10 @@ llvm::Expected<Program> Program::load(ArrayRef<char> object,
           {{(*jit)->mangleAndIntern(lowering::parallelFunction),
             llvm::orc::ExecutorSymbolDef::fromPtr(&gradus_parallel)}})))
     return std::move(e);
-  auto buffer = llvm::MemoryBuffer::getMemBufferCopy(
-      StringRef(object.data(), object.size()), model.name);
-  if (auto e = (*jit)->addObjectFile(std::move(buffer)))
-    return std::move(e);
+  for (const Object &object : objects)
+    if (auto e = (*jit)->addObjectFile(llvm::MemoryBuffer::getMemBufferCopy(
+            StringRef(object.data(), object.size()), model.name)))
+      return std::move(e);
   Program program(std::move(*jit), std::move(model));
   for (const FunctionInterface &f : program.model.functions) {
     if (f.inputs.size() + f.outputs.size() + 2 > mostPointers)
@@ -75,15 +79,18 @@ llvm::Expected<Program> Program::load(ArrayRef<char> object,
   return program;
 }
 
-void Program::call(const FunctionInterface &function, void *variables,
-                   ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
-                   void *arena) {
-  SmallVector<void *> args;
+Program::Call Program::bind(const FunctionInterface &function, void *variables,
+                            ArrayRef<const void *> inputs,
+                            ArrayRef<void *> outputs, void *arena) const {
+  Call call;
   if (!model.variables.empty())
-    args.push_back(variables);
-  for (const void *p : inputs)
-    args.push_back(const_cast<void *>(p)); // compiled code does not write them
-  llvm::append_range(args, outputs);
-  args.push_back(arena);
-  dispatch(addresses.lookup(function.name), args);
+    call.args.push_back(variables);
+  for (const void *p : inputs) // compiled code does not write them
+    call.args.push_back(const_cast<void *>(p));
+  llvm::append_range(call.args, outputs);
+  call.args.push_back(arena);
+  assert(call.args.size() <= mostPointers && "load refuses such a function");
+  call.caller = callerOf[call.args.size()];
+  call.function = addresses.lookup(function.name);
+  return call;
 }

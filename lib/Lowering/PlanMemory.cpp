@@ -120,6 +120,9 @@ private:
 struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
   void runOnOperation() override {
     layOutVariables();
+    calls.clear();
+    getOperation().walk(
+        [&](func::CallOp call) { calls[call.getCallee()].push_back(call); });
     SmallVector<func::FuncOp> entries;
     for (auto f : getOperation().getOps<func::FuncOp>()) {
       f.walk([](memref::DeallocOp op) { op.erase(); });
@@ -197,9 +200,7 @@ private:
       return;
     int64_t bytes = usePlan(f, plan);
     // Callers bring the arena.
-    auto uses = mlir::SymbolTable::getSymbolUses(f, getOperation());
-    for (const auto &use : *uses) {
-      auto call = cast<func::CallOp>(use.getUser());
+    for (func::CallOp call : calls[f.getName()]) {
       OpBuilder b(call);
       Value arena = memref::AllocOp::create(b, call.getLoc(),
                                             bytesType(&getContext(), bytes));
@@ -230,6 +231,7 @@ private:
     }
   }
 
+  llvm::StringMap<SmallVector<func::CallOp>> calls; ///< by callee
   llvm::DenseMap<StringAttr, int64_t> offsets;
   int64_t variableBytes = 0;
 };

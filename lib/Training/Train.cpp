@@ -225,10 +225,10 @@ private:
       return error(formatv("the model takes batches of {0}, not of {1}; a "
                            "named dimension takes any",
                            spec.batch, batch));
-    auto object = c.machineCode(MachineCode::Object);
-    if (!object)
-      return object.takeError();
-    return Program::load(*object, c.interface());
+    auto objects = c.objects();
+    if (!objects)
+      return objects.takeError();
+    return Program::load(*objects, c.interface());
   }
 
   llvm::Error startValues(Program &program) {

@@ -55,10 +55,10 @@ static std::string compareCompiled(SampleModel &sample, double &worst) {
   Compilation c(options);
   if (failed(c.parseText(text, "sample")))
     return "does not print and parse";
-  auto object = c.machineCode(MachineCode::Object);
-  if (!object)
-    return "does not compile: " + llvm::toString(object.takeError());
-  auto program = Program::load(*object, c.interface());
+  auto objects = c.objects();
+  if (!objects)
+    return "does not compile: " + llvm::toString(objects.takeError());
+  auto program = Program::load(*objects, c.interface());
   if (!program)
     return "does not link: " + llvm::toString(program.takeError());
   std::mt19937_64 random(7);

@@ -31,6 +31,7 @@ CompileOptions CommonOptions::compileOptions(Purpose purpose) const {
   o.cpu = march;
   o.features = mattr;
   o.optLevel = level;
+  o.cacheDir = cacheDir;
   o.winograd = winograd == Switch::On;
   if (threads > 0)
     o.threads = threads;

@@ -49,6 +49,10 @@ struct CommonOptions : FreeNames {
           clEnumValN(Switch::On, "on", "with fewer products (the default)"),
           clEnumValN(Switch::Off, "off", "as the sums are written")),
       cl::init(Switch::On), cl::cat(category)};
+  cl::opt<std::string> cacheDir{
+      "cache-dir",
+      cl::desc("Keep the machine code of kernels there for the next time"),
+      cl::value_desc("folder"), cl::cat(category)};
   cl::opt<std::string> dumpDir{
       "dump-dir", cl::desc("Write one numbered file a stage and a pass there"),
       cl::value_desc("folder"), cl::cat(category)};

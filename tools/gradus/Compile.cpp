@@ -79,26 +79,31 @@ struct CompileCommand : CommonOptions {
     CompileOptions o = compileOptions(Purpose::Artefact);
     if (!gpu)
       o.triple = target;
+    if (kind == "obj" && !canMergeObjects())
+      o.jobs = 1;
     Compilation c(o);
     configure(c);
     if (failed(c.parse(input)))
       return error("");
+    if (kind == "so" || kind == "exe")
+      return link(c, kind);
     auto file = contents(c, kind, gpu);
     if (!file)
       return file.takeError();
-    if (!header.empty()) {
-      std::string text = cHeader(c.interface());
-      if (auto e = writeFile(header, ArrayRef(text.data(), text.size())))
-        return e;
-    }
-    if (kind == "so" || kind == "exe")
-      return link(c, *file, kind);
+    if (auto e = writeHeader(c))
+      return e;
     return writeFile(output.empty() ? "-" : StringRef(output),
                      ArrayRef(file->data(), file->size()));
   }
 
 private:
-  /// The file's bytes; for linked kinds the object to link.
+  llvm::Error writeHeader(Compilation &c) {
+    if (header.empty())
+      return llvm::Error::success();
+    std::string text = cHeader(c.interface());
+    return writeFile(header, ArrayRef(text.data(), text.size()));
+  }
+  /// The file's bytes.
   llvm::Expected<std::string> contents(Compilation &c, StringRef kind,
                                        bool gpu) {
     if (gpu && kind == "ptx") {
@@ -127,20 +132,29 @@ private:
       return error("--emit=" + kind + ": there is no such stage" +
                    (near.empty() ? "" : "; did you mean '" + near + "'?"));
     }
-    auto code = c.machineCode(kind == "asm" ? MachineCode::Assembly
-                                            : MachineCode::Object);
-    if (!code)
-      return code.takeError();
+    if (kind == "asm")
+      return c.assembly();
+    auto objects = c.objects();
+    if (!objects)
+      return objects.takeError();
     if (kind == "lib")
-      return archive(c.interface().name + ".o", *code);
-    return std::string(code->begin(), code->end());
+      return archive(c.interface().name, *objects);
+    auto merged = mergeObjects(*objects);
+    if (!merged)
+      return merged.takeError();
+    return std::string(merged->begin(), merged->end());
   }
 
-  llvm::Error link(Compilation &c, StringRef object, StringRef kind) {
+  llvm::Error link(Compilation &c, StringRef kind) {
     if (output.empty() || output == "-")
       return error("a linked file needs a name: -o FILE");
-    return kind == "so" ? linkSharedLibrary(object, output)
-                        : linkProgram(object, c.interface(), output);
+    auto objects = c.objects();
+    if (!objects)
+      return objects.takeError();
+    if (auto e = writeHeader(c))
+      return e;
+    return kind == "so" ? linkSharedLibrary(*objects, output)
+                        : linkProgram(*objects, c.interface(), output);
   }
 };
 } // namespace

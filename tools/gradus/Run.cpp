@@ -21,16 +21,16 @@ struct CallOptions : CommonOptions {
 };
 } // namespace
 
-/// Compiles the model to an object and links it into this process.
+/// Compiles the model and links it into this process.
 static llvm::Expected<Program> build(const CommonOptions &options,
                                      Compilation &c) {
   options.configure(c);
   if (failed(c.parse(options.input)))
     return llvm::createStringError("");
-  auto object = c.machineCode(MachineCode::Object);
-  if (!object)
-    return object.takeError();
-  return Program::load(*object, c.interface());
+  auto objects = c.objects();
+  if (!objects)
+    return objects.takeError();
+  return Program::load(*objects, c.interface());
 }
 
 static llvm::Error writeOutputs(const FunctionInterface &f,
@@ -165,10 +165,12 @@ int tool::benchCommand(int argc, char **argv) {
       out.push_back(blocks.back().data());
     }
     Block64 arena(f.arenaBytes);
+    Program::Call call =
+        program->bind(f, variables.data(), in, out, arena.data());
     auto secondsOf = [&](int64_t calls) {
       auto start = Clock::now();
       for (int64_t i = 0; i < calls; ++i)
-        program->call(f, variables.data(), in, out, arena.data());
+        call();
       return std::chrono::duration<double>(Clock::now() - start).count() /
              double(calls);
     };
