@@ -33,6 +33,7 @@ struct FunctionInterface {
   std::string name; ///< in the model: "fit.step"
   std::vector<Port> inputs, outputs;
   int64_t arenaBytes = 0, liveBytes = 0;
+  std::string peakLine;    ///< of the model, where most bytes are alive
   double productFlops = 0; ///< multiplications and additions in products
 };
 struct VariableInfo {

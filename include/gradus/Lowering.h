@@ -3,7 +3,15 @@
 #ifndef GRADUS_LOWERING_H
 #define GRADUS_LOWERING_H
 
-#include "llvm/ADT/StringRef.h"
+#include "gradus/LLVM.h"
+
+namespace gradus {
+
+/// The file and line of a location: of the op itself, or of its caller if the
+/// op is the standard library's; null if there is none.
+mlir::FileLineColLoc modelLine(Location loc);
+
+} // namespace gradus
 
 namespace gradus::lowering {
 
@@ -19,6 +27,8 @@ inline constexpr llvm::StringLiteral outputAttr = "graph.output";
 inline constexpr llvm::StringLiteral arenaAttr = "graph.arena_bytes";
 /// Function: the largest number of bytes alive at once, no plan needs less.
 inline constexpr llvm::StringLiteral liveAttr = "graph.live_bytes";
+/// Function: where that is, a location.
+inline constexpr llvm::StringLiteral peakAttr = "graph.peak";
 /// Function: floating-point operations in its sums of products.
 inline constexpr llvm::StringLiteral flopsAttr = "graph.product_flops";
 /// Module: every variable with its type and offset in the block of variables.
@@ -27,8 +37,8 @@ inline constexpr llvm::StringLiteral variablesAttr = "graph.variables";
 inline constexpr llvm::StringLiteral variableBytesAttr = "graph.variable_bytes";
 /// Private function: a kernel.
 inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
-/// Op: the group of ops that run row by row together; and its own loops that run
-/// over the rows.
+/// Op: the group of ops that run row by row together; and its own loops that
+/// run over the rows.
 inline constexpr llvm::StringLiteral groupAttr = "graph.group";
 inline constexpr llvm::StringLiteral rowLoopsAttr = "graph.row_loops";
 /// Loop: its iterations are independent parts, one for a thread. Function: runs

@@ -184,6 +184,12 @@ void Compilation::recordInterface() {
         f->getAttrOfType<IntegerAttr>(lowering::arenaAttr).getInt();
     function.liveBytes =
         f->getAttrOfType<IntegerAttr>(lowering::liveAttr).getInt();
+    if (auto line =
+            f->getAttrOfType<mlir::FileLineColLoc>(lowering::peakAttr)) {
+      function.peakLine =
+          (line.getFilename().getValue() + ":" + Twine(line.getLine())).str();
+      f->removeAttr(lowering::peakAttr);
+    }
     if (auto flops = f->getAttrOfType<FloatAttr>(lowering::flopsAttr))
       function.productFlops = flops.getValueAsDouble();
     unsigned first = ports.variables.empty() ? 0 : 1,

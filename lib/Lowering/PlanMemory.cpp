@@ -53,8 +53,9 @@ struct Buffer {
 
 struct Plan {
   SmallVector<Buffer> buffers;
-  int64_t bytes = 0; ///< of the arena
-  int64_t live = 0;  ///< at the fullest point
+  int64_t bytes = 0;         ///< of the arena
+  int64_t live = 0;          ///< at the fullest point
+  Operation *peak = nullptr; ///< what runs there
 
   explicit Plan(func::FuncOp f) {
     findLifetimes(f);
@@ -67,8 +68,10 @@ private:
     mlir::BufferViewFlowAnalysis views(f);
     Block &body = f.getBody().front();
     llvm::DenseMap<Operation *, int64_t> position;
-    for (auto [i, op] : llvm::enumerate(body))
+    for (auto [i, op] : llvm::enumerate(body)) {
       position[&op] = i;
+      order.push_back(&op);
+    }
     f.walk([&](memref::AllocOp alloc) {
       Buffer buffer{alloc, alignedBytes(alloc.getType()), INT64_MAX, -1};
       for (Value view : views.resolve(alloc))
@@ -112,9 +115,14 @@ private:
       for (const Buffer &other : buffers)
         if (other.first <= at.first && at.first <= other.last)
           sum += other.size;
-      live = std::max(live, sum);
+      if (sum > live) {
+        live = sum;
+        peak = order[at.first];
+      }
     }
   }
+
+  SmallVector<Operation *> order;
 };
 
 struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
@@ -179,6 +187,8 @@ private:
       replaceByView(buffer, arena, first);
     f->setAttr(lowering::arenaAttr, b.getI64IntegerAttr(bytes));
     f->setAttr(lowering::liveAttr, b.getI64IntegerAttr(plan.live));
+    if (plan.peak && modelLine(plan.peak->getLoc()))
+      f->setAttr(lowering::peakAttr, modelLine(plan.peak->getLoc()));
     return bytes;
   }
   /// `first`: where the arena starts that is used, if not at its beginning.

@@ -7,6 +7,7 @@
 #include "gradus/Graph.h"
 #include "gradus/Link.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
 
 using namespace gradus;
@@ -54,6 +55,11 @@ struct CompileCommand : CommonOptions {
       cl::value_desc("stage"), cl::cat(category)};
   cl::opt<std::string> header{"header", cl::desc("Write a C header too"),
                               cl::value_desc("file.h"), cl::cat(category)};
+  cl::opt<bool> memory{
+      "memory",
+      cl::desc("Print how much memory each function needs, and the line of the "
+               "model where most of it is in use"),
+      cl::cat(category)};
   cl::opt<std::string> target{"target", cl::desc("Target triple, or nvptx64"),
                               cl::cat(category)};
 
@@ -92,11 +98,25 @@ struct CompileCommand : CommonOptions {
       return file.takeError();
     if (auto e = writeHeader(c))
       return e;
+    if (memory)
+      printMemory(c.interface());
     return writeFile(output.empty() ? "-" : StringRef(output),
                      ArrayRef(file->data(), file->size()));
   }
 
 private:
+  static void printMemory(const ModelInterface &model) {
+    llvm::errs() << llvm::formatv("variables: {0} bytes\n",
+                                  model.variableBytes);
+    for (const FunctionInterface &f : model.functions) {
+      llvm::errs() << llvm::formatv(
+          "@{0}: arena {1} bytes; {2} are in use at once", f.name, f.arenaBytes,
+          f.liveBytes);
+      if (!f.peakLine.empty())
+        llvm::errs() << " at " << f.peakLine;
+      llvm::errs() << "\n";
+    }
+  }
   llvm::Error writeHeader(Compilation &c) {
     if (header.empty())
       return llvm::Error::success();
@@ -153,6 +173,8 @@ private:
       return objects.takeError();
     if (auto e = writeHeader(c))
       return e;
+    if (memory)
+      printMemory(c.interface());
     return kind == "so" ? linkSharedLibrary(*objects, output)
                         : linkProgram(*objects, c.interface(), output);
   }
