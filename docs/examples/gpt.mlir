@@ -53,7 +53,7 @@ graph.model @gpt {
     %h2 = call @block(%h1) as "h.2"
     %h3 = call @block(%h2) as "h.3"
     %norm = call @std.norm(%h3)
-    %y = matmul %norm, %head
+    %y = linear %norm, %head
     return %y
   }
   func @loss(%x: i32[batch, 128], %next: i32[batch, 128]) {
