@@ -111,14 +111,18 @@ private:
     if (failed(type.getStridesAndOffset(strides, offset)) || strides.empty() ||
         strides.back() != 1)
       return false;
-    for (mlir::AffineExpr e : map.getResults().drop_back())
-      if (e.isFunctionOfDim(d))
+    // The innermost axis; those of size 1 after it do not count.
+    unsigned inner = type.getRank() - 1;
+    while (inner > 0 && type.getDimSize(inner) == 1)
+      --inner;
+    for (auto [i, e] : llvm::enumerate(map.getResults()))
+      if (i != inner && e.isFunctionOfDim(d))
         return false;
-    // The last index is d, plus what does not depend on it.
+    // Its index is d, plus what does not depend on it.
     mlir::AffineExpr dim = b.getAffineDimExpr(d);
-    auto rest = mlir::simplifyAffineExpr(map.getResults().back() - dim,
+    auto rest = mlir::simplifyAffineExpr(map.getResult(inner) - dim,
                                          map.getNumDims(), 0);
-    return !rest.isFunctionOfDim(d);
+    return strides[inner] == 1 && !rest.isFunctionOfDim(d);
   }
   /// A truth value in memory takes a byte, in a vector a bit.
   static bool packsDifferently(OpOperand &o) {

@@ -13,9 +13,9 @@ using namespace gradus::graph;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 namespace math = mlir::math;
+namespace tensor = mlir::tensor;
 
-static std::pair<Value, Value> threefry(ImplicitLocOpBuilder &b, Value seed,
-                                        int64_t stream,
+static std::pair<Value, Value> threefry(ImplicitLocOpBuilder &b, Value key,
                                         ArrayRef<int64_t> shape) {
   Type i32 = b.getI32Type(), i64 = b.getI64Type();
   auto number = [&](uint32_t n) -> Value {
@@ -31,10 +31,7 @@ static std::pair<Value, Value> threefry(ImplicitLocOpBuilder &b, Value seed,
     return {arith::TruncIOp::create(b, i32, v),
             arith::TruncIOp::create(b, i32, upper)};
   };
-  if (seed.getType() != i64)
-    seed = arith::ExtSIOp::create(b, i64, seed);
-  auto [k0, upper] = halves(seed);
-  Value k1 = add(upper, number(static_cast<uint32_t>(stream)));
+  auto [k0, k1] = halves(key);
   Value mixed = arith::XOrIOp::create(b, k0, k1);
   Value keys[] = {k0, k1,
                   arith::XOrIOp::create(b, mixed, number(random::parity))};
@@ -81,15 +78,30 @@ static Value normalNumber(ImplicitLocOpBuilder &b, Value x, Value y, Type e) {
   return arith::MulFOp::create(b, radius, math::CosOp::create(b, angle));
 }
 
+/// The seed, with the stream added to its upper half. Not part of the kernel,
+/// so that all streams share one.
+static Value keyOf(ImplicitLocOpBuilder &b, Value seed, int64_t stream) {
+  Value key = tensor::ExtractOp::create(b, seed, ValueRange());
+  if (key.getType() != b.getI64Type())
+    key = arith::ExtSIOp::create(b, b.getI64Type(), key);
+  uint64_t upper = static_cast<uint64_t>(stream) << 32;
+  Value added = arith::ConstantOp::create(
+      b, b.getIntegerAttr(b.getI64Type(), llvm::APInt(64, upper)));
+  key = arith::AddIOp::create(b, key, added);
+  return tensor::FromElementsOp::create(
+      b, RankedTensorType::get({}, b.getI64Type()), key);
+}
+
 template <typename Op>
 static Value generate(
     LinalgBuilder &linalg, Op op, mlir::IRMapping &lowered,
     function_ref<Value(ImplicitLocOpBuilder &, Value, Value, Type)> number) {
   auto type = cast<RankedTensorType>(op.getType());
   return linalg.parallel(
-      lowered.lookup(op.getSeed()), linalg.map(type.getRank(), {}), type,
+      keyOf(linalg.b, lowered.lookup(op.getSeed()), op.getStream()),
+      linalg.map(type.getRank(), {}), type,
       [&](ImplicitLocOpBuilder &inner, ValueRange args) {
-        auto [x, y] = threefry(inner, args[0], op.getStream(), type.getShape());
+        auto [x, y] = threefry(inner, args[0], type.getShape());
         return number(inner, x, y, type.getElementType());
       });
 }
