@@ -170,9 +170,9 @@ def LaunchParts : Pass<"cpu-launch-parts", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
-def LowerCopies : Pass<"cpu-lower-copies", "::mlir::func::FuncOp"> {
-  let summary = "Lower memref.copy to loops";
-  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+def LowerCopies : Pass<"cpu-lower-copies", "::mlir::ModuleOp"> {
+  let summary = "Lower memref.copy to kernels that equal copies share";
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::func::FuncDialect"];
 }
 def ModelLocations : Pass<"cpu-model-locations", "::mlir::ModuleOp"> {
   let summary = "Give every op the line of the model that it comes from";

@@ -132,7 +132,7 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(bufferization::createDropEquivalentBufferResultsPass());
   // Copies of a buffer to itself go here; CSE would merge distinct buffers.
   pm.addPass(mlir::createCanonicalizerPass());
-  pm.addNestedPass<func::FuncOp>(createLowerCopies());
+  pm.addPass(createLowerCopies());
   pm.addNestedPass<func::FuncOp>(createLowerKernels(machineOptions(options)));
   pm.addPass(createOutlineParts());
   // After everything that allocates.
