@@ -1,4 +1,5 @@
-/* Jobs from one thread, from two at a time, with pauses in which the workers fall asleep, and in a forked child. */
+/* Jobs from one thread, from two at a time, with pauses in which the workers
+ * fall asleep, and in a forked child. */
 #include "lib/Runtime/Parallel.h"
 #include <pthread.h>
 #include <stdio.h>
