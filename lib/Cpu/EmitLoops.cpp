@@ -205,16 +205,20 @@ private:
       scf::YieldOp::create(b, results);
     return Values(made.getResults());
   }
+  /// How long a loop's range is, if that is known here.
+  std::optional<int64_t> lengthOf(unsigned d) {
+    auto first = mlir::getConstantIntValue(ranges[d].low),
+         last = mlir::getConstantIntValue(ranges[d].high);
+    return first && last ? std::optional(*last - *first) : std::nullopt;
+  }
   /// The iterations of a short loop that is written out, unless the copies get
   /// too many.
   std::optional<int64_t> writtenOut(unsigned d) {
-    auto first = mlir::getConstantIntValue(ranges[d].low),
-         last = mlir::getConstantIntValue(ranges[d].high);
     constexpr int64_t shortLoop = 4, mostCopies = 8;
-    if (!first || !last || *last - *first > shortLoop ||
-        copies * (*last - *first) > mostCopies || *last <= *first)
+    auto n = lengthOf(d);
+    if (!n || *n <= 0 || *n > shortLoop || copies * *n > mostCopies)
       return std::nullopt;
-    return *last - *first;
+    return n;
   }
   /// `body` for each of `n` iterations, one after the other.
   void writeOut(unsigned d, int64_t n, function_ref<void()> body) {
@@ -258,10 +262,8 @@ private:
 
   /// Where whole groups of `unroll` vectors, and whole vectors, end.
   Value wholeEnd(unsigned d, int64_t step) {
-    auto from = mlir::getConstantIntValue(ranges[d].low),
-         to = mlir::getConstantIntValue(ranges[d].high);
-    if (from && to)
-      return index(*to - (*to - *from) % step);
+    if (auto n = lengthOf(d))
+      return index(*mlir::getConstantIntValue(ranges[d].high) - *n % step);
     Value n = arith::SubIOp::create(b, high(d), low(d));
     Value rest = arith::RemUIOp::create(b, n, index(step));
     return arith::SubIOp::create(b, high(d), rest);
@@ -274,9 +276,8 @@ private:
   }
   /// Is the range a known multiple of `step` elements long?
   bool divides(unsigned d, int64_t step) {
-    auto first = mlir::getConstantIntValue(ranges[d].low),
-         last = mlir::getConstantIntValue(ranges[d].high);
-    return first && last && (*last - *first) % step == 0;
+    auto n = lengthOf(d);
+    return n && *n % step == 0;
   }
   void ifLeft(unsigned d, Value at, function_ref<void()> body) {
     if (divides(d, lanes))

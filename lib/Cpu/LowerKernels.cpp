@@ -46,13 +46,21 @@ static double workOf(linalg::LinalgOp op) {
   return points * each;
 }
 
+using LoopSplit = std::pair<unsigned, Split>;
+static void takeEvener(std::optional<LoopSplit> &best, unsigned loop,
+                       const Split &split, int64_t threads) {
+  if (split.parts > 1 &&
+      (!best || split.balance(threads) > best->second.balance(threads)))
+    best = {loop, split};
+}
+
 /// The parallel loop that falls into parts most evenly, the outermost of
 /// equals; none if no loop is worth splitting.
-static std::optional<std::pair<unsigned, Split>>
-chooseSplit(linalg::LinalgOp op, int64_t threads) {
+static std::optional<LoopSplit> chooseSplit(linalg::LinalgOp op,
+                                            int64_t threads) {
   if (threads < 2 || workOf(op) < 2 * worthAThread)
     return std::nullopt;
-  std::optional<std::pair<unsigned, Split>> best;
+  std::optional<LoopSplit> best;
   auto sizes = op.getStaticLoopRanges();
   for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
     if (kind != mlir::utils::IteratorType::parallel || sizes[d] < threads)
@@ -60,10 +68,8 @@ chooseSplit(linalg::LinalgOp op, int64_t threads) {
     // Threads that write to one cache line wait for each other.
     constexpr int64_t lineElements = 16;
     bool innermost = d + 1 == sizes.size();
-    Split split(sizes[d], innermost ? lineElements : 1, threads);
-    if (split.parts > 1 &&
-        (!best || split.balance(threads) > best->second.balance(threads)))
-      best = {d, split};
+    takeEvener(best, d, Split(sizes[d], innermost ? lineElements : 1, threads),
+               threads);
   }
   return best;
 }
@@ -276,14 +282,10 @@ private:
     double work = 0;
     for (linalg::LinalgOp op : group.ops)
       work += workOf(op);
-    std::optional<std::pair<unsigned, Split>> best;
+    std::optional<LoopSplit> best;
     if (threads > 1 && work > 2 * worthAThread)
-      for (auto [axis, size] : llvm::enumerate(group.sizes)) {
-        Split split(size, 1, threads);
-        if (split.parts > 1 &&
-            (!best || split.balance(threads) > best->second.balance(threads)))
-          best = {axis, split};
-      }
+      for (auto [axis, size] : llvm::enumerate(group.sizes))
+        takeEvener(best, axis, Split(size, 1, threads), threads);
     SmallVector<LoopRange> rows;
     for (int64_t n : group.sizes)
       rows.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n)});
