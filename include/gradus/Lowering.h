@@ -5,6 +5,10 @@
 
 #include "gradus/LLVM.h"
 
+namespace mlir::linalg {
+class GenericOp;
+} // namespace mlir::linalg
+
 namespace gradus {
 
 /// The file and line of a location: of the op itself, or of its caller if the
@@ -41,6 +45,8 @@ inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
 /// run over the rows.
 inline constexpr llvm::StringLiteral groupAttr = "graph.group";
 inline constexpr llvm::StringLiteral rowLoopsAttr = "graph.row_loops";
+/// Op: runs on each block of its group's product as soon as that is complete.
+inline constexpr llvm::StringLiteral epilogueAttr = "graph.epilogue";
 /// Loop: its iterations are independent parts, one for a thread. Function: runs
 /// one part, the one that its first argument says; a call of it stands for
 /// calls with every part.
@@ -50,6 +56,9 @@ inline constexpr llvm::StringLiteral parallelFunction = "gradus_parallel";
 /// Buffers and variables start at multiples of this many bytes: a cache line,
 /// and the widest vector.
 inline constexpr int64_t alignment = 64;
+
+/// Is the op a sum of products of its two inputs?
+bool addsProducts(mlir::linalg::GenericOp op);
 
 } // namespace gradus::lowering
 

@@ -88,6 +88,14 @@ def LowerToLinalg : Pass<"graph-lower-to-linalg", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect", "::mlir::scf::SCFDialect"];
 }
+def CollapseAxes : Pass<"graph-collapse-axes", "::mlir::func::FuncOp"> {
+  let summary = "Run ops on the axes of the products that they read, not on reshaped ones";
+  let description = [{
+    A dense layer on [batch, time, width] is a product of matrices between two reshapes. The elementwise ops behind it run
+    over the product's own axes, and the reshape moves behind them.
+  }];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
 def FuseGroups : Pass<"graph-fuse-groups", "::mlir::func::FuncOp"> {
   let summary = "Fuse elementwise chains into their consumers";
   let description = [{
@@ -101,6 +109,13 @@ def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
   let description = [{
     Softmax and layer norm, a convolution with what follows it, the products of attention: what a row's ops hand on stays
     in the cache, and only what is read elsewhere is written to memory.
+  }];
+}
+def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
+  let summary = "Mark what follows a product elementwise, to be run on its blocks in one kernel";
+  let description = [{
+    Bias and activation, a residual, the gradient of an activation, the optimiser's update of a weight: each runs on a
+    block of the product while that is in the cache. What nothing else reads is never written to memory.
   }];
 }
 def OutlineKernels : Pass<"graph-outline-kernels", "::mlir::ModuleOp"> {

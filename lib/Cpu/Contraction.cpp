@@ -1,12 +1,11 @@
 //===- Contraction.cpp - which loop goes along vectors, how to block ------===//
 
 #include "Contraction.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "gradus/Lowering.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include <numeric>
 
 using namespace gradus;
-namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 
 /// The coefficients of a linear expression over the loops; false if it is
@@ -54,19 +53,10 @@ static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
   return access;
 }
 
-static bool addsProducts(linalg::GenericOp op) {
-  return op.getNumDpsInputs() == 2 && op.getNumDpsInits() == 1 &&
-         linalg::detail::isContractionBody(
-             *op.getBody(), [](Operation *a, Operation *b) {
-               return (isa<arith::MulFOp>(a) && isa<arith::AddFOp>(b)) ||
-                      (isa<arith::MulIOp>(a) && isa<arith::AddIOp>(b));
-             });
-}
-
 std::optional<Contraction> Contraction::match(linalg::GenericOp op,
                                               const RegisterFile &machine,
                                               const RowPlace &row) {
-  if (!addsProducts(op) || op.getNumReductionLoops() == 0)
+  if (!lowering::addsProducts(op))
     return std::nullopt;
   auto a = linearAccess(op, op.getDpsInputOperand(0), row);
   auto b = linearAccess(op, op.getDpsInputOperand(1), row);

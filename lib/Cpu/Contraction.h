@@ -25,7 +25,7 @@ struct RegisterFile {
 /// The row that an op of a group is emitted for.
 struct RowPlace {
   SmallVector<std::pair<unsigned, Value>> loops; ///< with their indices
-  RowBuffers buffers;
+  LocalBuffers buffers;
 };
 
 /// out[p] += lhs[p, r] * rhs[p, r] on buffers, one loop of it along vectors.
@@ -78,6 +78,16 @@ struct Blocking {
   static Blocking choose(const Contraction &c, const RegisterFile &machine);
 };
 
+/// What runs on each block of a contraction's result once that is complete.
+struct Epilogue {
+  /// `ranges`: of the contraction's loops, its reductions left out. `tile`: the
+  /// block by itself, one axis a row, one a column; null if the result lies in
+  /// its own buffer.
+  function_ref<void(ArrayRef<LoopRange> ranges, Value tile)> emit;
+  /// Nothing else reads the result: a block at a time is enough.
+  bool ownsResult;
+};
+
 /// The buffer with one axis.
 Value flattenedBuffer(ImplicitLocOpBuilder &b, Value buffer);
 
@@ -91,7 +101,8 @@ splitContraction(const Contraction &c, const RegisterFile &machine,
 /// value is not to be read. `blocking` fits a part's sizes if there is a split.
 void emitContraction(ImplicitLocOpBuilder &b, const Contraction &c,
                      const Blocking &blocking, bool startsAtZero,
-                     const std::optional<std::pair<unsigned, Split>> &split);
+                     const std::optional<std::pair<unsigned, Split>> &split,
+                     const Epilogue *epilogue = nullptr);
 
 } // namespace gradus
 

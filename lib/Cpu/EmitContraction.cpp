@@ -11,6 +11,7 @@
 //           blocks of rows         copy this block of lhs, if asked
 //             tiles of columns
 //               tiles of rows      the micro-kernel: sums in registers
+//             the epilogue         once a stretch of columns is complete
 //
 // The micro-kernel keeps one vector for each row and vector of its tile,
 // carried through the reduction loops as separate values of native width;
@@ -49,16 +50,30 @@ namespace {
 class Emitter {
 public:
   Emitter(ImplicitLocOpBuilder &b, const Contraction &contraction,
-          const Blocking &blocking, bool startsAtZero)
+          const Blocking &blocking, bool startsAtZero, const Epilogue *epilogue)
       : b(b), c(contraction), k(blocking), startsAtZero(startsAtZero),
+        epilogue(epilogue),
         vectorType(mlir::VectorType::get({c.lanes}, c.element)),
-        panel(k.tileVectors * c.lanes) {}
+        panel(k.tileVectors * c.lanes) {
+    // A sum that is complete after one block of depth is in no need of memory
+    // of its own.
+    keepsTile = epilogue && epilogue->ownsResult && startsAtZero &&
+                k.blockDepth == c.depth();
+    if (!keepsTile)
+      return;
+    llvm::fill(c.out.step, 0);
+    c.out.step[c.column] = 1;
+    if (c.row)
+      c.out.step[*c.row] = stretch();
+  }
 
   void emit(const std::optional<std::pair<unsigned, Split>> &split) {
     lhs = flattenedBuffer(b, c.lhs.buffer);
     rhs = flattenedBuffer(b, c.rhs.buffer);
-    out = flattenedBuffer(b, c.out.buffer);
-    Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start)};
+    if (!keepsTile)
+      out = flattenedBuffer(b, c.out.buffer);
+    Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start),
+                SmallVector<Value>(c.size.size())};
     for (auto [loop, i] : c.rowLoops)
       at = moved(at, loop, i);
     if (split) {
@@ -70,9 +85,10 @@ public:
   }
 
 private:
-  /// Offsets into the three buffers.
+  /// Offsets into the three buffers, and the loops' indices (null: 0).
   struct Position {
     Value lhs, rhs, out;
+    SmallVector<Value> loops;
   };
 
   //===-- Index arithmetic ------------------------------------------------===//
@@ -87,9 +103,12 @@ private:
     return add(a, n == 1 ? i : Value(arith::MulIOp::create(b, i, index(n))));
   }
   Position moved(Position p, unsigned loop, Value i) {
-    return {advance(p.lhs, i, c.lhs.step[loop]),
-            advance(p.rhs, i, c.rhs.step[loop]),
-            advance(p.out, i, c.out.step[loop])};
+    p.lhs = advance(p.lhs, i, c.lhs.step[loop]);
+    p.rhs = advance(p.rhs, i, c.rhs.step[loop]);
+    p.out = advance(p.out, i, c.out.step[loop]);
+    if (epilogue)
+      p.loops[loop] = p.loops[loop] ? add(p.loops[loop], i) : i;
+    return p;
   }
   /// `body(first, size)` for [0, size) in blocks; the last may be shorter, so
   /// that every body knows its size.
@@ -140,6 +159,14 @@ private:
     if (k.packLhs)
       lhsPanels = memref::AllocOp::create(
           b, mlir::MemRefType::get({k.blockDepth * k.blockRows}, c.element));
+    if (keepsTile) {
+      SmallVector<int64_t> shape{stretch()};
+      if (c.row)
+        shape.insert(shape.begin(), k.blockRows);
+      tile =
+          memref::AllocOp::create(b, mlir::MemRefType::get(shape, c.element));
+      out = flattenedBuffer(b, tile);
+    }
   }
   void whole(Position at) {
     parallelLoops(c.outer, at, [&](Position p) { columnBlocks(p); });
@@ -163,47 +190,96 @@ private:
 
   void depthBlocks(Position at, int64_t columns) {
     if (c.reductions.size() != 1)
-      return depthBlock(at, columns, c.depth(), startsAtZero);
-    // The first block may start from zero; the others add to it.
+      return depthBlock(at, columns, c.depth(), startsAtZero, true);
+    // The first block may start from zero; the others add to it. The last is
+    // apart if something follows it, or if it is shorter.
     unsigned d = c.reductions[0];
-    int64_t first = std::min(c.depth(), k.blockDepth);
-    depthBlock(at, columns, first, startsAtZero);
-    int64_t whole = c.depth() / k.blockDepth * k.blockDepth;
-    if (whole > first)
-      loop(first, whole, k.blockDepth, [&](Value i) {
-        depthBlock(moved(at, d, i), columns, k.blockDepth, false);
+    int64_t count = llvm::divideCeil(c.depth(), k.blockDepth);
+    int64_t start = (count - 1) * k.blockDepth, rest = c.depth() - start;
+    bool apart = count > 1 && (epilogue || rest != k.blockDepth);
+    depthBlock(at, columns, std::min(c.depth(), k.blockDepth), startsAtZero,
+               count == 1);
+    int64_t end = apart ? start : c.depth();
+    if (end > k.blockDepth)
+      loop(k.blockDepth, end, k.blockDepth, [&](Value i) {
+        depthBlock(moved(at, d, i), columns, k.blockDepth, false, false);
       });
-    if (whole >= first && whole < c.depth())
-      depthBlock(moved(at, d, index(whole)), columns, c.depth() - whole, false);
+    if (apart)
+      depthBlock(moved(at, d, index(start)), columns, rest, false, true);
   }
-  void depthBlock(Position at, int64_t columns, int64_t depth, bool zero) {
+  void depthBlock(Position at, int64_t columns, int64_t depth, bool zero,
+                  bool last) {
     if (k.pack)
       pack(at.rhs, columns, depth);
-    parallelLoops(c.repeats, at,
-                  [&](Position p) { rowBlocks(p, columns, depth, zero); });
+    parallelLoops(c.repeats, at, [&](Position p) {
+      rowBlocks(p, columns, depth, zero, last);
+    });
   }
 
-  void rowBlocks(Position at, int64_t columns, int64_t depth, bool zero) {
+  void rowBlocks(Position at, int64_t columns, int64_t depth, bool zero,
+                 bool last) {
     blocks(c.rows(), k.blockRows, [&](Value i, int64_t rows) {
       Position block = c.row ? moved(at, *c.row, i) : at;
       if (k.packLhs)
         packLhs(block.lhs, rows, depth);
-      blocks(columns, panel, [&](Value j, int64_t width) {
-        Position tile = moved(block, c.column, j);
+      blocks(columns, stretch(), [&](Value j, int64_t width) {
+        Position part = moved(block, c.column, j);
         if (k.pack) // panels lie one after the other
-          tile.rhs = advance(index(0), j, depth);
-        blocks(rows, k.packLhs ? lhsGroup() : rows, [&](Value g, int64_t some) {
-          lhsWidth = some;
-          blocks(some, k.tileRows, [&](Value r, int64_t height) {
-            Position corner =
-                c.row ? moved(moved(tile, *c.row, g), *c.row, r) : tile;
-            if (k.packLhs)
-              corner.lhs = add(advance(index(0), g, depth), r);
-            microKernel(corner, height, width, depth, zero);
-          });
+          part.rhs = advance(index(0), j, depth);
+        if (keepsTile)
+          part.out = index(0);
+        tiles(part, rows, width, depth, zero);
+        if (epilogue && last)
+          follow(part, rows, width);
+      });
+    });
+  }
+  /// All tiles of a block.
+  void tiles(Position block, int64_t rows, int64_t columns, int64_t depth,
+             bool zero) {
+    blocks(columns, panel, [&](Value j, int64_t width) {
+      Position tile = moved(block, c.column, j);
+      if (k.pack)
+        tile.rhs = advance(block.rhs, j, depth);
+      blocks(rows, k.packLhs ? lhsGroup() : rows, [&](Value g, int64_t some) {
+        lhsWidth = some;
+        blocks(some, k.tileRows, [&](Value r, int64_t height) {
+          Position corner =
+              c.row ? moved(moved(tile, *c.row, g), *c.row, r) : tile;
+          if (k.packLhs)
+            corner.lhs = add(advance(index(0), g, depth), r);
+          microKernel(corner, height, width, depth, zero);
         });
       });
     });
+  }
+
+  //===-- The epilogue ----------------------------------------------------===//
+
+  /// Columns of a block after which the epilogue runs: what its rows take stays
+  /// in the first two caches.
+  int64_t stretch() const {
+    constexpr int64_t tileBytes = 64 * 1024;
+    if (!epilogue)
+      return k.blockColumns;
+    int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
+    int64_t most = std::max<int64_t>(tileBytes / bytes / k.blockRows, panel);
+    int64_t count =
+        llvm::divideCeil(std::min(c.columns(), k.blockColumns), most);
+    return llvm::alignTo(llvm::divideCeil(k.blockColumns, count), panel);
+  }
+  void follow(const Position &block, int64_t rows, int64_t columns) {
+    SmallVector<LoopRange> ranges(c.size.size());
+    for (unsigned d = 0; d < ranges.size(); ++d) {
+      Value i = block.loops[d];
+      bool isRow = c.row && d == *c.row;
+      if (isRow || d == c.column)
+        ranges[d] = {Value(), b.getIndexAttr(0),
+                     b.getIndexAttr(isRow ? rows : columns), i};
+      else
+        ranges[d].at = i ? i : index(0);
+    }
+    epilogue->emit(ranges, tile);
   }
 
   //===-- Packing ---------------------------------------------------------===//
@@ -444,15 +520,18 @@ private:
   Contraction c; ///< with the sizes of the part that is being emitted
   const Blocking &k;
   bool startsAtZero;
+  const Epilogue *epilogue;
+  bool keepsTile = false; ///< the result is `tile`, one block after the other
   mlir::VectorType vectorType;
   int64_t panel;        ///< columns of a tile
   int64_t lhsWidth = 0; ///< rows side by side in packed lhs
-  Value lhs, rhs, out, panels, lhsPanels;
+  Value lhs, rhs, out, panels, lhsPanels, tile;
 };
 } // namespace
 
 void gradus::emitContraction(
     ImplicitLocOpBuilder &b, const Contraction &c, const Blocking &blocking,
-    bool startsAtZero, const std::optional<std::pair<unsigned, Split>> &split) {
-  Emitter(b, c, blocking, startsAtZero).emit(split);
+    bool startsAtZero, const std::optional<std::pair<unsigned, Split>> &split,
+    const Epilogue *epilogue) {
+  Emitter(b, c, blocking, startsAtZero, epilogue).emit(split);
 }

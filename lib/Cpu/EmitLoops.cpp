@@ -36,7 +36,7 @@ SmallVector<LoopRange> gradus::wholeRanges(linalg::LinalgOp op) {
   Builder b(op.getContext());
   SmallVector<LoopRange> ranges;
   for (int64_t n : op.getStaticLoopRanges())
-    ranges.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n)});
+    ranges.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n), Value()});
   return ranges;
 }
 
@@ -62,7 +62,7 @@ namespace {
 class LoopEmitter {
 public:
   LoopEmitter(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
-              ArrayRef<LoopRange> ranges, const RowBuffers &buffers,
+              ArrayRef<LoopRange> ranges, const LocalBuffers &buffers,
               unsigned vectorBits)
       : b(b), op(op), ranges(ranges), buffers(buffers),
         kinds(op.getIteratorTypesArray()), ivs(ranges.size()) {
@@ -172,8 +172,9 @@ private:
     // The longest; at least half a vector, or masks cost more than they gain.
     int64_t best = lanes / 2 - 1;
     for (unsigned d = 0; d < sizes.size(); ++d)
-      if (!ranges[d].at && sizes[d] > best && canRunAlong(d)) {
-        best = sizes[d];
+      if (!ranges[d].at && lengthOf(d).value_or(sizes[d]) > best &&
+          canRunAlong(d)) {
+        best = lengthOf(d).value_or(sizes[d]);
         along = d;
         unroll = std::clamp<int64_t>(best / lanes, 1, 4);
       }
@@ -294,9 +295,8 @@ private:
   void overVectors() {
     unsigned d = *along;
     // Without sums there is no latency to hide; short rows are written out.
-    auto sizes = op.getStaticLoopRanges();
-    int64_t group =
-        reductions.empty() && sizes[d] > unroll * lanes ? 1 : unroll;
+    int64_t length = lengthOf(d).value_or(op.getStaticLoopRanges()[d]);
+    int64_t group = reductions.empty() && length > unroll * lanes ? 1 : unroll;
     Value at = low(d);
     auto stretch = [&](int64_t vectors) {
       Value end = wholeEnd(d, vectors * lanes);
@@ -389,18 +389,35 @@ private:
   }
   bool inVectors(OpOperand &o) { return along && moves(o, *along); }
 
+  /// Where loop `d` stands in the whole op.
+  Value place(unsigned d) {
+    if (!ranges[d].origin || ranges[d].at)
+      return ivs[d];
+    return arith::AddIOp::create(b, ivs[d], ranges[d].origin);
+  }
+  /// Is the expression a loop whose index is given?
+  bool isGiven(mlir::AffineExpr e) const {
+    auto d = dyn_cast<mlir::AffineDimExpr>(e);
+    return d && ranges[d.getPosition()].at;
+  }
   Values indicesOf(OpOperand &o, int64_t u) {
     Values at;
-    bool local = buffers.local.contains(o.get());
+    bool local = buffers.local.contains(o.get()),
+         tile = buffers.tile.contains(o.get());
     for (auto [i, e] : llvm::enumerate(mapOf(o).getResults())) {
       if (local && i < buffers.rows) {
         at.push_back(index(0));
         continue;
       }
+      if (tile && isGiven(e))
+        continue;
       AffineMap one = AffineMap::get(ivs.size(), 0, e);
       SmallVector<mlir::OpFoldResult> operands;
-      for (auto [d, iv] : llvm::enumerate(ivs))
-        operands.push_back(iv ? mlir::OpFoldResult(iv) : b.getIndexAttr(0));
+      for (unsigned d = 0; d < ivs.size(); ++d) {
+        bool moves = ivs[d] && e.isFunctionOfDim(d);
+        operands.push_back(moves ? mlir::OpFoldResult(tile ? ivs[d] : place(d))
+                                 : b.getIndexAttr(0));
+      }
       Value v = mlir::getValueOrCreateConstantIndexOp(
           b, b.getLoc(),
           affine::makeComposedFoldedAffineApply(b, b.getLoc(), one, operands));
@@ -411,8 +428,10 @@ private:
     return at;
   }
   Value bufferOf(OpOperand &o) {
-    Value local = buffers.local.lookup(o.get());
-    return local ? local : o.get();
+    for (auto *small : {&buffers.local, &buffers.tile})
+      if (Value buffer = small->lookup(o.get()))
+        return buffer;
+    return o.get();
   }
   Value load(OpOperand &o, int64_t u, Value mask) {
     if (isScalar(o))
@@ -520,7 +539,7 @@ private:
 
   void cloneInner(Operation &inner, mlir::IRMapping &map, int64_t u) {
     if (auto at = dyn_cast<linalg::IndexOp>(inner)) {
-      Value i = ivs[at.getDim()];
+      Value i = place(at.getDim());
       if (along && at.getDim() == *along) {
         if (u > 0)
           i = arith::AddIOp::create(b, i, index(u * lanes));
@@ -549,7 +568,7 @@ private:
   ImplicitLocOpBuilder &b;
   linalg::LinalgOp op;
   ArrayRef<LoopRange> ranges;
-  const RowBuffers &buffers;
+  const LocalBuffers &buffers;
   SmallVector<mlir::utils::IteratorType> kinds;
   Values ivs; ///< the index of each loop, where it is known
   SmallVector<unsigned> parallel, reductions; ///< loops that are left to run
@@ -560,7 +579,7 @@ private:
 } // namespace
 
 void gradus::emitLoops(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
-                       ArrayRef<LoopRange> ranges, const RowBuffers &buffers,
+                       ArrayRef<LoopRange> ranges, const LocalBuffers &buffers,
                        unsigned vectorBits) {
   LoopEmitter(b, op, ranges, buffers, vectorBits).emit();
 }

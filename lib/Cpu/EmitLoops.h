@@ -9,27 +9,31 @@
 namespace gradus {
 
 /// A loop of an op as the emitter is to run it: at one index that is given, or
-/// from `low` to `high`.
+/// from `low` to `high`, counted from `origin` (null: from 0).
 struct LoopRange {
   Value at;
   mlir::OpFoldResult low, high;
+  Value origin;
 };
 
 /// The ranges of all loops of an op, whole.
 SmallVector<LoopRange> wholeRanges(mlir::linalg::LinalgOp op);
 
-/// Buffers that hold one row at a time: their leading `rows` indices are
-/// dropped.
-struct RowBuffers {
+/// Small buffers that stand for large ones. `local` holds one row at a time:
+/// the leading `rows` indices are dropped. `tile` holds the ranges that the
+/// loops run over, from their origins; it has no axes for indices that are
+/// given.
+struct LocalBuffers {
   unsigned rows = 0;
   llvm::DenseMap<Value, Value> local;
+  llvm::DenseMap<Value, Value> tile;
 };
 
 /// Emits the op's loops at the insertion point: along vectors of `vectorBits`
 /// where one loop is contiguous in what the op reads and writes, the sums of a
 /// reduction in registers. The op itself stays.
 void emitLoops(ImplicitLocOpBuilder &b, mlir::linalg::LinalgOp op,
-               ArrayRef<LoopRange> ranges, const RowBuffers &buffers,
+               ArrayRef<LoopRange> ranges, const LocalBuffers &buffers,
                unsigned vectorBits);
 
 } // namespace gradus

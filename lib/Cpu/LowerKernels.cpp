@@ -83,7 +83,7 @@ static LoopRange rangeOfPart(ImplicitLocOpBuilder &b, const Split &split,
   Value high = arith::AddIOp::create(b, low, index(split.chunk));
   if (split.last() != split.chunk)
     high = arith::MinSIOp::create(b, high, index(split.size));
-  return {Value(), low, high};
+  return {Value(), low, high, Value()};
 }
 
 static bool fillsWithZero(linalg::LinalgOp op) {
@@ -154,13 +154,28 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
       for (linalg::LinalgOp op : llvm::reverse(group->ops))
         op->erase();
     }
-    for (auto [i, op] : llvm::enumerate(work)) {
+    for (unsigned i = 0; i < work.size(); ++i) {
+      linalg::LinalgOp op = work[i];
+      auto before = ArrayRef(work).take_front(i),
+           later = ArrayRef(work).drop_front(i + 1);
+      if (startsContraction(op, later))
+        continue;
+      bool fromZero = startedBy(op, before);
+      if (auto follower = followerOf(op, later)) {
+        lower(op, *follower, fromZero);
+        ++i;
+        continue;
+      }
       ImplicitLocOpBuilder b(op.getLoc(), op);
-      if (!startsContraction(op, ArrayRef(work).drop_front(i + 1)))
-        lower(b, op, startedBy(op, ArrayRef(work).take_front(i)));
+      lower(b, op, fromZero);
     }
     for (linalg::LinalgOp op : llvm::reverse(work))
       op->erase();
+    // Temporaries that became smaller ones.
+    getOperation().walk([](memref::AllocOp alloc) {
+      if (alloc->use_empty())
+        alloc.erase();
+    });
   }
 
 private:
@@ -223,29 +238,96 @@ private:
         });
   }
 
+  void lower(ImplicitLocOpBuilder &b, const Contraction &c, bool startsAtZero,
+             const Epilogue *epilogue) {
+    auto split = splitContraction(c, machine, threads);
+    Contraction part = c;
+    if (split)
+      part.size[split->first] = split->second.chunk;
+    emitContraction(b, c, Blocking::choose(part, machine), startsAtZero, split,
+                    epilogue);
+  }
+
   void lower(ImplicitLocOpBuilder &b, linalg::LinalgOp op, bool startsAtZero) {
     if (auto w = winogradOf(op, RowPlace()))
       return lower(b, *w, startsAtZero);
-    if (auto c = contraction(op, RowPlace())) {
-      auto split = splitContraction(*c, machine, threads);
-      Contraction part = *c;
-      if (split)
-        part.size[split->first] = split->second.chunk;
-      emitContraction(b, *c, Blocking::choose(part, machine), startsAtZero,
-                      split);
-      return;
-    }
+    if (auto c = contraction(op, RowPlace()))
+      return lower(b, *c, startsAtZero, nullptr);
     SmallVector<LoopRange> ranges = wholeRanges(op);
     auto split = chooseSplit(op, threads);
     if (!split) {
-      emitLoops(b, op, ranges, RowBuffers(), vectorBits);
+      emitLoops(b, op, ranges, LocalBuffers(), vectorBits);
       return;
     }
     createParts(b, split->second, [&](OpBuilder &nested, Value part) {
       ImplicitLocOpBuilder inner(op.getLoc(), nested);
       ranges[split->first] = rangeOfPart(inner, split->second, part);
-      emitLoops(inner, op, ranges, RowBuffers(), vectorBits);
+      emitLoops(inner, op, ranges, LocalBuffers(), vectorBits);
     });
+  }
+
+  //===-- A product and what follows it -----------------------------------===//
+
+  /// The next op, if it is to run on blocks of this product and may: nothing
+  /// happens between them, and it overwrites nothing that the product reads.
+  std::optional<linalg::GenericOp>
+  followerOf(linalg::LinalgOp op, ArrayRef<linalg::LinalgOp> later) {
+    linalg::LinalgOp next = later.empty() ? linalg::LinalgOp() : later.front();
+    if (!next || !next->hasAttr(lowering::epilogueAttr) ||
+        op->getBlock() != next->getBlock())
+      return std::nullopt;
+    auto follower = cast<linalg::GenericOp>(next.getOperation());
+    for (Operation *o = op->getNextNode(); o != follower; o = o->getNextNode())
+      if (!mlir::isMemoryEffectFree(o) && !isa<memref::AllocOp>(o))
+        return std::nullopt;
+    for (Value out : follower.getDpsInits())
+      if (llvm::is_contained(op.getDpsInputs(), out))
+        return std::nullopt;
+    auto c = contraction(op, RowPlace());
+    if (!c || winogradOf(op, RowPlace()) || !resultOf(op, follower))
+      return std::nullopt;
+    return follower;
+  }
+  /// The follower's operand that is the product's result, read at its place.
+  static OpOperand *resultOf(linalg::LinalgOp product,
+                             linalg::GenericOp follower) {
+    OpOperand *result = nullptr;
+    for (OpOperand &o : follower->getOpOperands())
+      if (o.get() == product.getDpsInits()[0])
+        result = result ? nullptr : &o;
+    bool ok = result && follower.isDpsInput(result) &&
+              follower.getMatchingIndexingMap(result).isPermutation() &&
+              product.getIndexingMapsArray().back().isProjectedPermutation();
+    return ok ? result : nullptr;
+  }
+
+  void lower(linalg::LinalgOp op, linalg::GenericOp follower, bool fromZero) {
+    // Where the follower stands, everything that either reads is there.
+    ImplicitLocOpBuilder b(op.getLoc(), follower);
+    auto c = contraction(op, RowPlace());
+    OpOperand *result = resultOf(op, follower);
+    mlir::AffineMap written = op.getIndexingMapsArray().back(),
+                    read = follower.getMatchingIndexingMap(result);
+    auto emit = [&](ArrayRef<LoopRange> ranges, Value tile) {
+      SmallVector<LoopRange> own(read.getNumDims());
+      for (unsigned axis = 0; axis < read.getNumResults(); ++axis)
+        own[read.getDimPosition(axis)] = ranges[written.getDimPosition(axis)];
+      LocalBuffers buffers;
+      if (tile)
+        buffers.tile[result->get()] = tile;
+      Location loc = b.getLoc();
+      b.setLoc(follower.getLoc());
+      emitLoops(b, follower, own, buffers, vectorBits);
+      b.setLoc(loc);
+    };
+    auto alloc = result->get().getDefiningOp<memref::AllocOp>();
+    Operation *product = op;
+    bool owns = alloc && llvm::all_of(alloc->getUsers(), [&](Operation *user) {
+                  return user == product || user == follower ||
+                         (fromZero && isa<linalg::FillOp>(user));
+                });
+    Epilogue epilogue{emit, owns};
+    lower(b, *c, fromZero, &epilogue);
   }
 
   //===-- A group, row by row ---------------------------------------------===//
@@ -288,7 +370,7 @@ private:
         takeEvener(best, axis, Split(size, 1, threads), threads);
     SmallVector<LoopRange> rows;
     for (int64_t n : group.sizes)
-      rows.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n)});
+      rows.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n), Value()});
     if (!best)
       return rowNest(b, group, rows);
     createParts(b, best->second, [&](OpBuilder &nested, Value part) {
@@ -300,7 +382,7 @@ private:
 
   void rowNest(ImplicitLocOpBuilder &b, const RowGroup &group,
                SmallVector<LoopRange> rows) {
-    RowBuffers buffers = rowBuffers(b, group);
+    LocalBuffers buffers = rowBuffers(b, group);
     // What is the same for all rows comes first.
     llvm::DenseMap<Operation *, Value> filters;
     for (linalg::LinalgOp op : group.ops)
@@ -326,8 +408,9 @@ private:
   }
 
   /// The temporaries that only the group's members touch, one row large.
-  static RowBuffers rowBuffers(ImplicitLocOpBuilder &b, const RowGroup &group) {
-    RowBuffers buffers;
+  static LocalBuffers rowBuffers(ImplicitLocOpBuilder &b,
+                                 const RowGroup &group) {
+    LocalBuffers buffers;
     buffers.rows = group.sizes.size();
     for (linalg::LinalgOp op : group.ops)
       for (OpOperand &o : op->getOpOperands()) {
@@ -359,7 +442,7 @@ private:
 
   void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
                 const RowGroup &group, ArrayRef<Value> at,
-                const RowBuffers &buffers, Value filter, bool startsAtZero) {
+                const LocalBuffers &buffers, Value filter, bool startsAtZero) {
     RowPlace place = group.place(op);
     place.buffers = buffers;
     SmallVector<LoopRange> ranges = wholeRanges(op);

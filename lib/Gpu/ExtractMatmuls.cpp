@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Product.h"
+#include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -45,12 +46,8 @@ static std::optional<SmallVector<int64_t>> loopSteps(linalg::GenericOp op,
 }
 
 std::optional<Product> Product::match(linalg::GenericOp op) {
-  if (op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1 ||
-      op.getNumReductionLoops() != 1 ||
-      !linalg::detail::isContractionBody(
-          *op.getBody(), [](Operation *a, Operation *b) {
-            return isa<mlir::arith::MulFOp>(a) && isa<mlir::arith::AddFOp>(b);
-          }))
+  if (!lowering::addsProducts(op) || op.getNumReductionLoops() != 1 ||
+      !isa<FloatType>(mlir::getElementTypeOrSelf(op.getResultTypes()[0])))
     return std::nullopt;
   auto a = loopSteps(op, op.getDpsInputOperand(0)),
        b = loopSteps(op, op.getDpsInputOperand(1)),

@@ -16,6 +16,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LinalgBuilder.h"
+#include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -40,15 +41,6 @@ static bool isParallel(linalg::GenericOp op) {
 /// Only moves elements: a broadcast, a transpose, a slice.
 static bool onlyMoves(linalg::GenericOp op) {
   return llvm::hasSingleElement(*op.getBody());
-}
-/// A sum of products of two operands.
-static bool isContraction(linalg::GenericOp op) {
-  return op.getNumDpsInputs() == 2 && op.getNumReductionLoops() > 0 &&
-         linalg::detail::isContractionBody(
-             *op.getBody(), [](Operation *a, Operation *b) {
-               return isa<mlir::arith::MulFOp, mlir::arith::MulIOp>(a) &&
-                      isa<mlir::arith::AddFOp, mlir::arith::AddIOp>(b);
-             });
 }
 /// Reads elements of tensors by computed indices; fusing it elsewhere would
 /// repeat loads in another order for little gain.
@@ -129,7 +121,8 @@ struct FuseGroups : impl::FuseGroupsBase<FuseGroups> {
 private:
   static bool worthFusing(linalg::GenericOp producer,
                           linalg::GenericOp consumer, OpOperand &operand) {
-    if (!isParallel(producer) || isContraction(consumer) || gathers(producer))
+    if (!isParallel(producer) || lowering::addsProducts(consumer) ||
+        gathers(producer))
       return false;
     if (onlyMoves(producer))
       return producer->getNumResults() == 1;

@@ -91,8 +91,11 @@ static void buildLinalg(OpPassManager &pm) {
   // No CSE from here to bufferisation: it would merge the empty tensors and
   // fills that distinct results start from.
   pm.addNestedPass<func::FuncOp>(createLowerToLinalg());
+  pm.addNestedPass<func::FuncOp>(createCollapseAxes());
   pm.addNestedPass<func::FuncOp>(createFuseGroups());
   pm.addNestedPass<func::FuncOp>(createGroupRows());
+  // Last: what a group keeps in the cache is more than an epilogue saves.
+  pm.addNestedPass<func::FuncOp>(createFuseEpilogues());
 }
 
 static void buildKernels(OpPassManager &pm) {

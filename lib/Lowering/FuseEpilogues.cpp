@@ -1,0 +1,142 @@
+//===- FuseEpilogues.cpp - what follows a product, in its kernel ----------===//
+//
+// In: linalg.generic on tensors, elementwise chains fused, row groups marked.
+// Out: a product and the elementwise op that reads its result become a group of
+// two; the op is marked `graph.epilogue`. Their kernel computes a block of the
+// result, then the op on that block while it is in the cache: bias and
+// activation of a layer, the activation's gradient, the optimiser's update of a
+// weight. A result that nothing else reads needs no memory but a block's.
+//
+// The op must be the first that reads the result, each element once and at its
+// own place. It moves up to the product, with the scalars that it needs: an
+// update of a weight as early as its gradient is there, which also frees the
+// gradient's operands. Row groups come first: they keep more in the cache.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Lowering.h"
+#include "gradus/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_FUSEEPILOGUES
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+namespace linalg = mlir::linalg;
+using mlir::OpOperand;
+
+static bool inGroup(Operation *op) { return op->hasAttr(lowering::groupAttr); }
+
+/// Does the op read every element of the operand once, without reductions, and
+/// no other operand that the same product makes?
+static bool readsElementwise(linalg::GenericOp op, OpOperand &operand) {
+  return op.getNumParallelLoops() == op.getNumLoops() &&
+         op.getMatchingIndexingMap(&operand).isPermutation() &&
+         llvm::count(op->getOperands(), operand.get()) == 1;
+}
+
+/// Does any other user of the value stand before `op`?
+static bool readBefore(Value v, Operation *op) {
+  return llvm::any_of(v.getUsers(), [&](Operation *user) {
+    Operation *top = op->getBlock()->findAncestorOpInBlock(*user);
+    return top != op && (!top || top->isBeforeInBlock(op));
+  });
+}
+/// Does any user of the value but `op` stand between the two?
+static bool readBetween(Value v, Operation *first, Operation *op) {
+  return llvm::any_of(v.getUsers(), [&](Operation *user) {
+    Operation *top = op->getBlock()->findAncestorOpInBlock(*user);
+    return top && top != op && first->isBeforeInBlock(top) &&
+           top->isBeforeInBlock(op);
+  });
+}
+
+/// Costs nothing to run earlier: a place to write to, a number, a reshape, an op
+/// on scalars.
+static bool isSmall(Operation *op) {
+  if (op->hasTrait<mlir::OpTrait::ConstantLike>() ||
+      isa<mlir::tensor::EmptyOp, mlir::tensor::ExpandShapeOp,
+          mlir::tensor::CollapseShapeOp>(op))
+    return true;
+  return isa<linalg::GenericOp, linalg::FillOp>(op) &&
+         llvm::all_of(op->getResultTypes(), [](Type t) {
+           return cast<RankedTensorType>(t).getNumElements() == 1;
+         });
+}
+
+/// What must move for `op` to stand right after `product`, in order; none if
+/// that would change what something reads.
+static std::optional<SmallVector<Operation *>>
+opsToMove(linalg::GenericOp product, linalg::GenericOp op) {
+  llvm::SetVector<Operation *> moving;
+  SmallVector<Operation *> work{op};
+  while (!work.empty()) {
+    Operation *next = work.pop_back_val();
+    if (!moving.insert(next))
+      continue;
+    for (Value v : next->getOperands()) {
+      Operation *def = v.getDefiningOp();
+      // An update in place must not overtake those that read the old value.
+      if (!def && next == op && readBetween(v, product, op))
+        return std::nullopt;
+      if (!def || def == product || def->isBeforeInBlock(product))
+        continue;
+      if (!isSmall(def))
+        return std::nullopt;
+      work.push_back(def);
+    }
+  }
+  SmallVector<Operation *> ordered = moving.takeVector();
+  llvm::sort(ordered,
+             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  return ordered;
+}
+
+namespace {
+struct FuseEpilogues : impl::FuseEpiloguesBase<FuseEpilogues> {
+  void runOnOperation() override {
+    Block &body = getOperation().getBody().front();
+    int64_t number = 0;
+    for (Operation &op : body)
+      if (auto group = op.getAttrOfType<IntegerAttr>(lowering::groupAttr))
+        number = std::max(number, group.getInt() + 1);
+    Builder b(&getContext());
+    for (auto op : llvm::make_early_inc_range(body.getOps<linalg::GenericOp>())) {
+      linalg::GenericOp product = productBefore(op);
+      auto moving = product ? opsToMove(product, op) : std::nullopt;
+      if (!moving)
+        continue;
+      Operation *last = product;
+      for (Operation *moved : *moving) {
+        moved->moveAfter(last);
+        last = moved;
+      }
+      for (Operation *member : {product.getOperation(), op.getOperation()})
+        member->setAttr(lowering::groupAttr, b.getI64IntegerAttr(number));
+      op->setAttr(lowering::epilogueAttr, b.getUnitAttr());
+      ++number;
+    }
+  }
+
+private:
+  /// The last product that `op` can be the epilogue of.
+  static linalg::GenericOp productBefore(linalg::GenericOp op) {
+    linalg::GenericOp last;
+    if (inGroup(op))
+      return last;
+    for (OpOperand *in : op.getDpsInputOperands()) {
+      auto product = in->get().getDefiningOp<linalg::GenericOp>();
+      if (product && lowering::addsProducts(product) && !inGroup(product) &&
+          readsElementwise(op, *in) && !readBefore(in->get(), op) &&
+          (!last || last->isBeforeInBlock(product)))
+        last = product;
+    }
+    return last;
+  }
+};
+} // namespace
