@@ -24,13 +24,6 @@ def version():
     return subprocess.check_output([GRADUS, "--version"], text=True).split()[1]
 
 
-def aligned(size):
-    """Zeroed bytes that start at a multiple of 64."""
-    room = np.zeros(size + 64, np.uint8)
-    start = -room.ctypes.data % 64
-    return room[start : start + size]
-
-
 def pointer(array):
     return ctypes.c_void_p(array.ctypes.data)
 
@@ -49,8 +42,8 @@ class Artefact:
         with open(header, encoding="utf-8") as file:
             self.header = file.read()
         self.model = re.search(r"model '(\w+)'", self.header).group(1)
-        self.arena = aligned(self.number("ARENA_BYTES"))
-        self.variables = aligned(self.number("VARIABLES_BYTES")) if "_VARIABLES_BYTES" in self.header else None
+        self.arena = workloads.aligned((self.number("ARENA_BYTES"),), np.uint8)
+        self.variables = workloads.aligned((self.number("VARIABLES_BYTES"),), np.uint8) if "_VARIABLES_BYTES" in self.header else None
 
     def number(self, name):
         return int(re.search(rf"#define {self.model.upper()}_{name} (\d+)", self.header).group(1))
@@ -74,8 +67,7 @@ def load(case):
     if kind == "matmul":
         m, k, n = what.split("x")
         made = Artefact("bench/product.mlir", [f"m={m}", f"k={k}", f"n={n}"])
-        a, b = (x.copy() for x in workloads.matrices(what))
-        out = np.empty((int(m), int(n)), np.float32)
+        a, b, out = workloads.matrices(what)
         run = made.call("product", a, b, out)
 
         def call():
@@ -94,9 +86,7 @@ def load(case):
 
     restart()
     if kind == "infer":
-        shape = re.search(r"_logits\(.*?\);", made.header, re.S)
-        assert shape, made.header
-        out = np.empty((size, workloads.GPT["time"], workloads.GPT["tokens"]) if what == "gpt" else (size, 10), np.float32)
+        out = workloads.aligned((size, workloads.GPT["time"], workloads.GPT["tokens"]) if what == "gpt" else (size, 10))
         run = made.call("logits", x, out)
 
         def call():
@@ -104,7 +94,7 @@ def load(case):
 
         call.result = lambda: out
         return call
-    loss = aligned(4).view(np.float32)
+    loss = workloads.aligned((1,))
     run = made.call("fit_step", x, y, loss)
 
     def call():

@@ -78,8 +78,7 @@ def load(case):
     if kind == "matmul":
         if COMPILED:
             raise NotImplementedError
-        a, b = map(torch.from_numpy, workloads.matrices(what))
-        out = torch.empty(a.shape[0], b.shape[1])
+        a, b, out = map(torch.from_numpy, workloads.matrices(what))
 
         def multiply():
             torch.mm(a, b, out=out)

@@ -43,6 +43,15 @@ def InlineCalls : Pass<"graph-inline-calls", "::gradus::graph::ModelOp"> {
   let summary = "Replace the remaining calls by their callees' bodies";
 }
 
+def KeepFunctions : Pass<"graph-keep-functions", "::gradus::graph::ModelOp"> {
+  let summary = "Drop the functions that are not asked for";
+  let description = [{
+    What runs one function compiles one. `@init` stays, and so do all variables. A name that the model does not have is an
+    error.
+  }];
+  let options = [ListOption<"names", "names", "std::string", "functions to keep">];
+}
+
 //===----------------------------------------------------------------------===//
 // Gradient
 //===----------------------------------------------------------------------===//
@@ -175,6 +184,14 @@ def OutlineParts : Pass<"cpu-outline-parts", "::mlir::ModuleOp"> {
 }
 def FlushDenormals : Pass<"cpu-flush-denormals", "::mlir::ModuleOp"> {
   let summary = "Treat denormal numbers as zero while an entry function runs (x86)";
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+def LowerToLlvm : Pass<"cpu-lower-to-llvm", "::mlir::func::FuncOp"> {
+  let summary = "Convert a kernel's body to the LLVM dialect";
+  let description = [{
+    One conversion of arithmetic, memory, vectors and branches together, a function at a time, so that functions are
+    converted side by side. Functions and calls themselves are left to `convert-func-to-llvm`.
+  }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 def LaunchParts : Pass<"cpu-launch-parts", "::mlir::ModuleOp"> {

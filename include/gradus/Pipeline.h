@@ -39,10 +39,11 @@ ArrayRef<Stage> allStages();
 
 /// What the compiler is asked for. Everything that steers a pipeline is here.
 struct CompileOptions {
-  std::vector<std::string> dims; ///< "batch=64"
-  std::string triple;            ///< empty: this machine's
-  std::string cpu = "native";    ///< -march / -mcpu
-  std::string features;          ///< -mattr
+  std::vector<std::string> dims;      ///< "batch=64"
+  std::vector<std::string> functions; ///< to compile; empty: all
+  std::string triple;                 ///< empty: this machine's
+  std::string cpu = "native";         ///< -march / -mcpu
+  std::string features;               ///< -mattr
   unsigned optLevel = 2;
   unsigned threads = 1; ///< that share the work of one call
   bool winograd = true; ///< F(2x2, 3x3) where it pays

@@ -115,15 +115,22 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   return c;
 }
 
-Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
+int64_t gradus::evenPart(int64_t size, int64_t most) {
+  if (size <= most)
+    return size;
+  for (int64_t part = most; part > most / 2; --part)
+    if (size % part == 0)
+      return part;
+  return llvm::divideCeil(size, llvm::divideCeil(size, most));
+}
+
+Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
+                          bool hasEpilogue) {
   Blocking b;
   int64_t vectors = llvm::divideCeil(c.columns(), c.lanes);
   // Accumulators, one row of rhs and one broadcast element fill the registers.
-  // A single row reads rhs once: the wider the tile, the longer the stretches
-  // that it reads in one go.
   int64_t widest = machine.registers >= 32 ? 4 : 2;
-  if (c.rows() == 1)
-    widest *= 4;
+  bool single = c.uses() == 1 && c.rhs.step[c.column] == 1;
   b.tileVectors = std::min(vectors, widest);
   int64_t most = (machine.registers - 1 - b.tileVectors) / b.tileVectors;
   most = std::clamp<int64_t>(most, 1, 14);
@@ -131,6 +138,7 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
   int64_t tiles = llvm::divideCeil(c.rows(), most);
   b.tileRows = llvm::divideCeil(c.rows(), tiles);
 
+  constexpr int64_t rowsAtOnce = 4;
   int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
   int64_t panel = b.tileVectors * c.lanes;
   constexpr int64_t pageBytes = 4096, cacheBytes = 512 * 1024;
@@ -138,10 +146,12 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
   int64_t rowStride = std::abs(c.rhs.step[c.reductions.back()]) * bytes;
   bool turned = c.rhs.step[c.column] != 1;
   // Copying pays when the panels are read often, and from more pages or more
-  // memory than the caches take.
+  // memory than the caches take, or where it makes the sum one block deep.
+  constexpr int64_t deepestInPlace = 256, deepestPacked = 1024;
   bool often = c.uses() >= 4 * b.tileRows;
-  b.pack =
-      turned || (often && (rhsBytes > cacheBytes || rowStride >= pageBytes));
+  bool deep = c.depth() > deepestInPlace && c.columns() >= 2 * panel;
+  b.pack = turned ||
+           (often && (rhsBytes > cacheBytes || rowStride >= pageBytes || deep));
   // An lhs that lies the wrong way round is read a few elements at a time from
   // lines far apart, which the first cache keeps in few places.
   int64_t lhsStride = std::abs(c.lhs.step[c.reductions.back()]) * bytes;
@@ -154,13 +164,24 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine) {
     // A panel of rhs stays in the first cache and a block of lhs in the second;
     // packed panels stream from the second as fast, and deeper blocks read and
     // write the result less often.
-    int64_t deepest = b.pack ? 1024 : 256;
+    int64_t deepest = b.pack ? deepestPacked : deepestInPlace;
     int64_t blocks = llvm::divideCeil(c.depth(), deepest);
     b.blockDepth = llvm::divideCeil(c.depth(), blocks);
     int64_t rows = std::max<int64_t>(48 * 1024 / b.blockDepth, b.tileRows);
+    // Fewer rows leave an epilogue longer stretches of each, which memory is
+    // read and written best in.
+    if (hasEpilogue)
+      rows = std::min<int64_t>(rows, 48);
     int64_t unit = b.packLhs ? std::lcm(b.tileRows, c.lanes) : b.tileRows;
-    b.blockRows = std::min<int64_t>(c.rows(), llvm::alignTo(rows, unit));
+    rows = llvm::alignTo(rows, unit);
+    // Ragged rows are a block of their own, and whole ones need no such tile.
+    if (rows < c.rows())
+      b.blockRows = evenPart(c.rows() / unit, rows / unit) * unit;
   }
+  // A row by itself reads rhs once, from memory: some rows of it side by side,
+  // in the order in which they lie there; the sums stay in the first cache.
+  if (single && c.reductions.size() == 1)
+    b.blockDepth = std::min<int64_t>(c.depth(), rowsAtOnce);
   if (b.pack)
     b.blockColumns = std::min<int64_t>(
         b.blockColumns,

@@ -75,7 +75,8 @@ struct Blocking {
   bool pack;    ///< rhs copied to panels of tileVectors vectors
   bool packLhs; ///< lhs copied to panels of tileRows rows
 
-  static Blocking choose(const Contraction &c, const RegisterFile &machine);
+  static Blocking choose(const Contraction &c, const RegisterFile &machine,
+                         bool hasEpilogue = false);
 };
 
 /// What runs on each block of a contraction's result once that is complete.
@@ -87,6 +88,11 @@ struct Epilogue {
   /// Nothing else reads the result: a block at a time is enough.
   bool ownsResult;
 };
+
+/// The largest part of at most `most` that divides `size`, if that is no less
+/// than half of `most`; else one of few and even parts. A shorter last part is
+/// code of its own.
+int64_t evenPart(int64_t size, int64_t most);
 
 /// The buffer with one axis.
 Value flattenedBuffer(ImplicitLocOpBuilder &b, Value buffer);

@@ -259,14 +259,14 @@ private:
   /// Columns of a block after which the epilogue runs: what its rows take stays
   /// in the first two caches.
   int64_t stretch() const {
-    constexpr int64_t tileBytes = 64 * 1024;
+    constexpr int64_t tileBytes = 96 * 1024;
     if (!epilogue)
       return k.blockColumns;
     int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
     int64_t most = std::max<int64_t>(tileBytes / bytes / k.blockRows, panel);
-    int64_t count =
-        llvm::divideCeil(std::min(c.columns(), k.blockColumns), most);
-    return llvm::alignTo(llvm::divideCeil(k.blockColumns, count), panel);
+    int64_t columns =
+        std::min<int64_t>(llvm::alignTo(c.columns(), panel), k.blockColumns);
+    return evenPart(columns / panel, most / panel) * panel;
   }
   void follow(const Position &block, int64_t rows, int64_t columns) {
     SmallVector<LoopRange> ranges(c.size.size());

@@ -294,9 +294,13 @@ private:
   /// A parallel loop along vectors: groups of them, single ones, a masked one.
   void overVectors() {
     unsigned d = *along;
-    // Without sums there is no latency to hide; short rows are written out.
+    // Without sums there is no latency to hide; short rows are written out,
+    // unless much is computed in each place.
+    constexpr size_t shortBody = 24;
     int64_t length = lengthOf(d).value_or(op.getStaticLoopRanges()[d]);
-    int64_t group = reductions.empty() && length > unroll * lanes ? 1 : unroll;
+    bool writesOut = length <= unroll * lanes &&
+                     op.getBlock()->getOperations().size() <= shortBody;
+    int64_t group = reductions.empty() && !writesOut ? 1 : unroll;
     Value at = low(d);
     auto stretch = [&](int64_t vectors) {
       Value end = wholeEnd(d, vectors * lanes);

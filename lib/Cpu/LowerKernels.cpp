@@ -244,8 +244,8 @@ private:
     Contraction part = c;
     if (split)
       part.size[split->first] = split->second.chunk;
-    emitContraction(b, c, Blocking::choose(part, machine), startsAtZero, split,
-                    epilogue);
+    emitContraction(b, c, Blocking::choose(part, machine, epilogue != nullptr),
+                    startsAtZero, split, epilogue);
   }
 
   void lower(ImplicitLocOpBuilder &b, linalg::LinalgOp op, bool startsAtZero) {

@@ -55,7 +55,8 @@ loopsToCollapse(linalg::GenericOp op, OpOperand &operand,
   }
   // An axis that reads one place only (of size 1) is in the way.
   auto maps = op.getIndexingMapsArray();
-  if (!llvm::all_of(maps, [](AffineMap m) { return m.isProjectedPermutation(); }))
+  if (!llvm::all_of(maps,
+                    [](AffineMap m) { return m.isProjectedPermutation(); }))
     return {};
   return linalg::areDimSequencesPreserved(maps, sequences)
              ? sequences
@@ -71,9 +72,9 @@ static bool asksForIndices(linalg::GenericOp op) {
 static void readThroughReshapes(linalg::LinalgOp op) {
   for (OpOperand &o : op->getOpOperands()) {
     auto collapse = o.get().getDefiningOp<tensor::CollapseShapeOp>();
-    auto expand =
-        collapse ? collapse.getSrc().getDefiningOp<tensor::ExpandShapeOp>()
-                 : tensor::ExpandShapeOp();
+    auto expand = collapse
+                      ? collapse.getSrc().getDefiningOp<tensor::ExpandShapeOp>()
+                      : tensor::ExpandShapeOp();
     if (expand && expand.getSrcType() == collapse.getResultType())
       o.set(expand.getSrc());
   }
@@ -94,8 +95,8 @@ struct CollapseAxes : impl::CollapseAxesBase<CollapseAxes> {
 private:
   static void collapse(mlir::IRRewriter &rewriter, linalg::GenericOp op) {
     // A product keeps its axes: attention reads heads apart.
-    if (asksForIndices(op) || (op.getNumReductionLoops() > 0 &&
-                               op.getNumDpsInputs() > 1))
+    if (asksForIndices(op) ||
+        (op.getNumReductionLoops() > 0 && op.getNumDpsInputs() > 1))
       return;
     for (OpOperand *in : op.getDpsInputOperands()) {
       auto reshape = in->get().getDefiningOp<tensor::ExpandShapeOp>();
@@ -105,8 +106,7 @@ private:
       if (sequences.empty())
         continue;
       rewriter.setInsertionPoint(op);
-      auto collapsed =
-          linalg::collapseOpIterationDims(op, sequences, rewriter);
+      auto collapsed = linalg::collapseOpIterationDims(op, sequences, rewriter);
       if (failed(collapsed))
         continue;
       rewriter.replaceOp(op, collapsed->results);

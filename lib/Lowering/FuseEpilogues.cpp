@@ -56,8 +56,8 @@ static bool readBetween(Value v, Operation *first, Operation *op) {
   });
 }
 
-/// Costs nothing to run earlier: a place to write to, a number, a reshape, an op
-/// on scalars.
+/// Costs nothing to run earlier: a place to write to, a number, a reshape, an
+/// op on scalars.
 static bool isSmall(Operation *op) {
   if (op->hasTrait<mlir::OpTrait::ConstantLike>() ||
       isa<mlir::tensor::EmptyOp, mlir::tensor::ExpandShapeOp,
@@ -106,7 +106,8 @@ struct FuseEpilogues : impl::FuseEpiloguesBase<FuseEpilogues> {
       if (auto group = op.getAttrOfType<IntegerAttr>(lowering::groupAttr))
         number = std::max(number, group.getInt() + 1);
     Builder b(&getContext());
-    for (auto op : llvm::make_early_inc_range(body.getOps<linalg::GenericOp>())) {
+    for (auto op :
+         llvm::make_early_inc_range(body.getOps<linalg::GenericOp>())) {
       linalg::GenericOp product = productBefore(op);
       auto moving = product ? opsToMove(product, op) : std::nullopt;
       if (!moving)

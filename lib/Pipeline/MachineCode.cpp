@@ -244,7 +244,10 @@ gradus::emitObjects(std::unique_ptr<llvm::Module> module,
     one.push_back(std::move(*object));
     return one;
   }
-  auto units = splitIntoUnits(std::move(module), cache ? 0 : jobs);
+  // More units than threads, so that these end at about the same time.
+  constexpr unsigned unitsAThread = 3;
+  auto units =
+      splitIntoUnits(std::move(module), cache ? 0 : unitsAThread * jobs);
   std::vector<Object> objects(units.size());
   std::vector<std::string> errors(units.size());
   llvm::DefaultThreadPool threads(strategy);

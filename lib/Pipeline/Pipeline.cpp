@@ -77,10 +77,15 @@ static void buildGrad(OpPassManager &pm) {
 }
 
 /// One function a purpose, of primitive ops.
-static void buildSimple(OpPassManager &pm) {
+static void buildSimple(OpPassManager &pm, const CompileOptions &options) {
   auto &model = pm.nest<graph::ModelOp>();
   model.addPass(createAddInit());
   model.addPass(createInlineCalls());
+  if (!options.functions.empty()) {
+    KeepFunctionsOptions keep;
+    keep.names.assign(options.functions.begin(), options.functions.end());
+    model.addPass(createKeepFunctions(keep));
+  }
   model.addPass(createDecompose());
   model.addPass(mlir::createCanonicalizerPass());
   model.addPass(mlir::createCSEPass());
@@ -158,20 +163,19 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   // the micro-kernels apart.
   f.addPass(mlir::createLoopInvariantCodeMotionPass());
   f.addPass(mlir::createCSEPass());
-  pm.addPass(mlir::memref::createExpandStridedMetadataPass());
-  pm.addPass(mlir::createLowerAffinePass());
-  pm.addPass(mlir::createSCFToControlFlowPass());
-  pm.addPass(mlir::createConvertMathToLLVMPass());
-  // Takes vectors of what only libm has apart: before vectors go.
+  f.addPass(mlir::memref::createExpandStridedMetadataPass());
+  f.addPass(mlir::createLowerAffinePass());
+  f.addPass(mlir::createSCFToControlFlowPass());
+  // What the processor has, before libm is asked for the rest.
+  f.addPass(mlir::createConvertMathToLLVMPass());
+  // Declares functions, so not one function at a time. Takes vectors of what
+  // only libm has apart: before vectors go.
   pm.addPass(mlir::createConvertMathToLibmPass());
-  pm.addPass(mlir::createConvertVectorToLLVMPass());
-  pm.addPass(mlir::createArithToLLVMConversionPass());
-  pm.addPass(mlir::createFinalizeMemRefToLLVMConversionPass());
+  pm.addNestedPass<func::FuncOp>(createLowerToLlvm());
+  pm.addPass(mlir::createFinalizeMemRefToLLVMConversionPass()); // globals
   mlir::ConvertFuncToLLVMPassOptions abi;
   abi.useBarePtrCallConv = true; // the C ABI
   pm.addPass(mlir::createConvertFuncToLLVMPass(abi));
-  pm.addPass(mlir::createConvertControlFlowToLLVMPass());
-  pm.addPass(mlir::createUBToLLVMConversionPass());
   pm.addPass(mlir::createReconcileUnrealizedCastsPass());
   pm.addPass(createLaunchParts());
   // Lines of the model in the debugger and the profiler.
@@ -187,7 +191,7 @@ void gradus::buildStage(Stage stage, OpPassManager &pm,
   case Stage::Grad:
     return buildGrad(pm);
   case Stage::Simple:
-    return buildSimple(pm);
+    return buildSimple(pm, options);
   case Stage::Linalg:
     return buildLinalg(pm);
   case Stage::Kernels:

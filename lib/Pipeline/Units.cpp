@@ -87,7 +87,8 @@ gradus::splitIntoUnits(std::unique_ptr<llvm::Module> module, unsigned most) {
         f->setVisibility(llvm::GlobalValue::HiddenVisibility);
         f->setName(prefix + f->getName());
       }
-  units.push_back({0, rest});
+  // First: it is the largest, and what comes last should be small.
+  units.insert(units.begin(), {0, rest});
   std::vector<SmallVector<char, 0>> bitcode;
   for (auto &[size, unit] : units)
     if (!unit.empty())

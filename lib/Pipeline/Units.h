@@ -10,7 +10,7 @@ namespace gradus {
 
 /// Cuts a module into units that compile by themselves, each as bitcode:
 /// kernels go to `most` units of even size, or one unit a kernel if `most` is
-/// 0; all else is the last unit. Kernels become hidden symbols.
+/// 0; all else is the first unit. Kernels become hidden symbols.
 std::vector<SmallVector<char, 0>>
 splitIntoUnits(std::unique_ptr<llvm::Module> module, unsigned most);
 

@@ -188,7 +188,7 @@ public:
       return error(
           formatv("--batch={0} is more than the {1} examples there are",
                   options.batch, data.train.count()));
-    auto compiled = compile(options.batch);
+    auto compiled = compile(options.batch, /*trains=*/true);
     if (!compiled)
       return compiled.takeError();
     double seconds =
@@ -211,7 +211,8 @@ public:
   }
 
 private:
-  llvm::Expected<Program> compile(int64_t batch) {
+  /// The functions that the test examples need, and the step if it trains.
+  llvm::Expected<Program> compile(int64_t batch, bool trains) {
     Compilation c(compileOptions);
     if (failed(c.parse(path)))
       return error("");
@@ -219,6 +220,10 @@ private:
     if (!read)
       return read.takeError();
     spec = *read;
+    std::vector<std::string> functions = measures();
+    if (trains)
+      functions.push_back(spec.name + ".step");
+    c.options().functions = functions;
     if (!spec.batchDim.empty())
       c.options().dims.push_back(spec.batchDim + "=" + std::to_string(batch));
     else if (spec.batch != batch)
@@ -229,6 +234,13 @@ private:
     if (!objects)
       return objects.takeError();
     return Program::load(*objects, c.interface());
+  }
+
+  /// The loss and the reported metrics.
+  std::vector<std::string> measures() const {
+    std::vector<std::string> functions{spec.loss};
+    functions.insert(functions.end(), spec.reports.begin(), spec.reports.end());
+    return functions;
   }
 
   llvm::Error startValues(Program &program) {
@@ -336,14 +348,12 @@ private:
   llvm::Error evaluate(Program &program) {
     int64_t n = data.test.count(), rest = n % options.batch;
     if (rest && !restProgram && !spec.batchDim.empty()) {
-      auto compiled = compile(rest);
+      auto compiled = compile(rest, /*trains=*/false);
       if (!compiled)
         return compiled.takeError();
       restProgram.emplace(std::move(*compiled));
     }
-    std::vector<std::string> functions{spec.loss};
-    functions.insert(functions.end(), spec.reports.begin(), spec.reports.end());
-    for (const std::string &name : functions) {
+    for (const std::string &name : measures()) {
       double sum = 0;
       int64_t counted = 0;
       auto part = [&](Program &p, int64_t first, int64_t end) -> llvm::Error {

@@ -60,6 +60,9 @@ struct CompileCommand : CommonOptions {
       cl::desc("Print how much memory each function needs, and the line of the "
                "model where most of it is in use"),
       cl::cat(category)};
+  cl::list<std::string> functions{
+      "function", cl::desc("Compile these functions only (default: all)"),
+      cl::value_desc("name,..."), cl::CommaSeparated, cl::cat(category)};
   cl::opt<std::string> target{"target", cl::desc("Target triple, or nvptx64"),
                               cl::cat(category)};
 
@@ -83,6 +86,7 @@ struct CompileCommand : CommonOptions {
                     kind + "'"
               : "--emit=ptx needs --target=nvptx64");
     CompileOptions o = compileOptions(Purpose::Artefact);
+    o.functions.assign(functions.begin(), functions.end());
     if (!gpu)
       o.triple = target;
     if (kind == "obj" && !canMergeObjects())

@@ -18,6 +18,13 @@ struct CallOptions : CommonOptions {
                             cl::cat(category)};
   cl::opt<int64_t> seed{"seed", cl::desc("Seed of the initial parameters"),
                         cl::init(0), cl::cat(category)};
+
+  CompileOptions compileOptions() const {
+    CompileOptions o = CommonOptions::compileOptions();
+    if (!function.empty())
+      o.functions = {function};
+    return o;
+  }
 };
 } // namespace
 
@@ -126,6 +133,9 @@ int tool::benchCommand(int argc, char **argv) {
                          cl::desc("Timings after the warm-up, of one call or "
                                   "of enough for the clock"),
                          cl::init(10), cl::cat(options.category)};
+  cl::opt<bool> first{
+      "first", cl::desc("Call it once, without a warm-up, and time that"),
+      cl::cat(options.category)};
   int exitCode;
   if (!parseOptions(argc, argv,
                     "gradus bench: times a compiled function: one warm-up, "
@@ -174,6 +184,11 @@ int tool::benchCommand(int argc, char **argv) {
       return std::chrono::duration<double>(Clock::now() - start).count() /
              double(calls);
     };
+    if (first) {
+      llvm::outs() << "@" << f.name << ": first call " << inUnits(secondsOf(1))
+                   << "; compiled in " << inUnits(compiled) << "\n";
+      return llvm::Error::success();
+    }
     // Calls that are short beside the clock's own time are timed together.
     double once = std::min(secondsOf(1), secondsOf(1)); // and a warm-up
     constexpr double shortest = 1e-4;
