@@ -111,6 +111,11 @@ def check(case, name, answer, ours):
         if worst > 1e-4:
             print(f"wrong: {name} on {case}: its losses differ from ours by {worst:.1e}")
             return False
+    if "sample" in answer and "sample" in ours:
+        worst = max(abs(a - b) for a, b in zip(answer["sample"], ours["sample"]))
+        if worst > 1e-3:
+            print(f"wrong: {name} on {case}: its results differ from ours by {worst:.1e}")
+            return False
     return True
 
 

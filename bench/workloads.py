@@ -3,6 +3,10 @@
 Parameters carry the names of the model texts in docs/examples. Dense weights are [in, out], images NHWC, filters HWIO.
 """
 
+import json
+import os
+import struct
+
 import numpy as np
 from cases import ADAM, GPT, TRAININGS  # noqa: F401  (for the contenders)
 
@@ -47,6 +51,21 @@ def parameters(model):
             dense(f"{h}.feed_forward.fc", d, 4 * d), dense(f"{h}.feed_forward.out", 4 * d, d)
         norm("norm", d), normal("head", d, GPT["tokens"])
     return made
+
+
+def save(path, tensors):
+    """Writes f32 tensors as safetensors, whole or not at all."""
+    header, offset = {}, 0
+    for name, value in tensors.items():
+        header[name] = {"dtype": "F32", "shape": value.shape, "data_offsets": [offset, offset + value.nbytes]}
+        offset += value.nbytes
+    text = json.dumps(header).encode()
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for value in tensors.values():
+            file.write(np.ascontiguousarray(value).tobytes())
+    os.rename(temporary, path)
 
 
 def batch(model, size):

@@ -96,6 +96,7 @@ private:
   LogicalResult addStage(Stage stage);
   LogicalResult runPasses(Stage stage);
   LogicalResult dumpStage(Stage stage);
+  std::vector<VariableInfo> constants();
   void recordInterface();
   llvm::Expected<std::unique_ptr<llvm::Module>>
   llvmModule(llvm::LLVMContext &context, llvm::TargetMachine &machine);

@@ -39,6 +39,14 @@ inline constexpr llvm::StringLiteral flopsAttr = "graph.product_flops";
 inline constexpr llvm::StringLiteral variablesAttr = "graph.variables";
 /// Module: bytes of the block of variables.
 inline constexpr llvm::StringLiteral variableBytesAttr = "graph.variable_bytes";
+/// Argument: a constant matrix in panels of some columns, in each the columns
+/// of one step of the sum side by side: the panel's width, steps and columns of
+/// the matrix, and how far apart each is in the constant as the model has it.
+inline constexpr llvm::StringLiteral panelsAttr = "graph.panels";
+/// Module: the constants of an artefact with its weights in it, one dictionary
+/// each: name, type, offset, panels. And the symbol of their bytes.
+inline constexpr llvm::StringLiteral constantsAttr = "graph.constants";
+inline constexpr llvm::StringLiteral constantsSymbol = "model.constants";
 /// Private function: a kernel.
 inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
 /// Op: the group of ops that run row by row together; and its own loops that

@@ -49,7 +49,9 @@ def KeepFunctions : Pass<"graph-keep-functions", "::gradus::graph::ModelOp"> {
     What runs one function compiles one. `@init` stays, and so do all variables. A name that the model does not have is an
     error.
   }];
-  let options = [ListOption<"names", "names", "std::string", "functions to keep">];
+  let options = [ListOption<"names", "names", "std::string", "functions to keep">,
+                 Option<"frozen", "frozen", "bool", "false",
+                        "Variables are constants: no @init, and nothing that updates them">];
 }
 
 //===----------------------------------------------------------------------===//
@@ -149,6 +151,7 @@ def PlanMemory : Pass<"graph-plan-memory", "::mlir::ModuleOp"> {
     Greedy by size with the lowest gap that fits, over the live ranges. A kernel's temporaries are an arena argument too,
     which its caller allocates around the call. Variables become views into one block, inputs and results stay bare.
   }];
+  let options = [Option<"frozen", "frozen", "bool", "false", "Variables are constants in the object">];
   let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect"];
 }
 
@@ -173,6 +176,11 @@ def LowerKernels : Pass<"cpu-lower-kernels", "::mlir::func::FuncOp"> {
                  Option<"winograd", "winograd", "bool", "true", "F(2x2, 3x3) for 3 x 3 convolutions with many channels">];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
                            "::mlir::affine::AffineDialect", "::mlir::vector::VectorDialect"];
+}
+def PackConstants : Pass<"cpu-pack-constants", "::mlir::ModuleOp"> {
+  let summary = "Have constant right-hand sides of products in panels already";
+  let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
+                 Option<"registers", "registers", "unsigned", "16", "Number of vector registers">];
 }
 def OutlineParts : Pass<"cpu-outline-parts", "::mlir::ModuleOp"> {
   let summary = "Move the body of each split loop into a function that runs one part";

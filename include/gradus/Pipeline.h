@@ -41,9 +41,10 @@ ArrayRef<Stage> allStages();
 struct CompileOptions {
   std::vector<std::string> dims;      ///< "batch=64"
   std::vector<std::string> functions; ///< to compile; empty: all
-  std::string triple;                 ///< empty: this machine's
-  std::string cpu = "native";         ///< -march / -mcpu
-  std::string features;               ///< -mattr
+  std::string freeze; ///< checkpoint whose values variables keep, as constants
+  std::string triple; ///< empty: this machine's
+  std::string cpu = "native"; ///< -march / -mcpu
+  std::string features;       ///< -mattr
   unsigned optLevel = 2;
   unsigned threads = 1; ///< that share the work of one call
   bool winograd = true; ///< F(2x2, 3x3) where it pays

@@ -1,5 +1,6 @@
 //===- Compilation.cpp - a model on its way to machine code ---------------===//
 
+#include "Constants.h"
 #include "gradus/Compiler.h"
 #include "gradus/Graph.h"
 #include "gradus/Lowering.h"
@@ -204,8 +205,8 @@ void Compilation::recordInterface() {
   // These attributes have done their work; LLVM knows nothing of them.
   for (auto f : source->getOps<func::FuncOp>())
     for (unsigned i = 0; i < f.getNumArguments(); ++i)
-      for (StringRef name :
-           {lowering::nameAttr, lowering::outputAttr, lowering::variableAttr})
+      for (StringRef name : {lowering::nameAttr, lowering::outputAttr,
+                             lowering::variableAttr, lowering::panelsAttr})
         f.removeArgAttr(i, name);
 }
 
@@ -215,7 +216,30 @@ Compilation::llvmModule(llvm::LLVMContext &context,
   if (failed(runTo(Stage::Llvm)))
     return llvm::createStringError("");
   auto scope = total.nest("translate to LLVM IR");
-  return translateToLLVM(*source, context, machine);
+  auto module = translateToLLVM(*source, context, machine);
+  if (module && !settings.freeze.empty()) {
+    auto values = readConstants(settings.freeze, constants());
+    if (!values)
+      return values.takeError();
+    embedConstants(**module,
+                   (*source)->getAttrOfType<ArrayAttr>(lowering::constantsAttr),
+                   *values);
+  }
+  return module;
+}
+
+/// The variables that became constants, as the model declares them.
+std::vector<VariableInfo> Compilation::constants() {
+  std::vector<VariableInfo> all;
+  for (Attribute a :
+       (*source)->getAttrOfType<ArrayAttr>(lowering::constantsAttr)) {
+    auto c = cast<DictionaryAttr>(a);
+    all.push_back(
+        {c.getAs<StringAttr>("name").str(),
+         specOf(cast<ShapedType>(c.getAs<TypeAttr>("type").getValue())), 0,
+         false});
+  }
+  return all;
 }
 
 llvm::Expected<std::vector<Object>> Compilation::objects() {

@@ -2,6 +2,7 @@
 
 #include "Contraction.h"
 #include "gradus/Lowering.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include <numeric>
 
@@ -51,6 +52,16 @@ static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
       access.step[loop] = 0;
   }
   return access;
+}
+
+/// How an argument of a kernel lies in panels, if it does.
+static mlir::DenseI64ArrayAttr panelsOf(Value buffer) {
+  auto arg = dyn_cast<BlockArgument>(buffer);
+  auto f = arg ? dyn_cast<mlir::func::FuncOp>(arg.getOwner()->getParentOp())
+               : mlir::func::FuncOp();
+  return f ? f.getArgAttrOfType<mlir::DenseI64ArrayAttr>(arg.getArgNumber(),
+                                                         lowering::panelsAttr)
+           : mlir::DenseI64ArrayAttr();
 }
 
 std::optional<Contraction> Contraction::match(linalg::GenericOp op,
@@ -112,6 +123,13 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   for (unsigned d = 0; d < c.size.size(); ++d)
     if (d != c.column && isParallel(d) && (!c.row || d != *c.row))
       (c.rhs.step[d] ? c.outer : c.repeats).push_back(d);
+  if (auto panels = panelsOf(c.rhs.buffer)) {
+    // Panel after panel, each `depth` steps of its columns: a panel's columns
+    // lie `panel` apart from step to step, and the panels `depth * panel`.
+    c.packed = true;
+    c.rhs.step[c.reductions[0]] = panels.asArrayRef()[0];
+    c.rhs.step[c.column] = c.depth();
+  }
   return c;
 }
 
@@ -150,8 +168,9 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
   constexpr int64_t deepestInPlace = 256, deepestPacked = 1024;
   bool often = c.uses() >= 4 * b.tileRows;
   bool deep = c.depth() > deepestInPlace && c.columns() >= 2 * panel;
-  b.pack = turned ||
-           (often && (rhsBytes > cacheBytes || rowStride >= pageBytes || deep));
+  b.pack = !c.packed && (turned || (often && (rhsBytes > cacheBytes ||
+                                              rowStride >= pageBytes || deep)));
+  bool inPanels = b.pack || c.packed;
   // An lhs that lies the wrong way round is read a few elements at a time from
   // lines far apart, which the first cache keeps in few places.
   int64_t lhsStride = std::abs(c.lhs.step[c.reductions.back()]) * bytes;
@@ -164,7 +183,7 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
     // A panel of rhs stays in the first cache and a block of lhs in the second;
     // packed panels stream from the second as fast, and deeper blocks read and
     // write the result less often.
-    int64_t deepest = b.pack ? deepestPacked : deepestInPlace;
+    int64_t deepest = inPanels ? deepestPacked : deepestInPlace;
     int64_t blocks = llvm::divideCeil(c.depth(), deepest);
     b.blockDepth = llvm::divideCeil(c.depth(), blocks);
     int64_t rows = std::max<int64_t>(48 * 1024 / b.blockDepth, b.tileRows);
@@ -182,7 +201,7 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
   // in the order in which they lie there; the sums stay in the first cache.
   if (single && c.reductions.size() == 1)
     b.blockDepth = std::min<int64_t>(c.depth(), rowsAtOnce);
-  if (b.pack)
+  if (inPanels)
     b.blockColumns = std::min<int64_t>(
         b.blockColumns,
         llvm::alignTo(

@@ -43,7 +43,8 @@ struct Contraction {
   SmallVector<unsigned> repeats;    ///< other parallel loops that do not
   SmallVector<unsigned> reductions; ///< outermost first
   Type element;
-  int64_t lanes; ///< elements in a vector
+  int64_t lanes;       ///< elements in a vector
+  bool packed = false; ///< rhs lies in panels already (`graph.panels`)
 
   /// The contraction that `op` is, or none if it is none or would gain nothing
   /// from vectors along a loop.

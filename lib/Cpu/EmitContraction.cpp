@@ -503,7 +503,7 @@ private:
     // stored.
     forVectors(width, [&](int64_t v, Value mask) {
       y[v] = loadVector(k.pack ? panels : rhs, add(at.rhs, v * c.lanes),
-                        k.pack ? Value() : mask);
+                        k.pack || c.packed ? Value() : mask);
     });
     for (int64_t r = 0; r < height; ++r) {
       int64_t rowStep = k.packLhs ? 1 : c.row ? c.lhs.step[*c.row] : 0;

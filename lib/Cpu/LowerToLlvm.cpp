@@ -58,9 +58,10 @@ struct LowerToLlvm : impl::LowerToLlvmBase<LowerToLlvm> {
 
   void runOnOperation() override {
     mlir::LLVMConversionTarget target(getContext());
-    target.addIllegalDialect<mlir::arith::ArithDialect, mlir::memref::MemRefDialect,
-                             mlir::vector::VectorDialect,
-                             mlir::cf::ControlFlowDialect, mlir::ub::UBDialect>();
+    target.addIllegalDialect<
+        mlir::arith::ArithDialect, mlir::memref::MemRefDialect,
+        mlir::vector::VectorDialect, mlir::cf::ControlFlowDialect,
+        mlir::ub::UBDialect>();
     target.addLegalDialect<mlir::func::FuncDialect>();
     mlir::ConversionConfig config;
     // No pattern fails once it has begun, and nothing folds that CSE and LLVM

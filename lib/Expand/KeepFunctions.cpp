@@ -2,6 +2,8 @@
 //
 // In: a model whose calls are inlined. Out: the same with the functions that
 // are asked for, and @init. Variables stay: a checkpoint is of the whole model.
+// If they are to be constants, @init goes too, and so does, unless it is asked
+// for, what updates them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,7 +28,8 @@ struct KeepFunctions : impl::KeepFunctionsBase<KeepFunctions> {
     ModelOp model = getOperation();
     auto functions = llvm::to_vector(model.getBody().getOps<FuncOp>());
     llvm::StringSet<> kept;
-    kept.insert("init");
+    if (!frozen)
+      kept.insert("init");
     for (const std::string &name : names) {
       if (llvm::none_of(functions,
                         [&](FuncOp f) { return f.getSymName() == name; })) {
@@ -39,9 +42,30 @@ struct KeepFunctions : impl::KeepFunctionsBase<KeepFunctions> {
       }
       kept.insert(name);
     }
-    for (FuncOp f : functions)
-      if (!kept.contains(f.getSymName()))
+    for (FuncOp f : functions) {
+      bool named = kept.contains(f.getSymName());
+      UpdateOp update = frozen ? firstUpdate(f) : UpdateOp();
+      if (named && update) {
+        update.emitError() << "@" << f.getSymName() << " updates "
+                           << display(update.getVariable())
+                           << ", which --freeze makes a constant";
+        return signalPassFailure();
+      }
+      if (names.empty() ? !!update : !named)
         f.erase();
+    }
+    if (model.getBody().getOps<FuncOp>().empty()) {
+      mlir::emitError(model.getLoc())
+          << "every function updates a parameter, which --freeze makes a "
+             "constant";
+      signalPassFailure();
+    }
+  }
+
+private:
+  static UpdateOp firstUpdate(FuncOp f) {
+    auto updates = f.getBody().getOps<UpdateOp>();
+    return updates.empty() ? UpdateOp() : *updates.begin();
   }
 };
 } // namespace

@@ -42,6 +42,9 @@ static mlir::MemRefType bytesType(MLIRContext *ctx, int64_t n) {
   return mlir::MemRefType::get({n}, IntegerType::get(ctx, 8));
 }
 
+/// How a constant lies in panels; null if it does not.
+using Panels = mlir::DenseI64ArrayAttr;
+
 namespace {
 struct Buffer {
   memref::AllocOp alloc;
@@ -126,8 +129,13 @@ private:
 };
 
 struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
+  using PlanMemoryBase::PlanMemoryBase;
+
   void runOnOperation() override {
-    layOutVariables();
+    if (frozen)
+      layOutConstants();
+    else
+      layOutVariables();
     calls.clear();
     getOperation().walk(
         [&](func::CallOp call) { calls[call.getCallee()].push_back(call); });
@@ -154,7 +162,7 @@ private:
       auto variable = cast<DictionaryAttr>(a);
       auto type =
           cast<RankedTensorType>(variable.getAs<TypeAttr>("type").getValue());
-      offsets[variable.getAs<StringAttr>("name")] = offset;
+      offsets[{variable.getAs<StringAttr>("name"), Panels()}] = offset;
       NamedAttrList attrs(variable);
       attrs.set("offset", b.getI64IntegerAttr(offset));
       placed.push_back(attrs.getDictionary(&getContext()));
@@ -165,6 +173,61 @@ private:
     getOperation()->setAttr(lowering::variablesAttr, b.getArrayAttr(placed));
     getOperation()->setAttr(lowering::variableBytesAttr,
                             b.getI64IntegerAttr(offset));
+  }
+
+  /// What variables are to be constants, as the functions read them.
+  void layOutConstants() {
+    Builder b(&getContext());
+    llvm::DenseMap<StringAttr, Attribute> declared;
+    for (Attribute a :
+         getOperation()->getAttrOfType<ArrayAttr>(lowering::variablesAttr)) {
+      auto variable = cast<DictionaryAttr>(a);
+      declared[variable.getAs<StringAttr>("name")] = variable.get("type");
+    }
+    SmallVector<Attribute> placed;
+    for (auto f : getOperation().getOps<func::FuncOp>())
+      for (BlockArgument a : f.getArguments()) {
+        auto name = f.getArgAttrOfType<StringAttr>(a.getArgNumber(),
+                                                   lowering::variableAttr);
+        if (f.isPrivate() || !name || a.use_empty())
+          continue;
+        auto panels = panelsOf(a);
+        if (!offsets.try_emplace({name, panels}, variableBytes).second)
+          continue;
+        auto type = cast<mlir::MemRefType>(a.getType());
+        placed.push_back(b.getDictionaryAttr(
+            {b.getNamedAttr("name", name),
+             b.getNamedAttr("type", declared.lookup(name)),
+             b.getNamedAttr("offset", b.getI64IntegerAttr(variableBytes)),
+             b.getNamedAttr("panels",
+                            panels ? panels : b.getDenseI64ArrayAttr({}))}));
+        variableBytes +=
+            panels ? packedBytes(type, panels) : alignedBytes(type);
+      }
+    getOperation()->setAttr(lowering::constantsAttr, b.getArrayAttr(placed));
+    getOperation()->setAttr(lowering::variablesAttr, b.getArrayAttr({}));
+    getOperation()->setAttr(lowering::variableBytesAttr,
+                            b.getI64IntegerAttr(0));
+    if (variableBytes == 0)
+      return;
+    OpBuilder start = OpBuilder::atBlockBegin(getOperation().getBody());
+    memref::GlobalOp::create(
+        start, getOperation().getLoc(), lowering::constantsSymbol,
+        b.getStringAttr("private"), bytesType(&getContext(), variableBytes),
+        b.getUnitAttr(), /*constant=*/true,
+        b.getI64IntegerAttr(lowering::alignment));
+  }
+  static Panels panelsOf(BlockArgument a) {
+    auto f = cast<func::FuncOp>(a.getOwner()->getParentOp());
+    return f.getArgAttrOfType<mlir::DenseI64ArrayAttr>(a.getArgNumber(),
+                                                       lowering::panelsAttr);
+  }
+  static int64_t packedBytes(mlir::MemRefType type, Panels panels) {
+    auto n = panels.asArrayRef();
+    int64_t panel = n[0], depth = n[1], columns = n[2];
+    int64_t elements = llvm::divideCeil(columns, panel) * panel * depth;
+    return alignedBytes(
+        mlir::MemRefType::get({elements}, type.getElementType()));
   }
 
   /// Replaces a function's allocations by views of an arena argument.
@@ -221,28 +284,39 @@ private:
   void planEntry(func::FuncOp f) {
     Plan plan(f);
     usePlan(f, plan);
-    bool any = variableBytes > 0;
-    if (any)
+    if (variableBytes == 0)
+      return;
+    OpBuilder b = OpBuilder::atBlockBegin(&f.getBody().front());
+    Value block;
+    if (frozen) {
+      block = memref::GetGlobalOp::create(
+          b, f.getLoc(), bytesType(&getContext(), variableBytes),
+          lowering::constantsSymbol);
+    } else {
       (void)f.insertArgument(0, bytesType(&getContext(), variableBytes),
                              DictionaryAttr::get(&getContext()), f.getLoc());
-    OpBuilder b = OpBuilder::atBlockBegin(&f.getBody().front());
-    for (unsigned i = f.getNumArguments(); any && i-- > 1;) {
+      block = f.getArgument(0);
+    }
+    for (unsigned i = f.getNumArguments(); i-- > 0;) {
       auto name = f.getArgAttrOfType<StringAttr>(i, lowering::variableAttr);
       if (!name)
         continue;
       BlockArgument a = f.getArgument(i);
-      Value at = arith::ConstantIndexOp::create(b, a.getLoc(), offsets[name]);
-      a.replaceAllUsesWith(
-          memref::ViewOp::create(b, a.getLoc(),
-                                 cast<mlir::MemRefType>(a.getType()),
-                                 f.getArgument(0), at, ValueRange{})
-              .getResult());
+      if (!a.use_empty()) {
+        Value at = arith::ConstantIndexOp::create(
+            b, a.getLoc(), offsets.lookup({name, panelsOf(a)}));
+        auto type = cast<mlir::MemRefType>(a.getType());
+        a.replaceAllUsesWith(
+            memref::ViewOp::create(b, a.getLoc(), type, block, at, ValueRange{})
+                .getResult());
+      }
       (void)f.eraseArgument(i);
     }
   }
 
   llvm::StringMap<SmallVector<func::CallOp>> calls; ///< by callee
-  llvm::DenseMap<StringAttr, int64_t> offsets;
+  /// Of each variable, or of each form of a constant.
+  llvm::DenseMap<std::pair<StringAttr, Attribute>, int64_t> offsets;
   int64_t variableBytes = 0;
 };
 } // namespace

@@ -81,8 +81,9 @@ static void buildSimple(OpPassManager &pm, const CompileOptions &options) {
   auto &model = pm.nest<graph::ModelOp>();
   model.addPass(createAddInit());
   model.addPass(createInlineCalls());
-  if (!options.functions.empty()) {
+  if (!options.functions.empty() || !options.freeze.empty()) {
     KeepFunctionsOptions keep;
+    keep.frozen = !options.freeze.empty();
     keep.names.assign(options.functions.begin(), options.functions.end());
     model.addPass(createKeepFunctions(keep));
   }
@@ -141,10 +142,13 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   // Copies of a buffer to itself go here; CSE would merge distinct buffers.
   pm.addPass(mlir::createCanonicalizerPass());
   pm.addPass(createLowerCopies());
-  pm.addNestedPass<func::FuncOp>(createLowerKernels(machineOptions(options)));
+  LowerKernelsOptions machine = machineOptions(options);
+  if (!options.freeze.empty())
+    pm.addPass(createPackConstants({machine.vectorBits, machine.registers}));
+  pm.addNestedPass<func::FuncOp>(createLowerKernels(machine));
   pm.addPass(createOutlineParts());
   // After everything that allocates.
-  pm.addPass(createPlanMemory());
+  pm.addPass(createPlanMemory({/*frozen=*/!options.freeze.empty()}));
 }
 
 static bool isX86(const CompileOptions &options) {

@@ -63,6 +63,11 @@ struct CompileCommand : CommonOptions {
   cl::list<std::string> functions{
       "function", cl::desc("Compile these functions only (default: all)"),
       cl::value_desc("name,..."), cl::CommaSeparated, cl::cat(category)};
+  cl::opt<std::string> freeze{
+      "freeze",
+      cl::desc("Make the variables constants with this checkpoint's values, in "
+               "the object and in the order in which they are read"),
+      cl::value_desc("file.safetensors"), cl::cat(category)};
   cl::opt<std::string> target{"target", cl::desc("Target triple, or nvptx64"),
                               cl::cat(category)};
 
@@ -87,6 +92,7 @@ struct CompileCommand : CommonOptions {
               : "--emit=ptx needs --target=nvptx64");
     CompileOptions o = compileOptions(Purpose::Artefact);
     o.functions.assign(functions.begin(), functions.end());
+    o.freeze = freeze;
     if (!gpu)
       o.triple = target;
     if (kind == "obj" && !canMergeObjects())
