@@ -8,5 +8,11 @@ TRAININGS = {
     "gpt": ("gpt.mlir", 8, "adam", 1e-3),
 }
 INFERENCES = [("mlp", 1), ("mlp", 64), ("cnn", 1), ("cnn", 64), ("gpt", 1), ("gpt", 8)]
+INFERENCES += [("resnet", 1), ("bert", 1), ("bert", 8)]
+# Files under docs/examples of models that are not trained here.
+TEXTS = {"resnet": "bench/resnet.mlir", "bert": "bench/bert.mlir"}
 GPT = dict(layers=4, width=256, heads=4, time=128, tokens=512)
+BERT = dict(layers=2, width=128, heads=2, time=128, tokens=30522)
+# Stages of the residual network: name, channels; each begins with half the rows and columns but for the first.
+STAGES = [("a", 64), ("b", 128), ("c", 256), ("d", 512)]
 ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-8)

@@ -171,9 +171,9 @@ def cases():
     if "matmul" in kinds:
         yield from (["matmul", shape] for shape in work.MATMULS)
     if "train" in kinds:
-        yield from (["train", model] for model in work.TRAININGS)
+        yield from (["train", model] for model in work.TRAININGS if model in arguments.models.split(","))
     if "infer" in kinds:
-        yield from (["infer", model, size] for model, size in work.INFERENCES)
+        yield from (["infer", model, size] for model, size in work.INFERENCES if model in arguments.models.split(","))
 
 
 def label(case):
@@ -227,6 +227,7 @@ def main():
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--quick", action="store_true", help="shorter rounds; nothing is written to docs/")
 parser.add_argument("--only", default="matmul,train,infer")
+parser.add_argument("--models", default="mlp,cnn,gpt,resnet,bert")
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--seconds", type=float, help="time of one contender in one round")

@@ -8,7 +8,7 @@ import os
 import struct
 
 import numpy as np
-from cases import ADAM, GPT, TRAININGS  # noqa: F401  (for the contenders)
+from cases import ADAM, BERT, GPT, STAGES, TEXTS, TRAININGS  # noqa: F401  (for the contenders)
 
 
 def aligned(shape, dtype=np.float32):
@@ -40,6 +40,32 @@ def parameters(model):
             normal(name + ".w", 3, 3, inputs, outputs)
             made[name + ".b"] = np.zeros(outputs, np.float32)
         dense("fc1", 7 * 7 * 64, 128), dense("fc2", 128, 10)
+    elif model == "resnet":
+
+        def conv(name, size, inputs, outputs):
+            normal(name + ".w", size, size, inputs, outputs)
+            made[name + ".b"] = (draw.standard_normal(outputs) * 0.1).astype(np.float32)
+
+        conv("stem", 7, 3, 64)
+        before = 64
+        for stage, width in STAGES:
+            if stage != "a":
+                conv(f"{stage}.down", 3, before, width), conv(f"{stage}.same", 3, width, width)
+                conv(f"{stage}.project", 1, before, width)
+            for block in "01" if stage == "a" else "1":
+                for name in ("c1", "c2"):
+                    conv(f"{stage}.{block}.{name}", 3, width, width)
+            before = width
+        dense("fc", 512, 1000)
+    elif model == "bert":
+        d = BERT["width"]
+        normal("tokens", BERT["tokens"], d, fan_in=2500), normal("positions", BERT["time"], d, fan_in=2500)
+        norm("norm", d)
+        for i in range(BERT["layers"]):
+            for part in ("q", "k", "v", "proj"):
+                dense(f"h.{i}.attention.{part}", d, d)
+            norm(f"h.{i}.ln1", d), norm(f"h.{i}.ln2", d)
+            dense(f"h.{i}.fc", d, 4 * d), dense(f"h.{i}.out", 4 * d, d)
     else:
         d = GPT["width"]
         normal("tokens", GPT["tokens"], d, fan_in=2500), normal("positions", GPT["time"], d, fan_in=2500)
@@ -68,13 +94,25 @@ def save(path, tensors):
     os.rename(temporary, path)
 
 
+def result_shape(model, size):
+    """Of the logits."""
+    shapes = {"gpt": (GPT["time"], GPT["tokens"]), "bert": (BERT["time"], BERT["width"]), "resnet": (1000,)}
+    return (size, *shapes.get(model, (10,)))
+
+
+def text_of(model):
+    return TEXTS[model] if model in TEXTS else TRAININGS[model][0]
+
+
 def batch(model, size):
     """(inputs, labels)"""
     draw = np.random.default_rng(1)
     if model == "gpt":
         text = draw.integers(0, GPT["tokens"], (size, GPT["time"] + 1)).astype(np.int32)
         return np.ascontiguousarray(text[:, :-1]), np.ascontiguousarray(text[:, 1:])
-    shape = {"mlp": (784,), "cnn": (28, 28, 1)}[model]
+    if model == "bert":
+        return draw.integers(0, BERT["tokens"], (size, BERT["time"])).astype(np.int32), None
+    shape = {"mlp": (784,), "cnn": (28, 28, 1), "resnet": (224, 224, 3)}[model]
     return draw.standard_normal((size, *shape)).astype(np.float32), draw.integers(0, 10, size).astype(np.int32)
 
 

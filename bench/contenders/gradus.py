@@ -75,14 +75,14 @@ def load(case):
 
         call.result = lambda: out
         return call
-    text, size = workloads.TRAININGS[what][0], case[2] if kind == "infer" else workloads.TRAININGS[what][1]
+    text, size = workloads.text_of(what), case[2] if kind == "infer" else workloads.TRAININGS[what][1]
     x, y = workloads.batch(what, size)
     if kind == "infer":
         # As the peers' sessions and compilers have them, the weights are constants.
         weights = os.path.join(FOLDER, what + ".safetensors")
         workloads.save(weights, workloads.parameters(what))
         made = Artefact(text, [f"batch={size}"], "--function=logits", "--freeze=" + weights)
-        out = workloads.aligned((size, workloads.GPT["time"], workloads.GPT["tokens"]) if what == "gpt" else (size, 10))
+        out = workloads.aligned(workloads.result_shape(what, size))
         infer = made.call("logits", x, out)
 
         def call():

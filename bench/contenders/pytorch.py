@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import workloads
-from workloads import GPT
+from workloads import BERT, GPT, STAGES
 
 
 def setup(threads, mode):
@@ -26,12 +26,27 @@ def norm(p, name, x):
     return F.layer_norm(x, x.shape[-1:], p[name + ".gain"], p[name + ".bias"])
 
 
-def attention(p, name, x):
+def attention(p, name, x, count, causal):
     b, t, d = x.shape
-    heads = (b, t, 3 * GPT["heads"], d // GPT["heads"])
-    q, k, v = (x @ p[name + ".qkv.w"] + p[name + ".qkv.b"]).view(heads).transpose(1, 2).split(GPT["heads"], 1)
-    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    heads = (b, t, 3 * count, d // count)
+    q, k, v = (x @ p[name + ".qkv.w"] + p[name + ".qkv.b"]).view(heads).transpose(1, 2).split(count, 1)
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     return dense(p, name + ".proj", y.transpose(1, 2).reshape(b, t, d))
+
+
+def residual(p, x):
+    def conv(name, x, stride, padding):
+        return F.conv2d(x, p[name + ".w"], p[name + ".b"], stride=stride, padding=padding)
+
+    x = F.max_pool2d(conv("stem", x, 2, 3).relu(), 3, 2, 1)
+    for stage, _ in STAGES:
+        for block in ("0", "1") if stage == "a" else ("1",):
+            if stage != "a":
+                y = conv(stage + ".same", conv(stage + ".down", x, 2, 1).relu(), 1, 1)
+                x = (y + conv(stage + ".project", x, 2, 0)).relu()
+            y = conv(f"{stage}.{block}.c2", conv(f"{stage}.{block}.c1", x, 1, 1).relu(), 1, 1)
+            x = (y + x).relu()
+    return dense(p, "fc", x.mean((2, 3)))
 
 
 def logits(model, p, x):
@@ -41,10 +56,19 @@ def logits(model, p, x):
         for name in ("c1", "c2"):
             x = F.max_pool2d(F.conv2d(x, p[name + ".w"], p[name + ".b"], padding=1).relu(), 2)
         return dense(p, "fc2", dense(p, "fc1", x.flatten(1)).relu())
+    if model == "resnet":
+        return residual(p, x)
     h = p["tokens"][x] + p["positions"]
+    if model == "bert":
+        h = norm(p, "norm", h)
+        for i in range(BERT["layers"]):
+            n = f"h.{i}"
+            h = norm(p, n + ".ln1", h + attention(p, n + ".attention", h, BERT["heads"], False))
+            h = norm(p, n + ".ln2", h + dense(p, n + ".out", F.gelu(dense(p, n + ".fc", h))))
+        return h
     for i in range(GPT["layers"]):
         n = f"h.{i}"
-        h = h + attention(p, n + ".attention", norm(p, n + ".ln1", h))
+        h = h + attention(p, n + ".attention", norm(p, n + ".ln1", h), GPT["heads"], True)
         wide = F.gelu(dense(p, n + ".feed_forward.fc", norm(p, n + ".ln2", h)))
         h = h + dense(p, n + ".feed_forward.out", wide)
     return norm(p, "norm", h) @ p["head"]
@@ -57,8 +81,12 @@ def parameters(model):
         for name in ("c1.w", "c2.w"):
             p[name] = np.ascontiguousarray(p[name].transpose(3, 2, 0, 1))
         p["fc1.w"] = np.ascontiguousarray(p["fc1.w"].reshape(7, 7, 64, 128).transpose(2, 0, 1, 3).reshape(-1, 128))
-    if model == "gpt":
-        for i in range(GPT["layers"]):
+    if model == "resnet":
+        for name in p:
+            if p[name].ndim == 4:
+                p[name] = np.ascontiguousarray(p[name].transpose(3, 2, 0, 1))
+    if model in ("gpt", "bert"):
+        for i in range({"gpt": GPT, "bert": BERT}[model]["layers"]):
             for part in ("w", "b"):
                 names = [f"h.{i}.attention.{n}.{part}" for n in "qkv"]
                 p[f"h.{i}.attention.qkv.{part}"] = np.concatenate([p.pop(n) for n in names], axis=-1)
@@ -67,9 +95,10 @@ def parameters(model):
 
 def batch(model, size):
     x, y = workloads.batch(model, size)
-    if model == "cnn":
+    if model in ("cnn", "resnet"):
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-    return torch.tensor(x).long() if model == "gpt" else torch.tensor(x), torch.tensor(y).long()
+    x = torch.tensor(x).long() if model in ("gpt", "bert") else torch.tensor(x)
+    return x, None if y is None else torch.tensor(y).long()
 
 
 def load(case):

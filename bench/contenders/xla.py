@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 import workloads
-from workloads import ADAM, GPT
+from workloads import ADAM, BERT, GPT, STAGES
 
 
 def setup(threads, mode):
@@ -31,12 +31,32 @@ def norm(p, name, x):
     return centred * lax.rsqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * p[name + ".gain"] + p[name + ".bias"]
 
 
-def attention(p, name, x):
+def attention(p, name, x, count, causal):
     b, t, d = x.shape
-    q, k, v = (dense(p, f"{name}.{n}", x).reshape(b, t, GPT["heads"], -1).transpose(0, 2, 1, 3) for n in "qkv")
-    scores = q @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // GPT["heads"]))
-    y = jax.nn.softmax(jnp.where(jnp.tril(jnp.ones((t, t), bool)), scores, -jnp.inf), -1) @ v
+    q, k, v = (dense(p, f"{name}.{n}", x).reshape(b, t, count, -1).transpose(0, 2, 1, 3) for n in "qkv")
+    scores = q @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // count))
+    if causal:
+        scores = jnp.where(jnp.tril(jnp.ones((t, t), bool)), scores, -jnp.inf)
+    y = jax.nn.softmax(scores, -1) @ v
     return dense(p, name + ".proj", y.transpose(0, 2, 1, 3).reshape(b, t, d))
+
+
+def residual(p, x):
+    def conv(name, x, stride, padding):
+        window = ((padding, padding), (padding, padding))
+        y = lax.conv_general_dilated(x, p[name + ".w"], (stride, stride), window, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return y + p[name + ".b"]
+
+    x = jax.nn.relu(conv("stem", x, 2, 3))
+    x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    for stage, _ in STAGES:
+        for block in ("0", "1") if stage == "a" else ("1",):
+            if stage != "a":
+                y = conv(stage + ".same", jax.nn.relu(conv(stage + ".down", x, 2, 1)), 1, 1)
+                x = jax.nn.relu(y + conv(stage + ".project", x, 2, 0))
+            y = conv(f"{stage}.{block}.c2", jax.nn.relu(conv(f"{stage}.{block}.c1", x, 1, 1)), 1, 1)
+            x = jax.nn.relu(y + x)
+    return dense(p, "fc", x.mean((1, 2)))
 
 
 def logits(model, p, x):
@@ -47,10 +67,20 @@ def logits(model, p, x):
             x = lax.conv_general_dilated(x, p[name + ".w"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
             x = lax.reduce_window(jax.nn.relu(x + p[name + ".b"]), -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
         return dense(p, "fc2", jax.nn.relu(dense(p, "fc1", x.reshape(x.shape[0], -1))))
+    if model == "resnet":
+        return residual(p, x)
     h = p["tokens"][x] + p["positions"]
+    if model == "bert":
+        h = norm(p, "norm", h)
+        for i in range(BERT["layers"]):
+            n = f"h.{i}"
+            h = norm(p, n + ".ln1", h + attention(p, n + ".attention", h, BERT["heads"], False))
+            wide = jax.nn.gelu(dense(p, n + ".fc", h), approximate=False)
+            h = norm(p, n + ".ln2", h + dense(p, n + ".out", wide))
+        return h
     for i in range(GPT["layers"]):
         n = f"h.{i}"
-        h = h + attention(p, n + ".attention", norm(p, n + ".ln1", h))
+        h = h + attention(p, n + ".attention", norm(p, n + ".ln1", h), GPT["heads"], True)
         wide = jax.nn.gelu(dense(p, n + ".feed_forward.fc", norm(p, n + ".ln2", h)), approximate=False)
         h = h + dense(p, n + ".feed_forward.out", wide)
     return norm(p, "norm", h) @ p["head"]

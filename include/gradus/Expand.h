@@ -21,6 +21,10 @@ SmallVector<Value> inlineBody(OpBuilder &b, graph::FuncOp f, ValueRange args,
 /// declaration.
 SmallVector<Operation *> usedVariables(graph::FuncOp f);
 
+/// Infers the types of an op's results anew; a call's from its callee, a
+/// function's from what it returns.
+LogicalResult inferAnew(Operation *op);
+
 /// Runs `pipeline` (text, anchored at a model) on every model.
 LogicalResult runModelPipeline(ModuleOp module, StringRef pipeline);
 

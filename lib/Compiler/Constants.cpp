@@ -61,8 +61,7 @@ void gradus::embedConstants(llvm::Module &module, ArrayAttr constants,
     const HostTensor &value =
         checkpoint.tensors.at(constant.getAs<StringAttr>("name").str());
     char *to = bytes.data() + constant.getAs<IntegerAttr>("offset").getInt();
-    auto panels =
-        constant.getAs<DenseI64ArrayAttr>("panels").asArrayRef();
+    auto panels = constant.getAs<DenseI64ArrayAttr>("panels").asArrayRef();
     if (panels.empty())
       std::memcpy(to, value.bytes.data(), value.bytes.size());
     else

@@ -72,9 +72,9 @@ private:
         continue;
       int64_t panel = Blocking::choose(*c, machine).tileVectors * c->lanes;
       auto panels = mlir::DenseI64ArrayAttr::get(
-          &getContext(), {panel, c->depth(), c->columns(),
-                          c->rhs.step[c->reductions[0]],
-                          c->rhs.step[c->column]});
+          &getContext(),
+          {panel, c->depth(), c->columns(), c->rhs.step[c->reductions[0]],
+           c->rhs.step[c->column]});
       kernel.setArgAttr(arg.getArgNumber(), lowering::panelsAttr, panels);
       for (func::CallOp call : calls)
         pass(call, arg.getArgNumber(), panels);

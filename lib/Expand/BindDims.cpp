@@ -6,6 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "gradus/Expand.h"
 #include "gradus/Passes.h"
 #include "mlir/IR/AttrTypeSubElements.h"
 
@@ -16,6 +17,27 @@ namespace gradus {
 
 using namespace gradus;
 using namespace gradus::graph;
+
+LogicalResult gradus::inferAnew(Operation *op) {
+  if (auto ret = dyn_cast<ReturnOp>(op)) {
+    auto f = ret->getParentOfType<FuncOp>();
+    f.setFunctionType(
+        FunctionType::get(op->getContext(), f.getArgumentTypes(),
+                          SmallVector<Type>(ret.getOperandTypes())));
+    return success();
+  }
+  auto call = dyn_cast<CallOp>(op);
+  if (!call)
+    return inferAgain(op);
+  FuncOp f = lookupCallee(call, call.getCallee());
+  auto types = callResults(Signature(f), call.getInputs(),
+                           call.getOptionsAttr(), Report(call.getLoc()));
+  if (failed(types))
+    return failure();
+  for (auto [v, t] : llvm::zip(call.getResults(), *types))
+    v.setType(t);
+  return success();
+}
 
 namespace {
 struct BindDims : impl::BindDimsBase<BindDims> {
@@ -50,7 +72,11 @@ struct BindDims : impl::BindDimsBase<BindDims> {
     replacer.recursivelyReplaceElementsIn(getOperation(), /*replaceAttrs=*/true,
                                           /*replaceLocs=*/false,
                                           /*replaceTypes=*/true);
-    if (getOperation()->walk(inferOne).wasInterrupted())
+    auto infer = [](Operation *op) {
+      return failed(inferAnew(op)) ? WalkResult::interrupt()
+                                   : WalkResult::advance();
+    };
+    if (getOperation()->walk(infer).wasInterrupted())
       signalPassFailure();
   }
 
@@ -80,26 +106,6 @@ private:
       return d;
     }
     return success();
-  }
-
-  static WalkResult inferOne(Operation *op) {
-    if (auto call = dyn_cast<CallOp>(op)) {
-      FuncOp f = lookupCallee(call, call.getCallee());
-      auto types = callResults(Signature(f), call.getInputs(),
-                               call.getOptionsAttr(), Report(call.getLoc()));
-      if (failed(types))
-        return WalkResult::interrupt();
-      for (auto [v, t] : llvm::zip(call.getResults(), *types))
-        v.setType(t);
-    } else if (auto ret = dyn_cast<ReturnOp>(op)) {
-      auto f = ret->getParentOfType<FuncOp>();
-      f.setFunctionType(
-          FunctionType::get(op->getContext(), f.getArgumentTypes(),
-                            SmallVector<Type>(ret.getOperandTypes())));
-    } else if (failed(inferAgain(op))) {
-      return WalkResult::interrupt();
-    }
-    return WalkResult::advance();
   }
 };
 } // namespace

@@ -99,16 +99,23 @@ private:
     mlir::IRMapping map;
     mapArguments(b, call, f, map);
     size_t before = work.size();
+    bool learned = false;
     for (Operation &op : f.getBody().front()) {
       if (auto ret = dyn_cast<ReturnOp>(op)) {
-        finish(call, ret, map);
+        learned = finish(call, ret, map);
         break;
       }
       if (failed(copy(b, call, op, sizes, map)))
         return failure();
     }
+    Operation *next = call->getNextNode();
     call.erase();
     std::reverse(work.begin() + before, work.end());
+    // What follows learns of sizes that the call could not tell: those that
+    // the layer computes from this call's.
+    for (; learned && next; next = next->getNextNode())
+      if (failed(inferAnew(next)))
+        return failure();
     return success();
   }
 
@@ -205,11 +212,13 @@ private:
   }
 
   /// The call's uses become uses of what the copy returns; a value made by the
-  /// copy takes the call's name.
-  void finish(CallOp call, ReturnOp ret, mlir::IRMapping &map) {
+  /// copy takes the call's name. Is a type another than the call's?
+  bool finish(CallOp call, ReturnOp ret, mlir::IRMapping &map) {
+    bool learned = false;
     auto name = call.getLoc()->findInstanceOf<NameLoc>();
     for (auto [from, to] : llvm::zip(call.getResults(), ret.getValues())) {
       Value v = map.lookupOrDefault(to);
+      learned |= from.getType() != v.getType();
       from.replaceAllUsesWith(v);
       Operation *d = v.getDefiningOp();
       bool own =
@@ -219,6 +228,7 @@ private:
       if (name && own && call.getNumResults() == 1 && d->getNumResults() == 1)
         d->setLoc(NameLoc::get(name.getName(), withoutName(d->getLoc())));
     }
+    return learned;
   }
 
   llvm::StringMap<Operation *> variables;
