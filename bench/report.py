@@ -62,9 +62,12 @@ median divided by ours. Geometric mean of all rows: {mean:.2f}.
             f"| {seconds(peer_best)} ({seconds(peer_median)}) | {row['ratio']:.2f} |\n"
         )
     text += f"\nThe gradient of the quadratic takes {single['quadratic_ns']:.1f} ns a call.\n\n"
-    text += "| model text to first training step, whole process, two threads | seconds | peak MB |\n|---|---|---|\n"
-    for model, (time, megabytes) in single["first_step"].items():
-        text += f"| {model} | {time:.2f} | {megabytes:.0f} |\n"
+    text += "From nothing to the end of the first training step, whole process, two threads:\n\n"
+    text += "| model | | seconds | peak MB |\n|---|---|---|---|\n"
+    for model, times in single["first_step"].items():
+        for name, result in times.items():
+            if result:
+                text += f"| {model} | {names.get(name, 'Gradus')} | {result[0]:.2f} | {result[1]:.0f} |\n"
     notes = os.path.join(folder, "performance-notes.md")
     if os.path.exists(notes):
         with open(notes, encoding="utf-8") as file:

@@ -48,6 +48,10 @@ NAMES = {
 }  # fmt: skip
 
 
+# With --quick, inference runs beside the two that are built for it: the others compile for minutes and were not faster.
+QUICK_INFER = ("gradus", "onnx:ort", "onnx:openvino")
+
+
 def python_of(environment):
     return os.path.join(arguments.environments, environment, "bin", "python")
 
@@ -144,19 +148,34 @@ def measure(case, contenders):
     }
 
 
-def whole_process(model):
-    """Seconds and peak megabytes from the model text to the first training step."""
-    text, size, _, _ = work.TRAININGS[model]
+def whole_process(command, question=""):
+    """The best of a few runs of a process: seconds, and peak megabytes."""
     best = None
-    for _ in range(arguments.rounds):
-        command = [GRADUS, "bench", os.path.join(ROOT, "docs", "examples", text), f"--dims=batch={size}"]
-        command += ["--function=fit.step", "--first", "--threads=2"]
+    for _ in range(min(arguments.rounds, 3)):
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, _, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        best = min(best or (1e9, 0), (seconds, usage.ru_maxrss / 1024))
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+        process.stdin.write(question)
+        process.stdin.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        if status != 0:
+            return None
+        best = min(best or (1e9, 0), (time.perf_counter() - start, usage.ru_maxrss / 1024))
     return best
+
+
+def first_steps(names):
+    """{model: {contender: (seconds, megabytes)}} from nothing to the end of the first training step, on two threads."""
+    found = {}
+    for model, (text, size, _, _) in work.TRAININGS.items():
+        if model not in arguments.models.split(","):
+            continue
+        flags = [f"--dims=batch={size}", "--function=fit.step", "--first", "--threads=2"]
+        found[model] = {"gradus": whole_process([GRADUS, "bench", os.path.join(ROOT, "docs", "examples", text), *flags])}
+        # PyTorch's compiler takes half a minute.
+        for name in () if arguments.quick else (n for n in ("xla", "tf:function") if n in names):
+            command = [python_of(CONTENDERS[name][0]), os.path.join(HERE, "worker.py"), name, "2"]
+            found[model][name] = whole_process(command, json.dumps({"do": "first", "case": ["train", model]}))
+    return found
 
 
 def quadratic():
@@ -194,6 +213,8 @@ def main():
         for kind in ("matmul", "train", "infer"):
             todo = [c for c in cases() if c[0] == kind]
             taking_part = [n for n in names if kind in CONTENDERS[n][1]] if todo else []
+            if arguments.quick and kind == "infer":
+                taking_part = [n for n in taking_part if n in QUICK_INFER]
             contenders = {n: Contender(n, threads) for n in taking_part}
             for case in todo:
                 times = measure(case, contenders)
@@ -206,10 +227,12 @@ def main():
                 rows.append({"case": label(case), "threads": threads, "times": times, "peer": best, "ratio": ratio})
             for contender in contenders.values():
                 contender.close()
-    single = {"quadratic_ns": quadratic(), "first_step": {m: whole_process(m) for m in work.TRAININGS}}
+    single = {"quadratic_ns": quadratic(), "first_step": first_steps(names)}
     print(f"gradient of the quadratic: {single['quadratic_ns']:.1f} ns a call")
-    for model, (seconds, megabytes) in single["first_step"].items():
-        print(f"text to first step, whole process: {model} {seconds:.2f} s, {megabytes:.0f} MB")
+    for model, times in single["first_step"].items():
+        for name, result in times.items():
+            if result:
+                print(f"to the end of the first step: {model} {NAMES.get(name, 'Gradus')} {result[0]:.2f} s, {result[1]:.0f} MB")
     machine = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
     facts = {
         "date": datetime.date.today().isoformat(),

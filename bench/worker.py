@@ -3,6 +3,7 @@
   worker.py CONTENDER THREADS
   {"do": "prepare", "case": ["train", "mlp"]}         loads it, checks it, warms it up
   {"do": "time", "case": [...], "seconds": 0.5}       {"best": s, "median": s} of one call
+  {"do": "first", "case": [...]}                      loads it and calls it once
 
 A contender is a module with `load(case) -> call`; a call runs once and waits. `call.losses(n)`, if there, are the losses
 of the first n training steps; `call.result()`, if there, is what the call computed.
@@ -71,6 +72,9 @@ for line in sys.stdin:
     try:
         if request["do"] == "prepare":
             answer = prepare(case)
+        elif request["do"] == "first":
+            implementation.load(case)()
+            answer = {}
         elif request["do"] == "drop":
             answer = {"dropped": calls.pop(tuple(case), None) is not None}
         else:

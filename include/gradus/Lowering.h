@@ -39,12 +39,19 @@ inline constexpr llvm::StringLiteral flopsAttr = "graph.product_flops";
 inline constexpr llvm::StringLiteral variablesAttr = "graph.variables";
 /// Module: bytes of the block of variables.
 inline constexpr llvm::StringLiteral variableBytesAttr = "graph.variable_bytes";
-/// Argument: a constant matrix in panels of some columns, in each the columns
-/// of one step of the sum side by side: the panel's width, steps and columns of
-/// the matrix, and how far apart each is in the constant as the model has it.
+/// Argument: a constant that lies in memory as its product reads it. Both begin
+/// with the number of elements there.
+/// A matrix in panels of some columns, in each the columns of one step of the
+/// sum side by side: the panel's width, steps and columns of the matrix, and
+/// how far apart each is in the constant as the model has it.
 inline constexpr llvm::StringLiteral panelsAttr = "graph.panels";
+/// A filter of 3 x 3 taps as the 16 matrices of F(2x2, 3x3), channels by
+/// columns: their numbers, and in the constant as the model has it the first
+/// tap and how far apart tap rows, tap columns, channels and columns are.
+inline constexpr llvm::StringLiteral winogradAttr = "graph.winograd";
 /// Module: the constants of an artefact with its weights in it, one dictionary
-/// each: name, type, offset, panels. And the symbol of their bytes.
+/// each: name, type, offset, and one of the two above where they lie so. And
+/// the symbol of their bytes.
 inline constexpr llvm::StringLiteral constantsAttr = "graph.constants";
 inline constexpr llvm::StringLiteral constantsSymbol = "model.constants";
 /// Private function: a kernel.

@@ -178,9 +178,13 @@ def LowerKernels : Pass<"cpu-lower-kernels", "::mlir::func::FuncOp"> {
                            "::mlir::affine::AffineDialect", "::mlir::vector::VectorDialect"];
 }
 def PackConstants : Pass<"cpu-pack-constants", "::mlir::ModuleOp"> {
-  let summary = "Have constant right-hand sides of products in panels already";
+  let summary = "Have constant right-hand sides of products lie as the products read them";
+  let description = [{
+    Where every caller of a kernel passes a constant: matrices in panels, filters of 3 x 3 taps as the matrices of F(2x2, 3x3).
+  }];
   let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
-                 Option<"registers", "registers", "unsigned", "16", "Number of vector registers">];
+                 Option<"registers", "registers", "unsigned", "16", "Number of vector registers">,
+                 Option<"winograd", "winograd", "bool", "true", "F(2x2, 3x3) for 3 x 3 convolutions with many channels">];
 }
 def OutlineParts : Pass<"cpu-outline-parts", "::mlir::ModuleOp"> {
   let summary = "Move the body of each split loop into a function that runs one part";

@@ -205,8 +205,9 @@ void Compilation::recordInterface() {
   // These attributes have done their work; LLVM knows nothing of them.
   for (auto f : source->getOps<func::FuncOp>())
     for (unsigned i = 0; i < f.getNumArguments(); ++i)
-      for (StringRef name : {lowering::nameAttr, lowering::outputAttr,
-                             lowering::variableAttr, lowering::panelsAttr})
+      for (StringRef name :
+           {lowering::nameAttr, lowering::outputAttr, lowering::variableAttr,
+            lowering::panelsAttr, lowering::winogradAttr})
         f.removeArgAttr(i, name);
 }
 

@@ -17,8 +17,8 @@ using namespace gradus;
 /// columns is zero. `panels` as in lowering::panelsAttr.
 static void packPanels(const HostTensor &from, ArrayRef<int64_t> panels,
                        char *to) {
-  int64_t panel = panels[0], depth = panels[1], columns = panels[2];
-  int64_t stepStride = panels[3], columnStride = panels[4];
+  int64_t panel = panels[1], depth = panels[2], columns = panels[3];
+  int64_t stepStride = panels[4], columnStride = panels[5];
   int64_t bytes = dtypeBytes(from.type);
   for (int64_t first = 0; first < columns; first += panel)
     for (int64_t step = 0; step < depth; ++step)
@@ -27,6 +27,35 @@ static void packPanels(const HostTensor &from, ArrayRef<int64_t> panels,
                     from.bytes.data() +
                         (step * stepStride + j * columnStride) * bytes,
                     bytes);
+}
+
+/// G g G' of every filter, where G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1)
+/// (Lavin and Gray 2015), in the order of operations of compiled code
+/// (lib/Cpu/Winograd.cpp). `form` as in lowering::winogradAttr.
+template <typename T>
+static void transformFilters(const T *from, ArrayRef<int64_t> form, T *to) {
+  int64_t channels = form[1], columns = form[2];
+  auto timesG = [](const T *g, int64_t step, T *out) {
+    T ends = g[0] + g[2 * step];
+    out[0] = g[0];
+    out[step] = (ends + g[step]) * T(0.5);
+    out[2 * step] = (ends - g[step]) * T(0.5);
+    out[3 * step] = g[2 * step];
+  };
+  for (int64_t i = 0; i < channels; ++i)
+    for (int64_t j = 0; j < columns; ++j) {
+      T taps[9], columnsDone[12], points[16];
+      for (int64_t r = 0; r < 3; ++r)
+        for (int64_t t = 0; t < 3; ++t)
+          taps[3 * r + t] = from[form[3] + r * form[4] + t * form[5] +
+                                 i * form[6] + j * form[7]];
+      for (int64_t t = 0; t < 3; ++t)
+        timesG(taps + t, 3, columnsDone + t);
+      for (int64_t r = 0; r < 4; ++r)
+        timesG(columnsDone + 3 * r, 1, points + 4 * r);
+      for (int64_t p = 0; p < 16; ++p)
+        to[(p * channels + i) * columns + j] = points[p];
+    }
 }
 
 llvm::Expected<Checkpoint>
@@ -61,11 +90,21 @@ void gradus::embedConstants(llvm::Module &module, ArrayAttr constants,
     const HostTensor &value =
         checkpoint.tensors.at(constant.getAs<StringAttr>("name").str());
     char *to = bytes.data() + constant.getAs<IntegerAttr>("offset").getInt();
-    auto panels = constant.getAs<DenseI64ArrayAttr>("panels").asArrayRef();
-    if (panels.empty())
-      std::memcpy(to, value.bytes.data(), value.bytes.size());
-    else
+    auto form = [&](StringRef name) {
+      auto numbers = constant.getAs<DenseI64ArrayAttr>(name);
+      return numbers ? numbers.asArrayRef() : ArrayRef<int64_t>();
+    };
+    const char *from = value.bytes.data();
+    if (auto panels = form(lowering::panelsAttr); !panels.empty())
       packPanels(value, panels, to);
+    else if (auto w = form(lowering::winogradAttr); w.empty())
+      std::memcpy(to, from, value.bytes.size());
+    else if (value.type == DType::F32)
+      transformFilters(reinterpret_cast<const float *>(from), w,
+                       reinterpret_cast<float *>(to));
+    else
+      transformFilters(reinterpret_cast<const double *>(from), w,
+                       reinterpret_cast<double *>(to));
   }
   block->setInitializer(llvm::ConstantDataArray::getRaw(
       bytes, bytes.size(), llvm::Type::getInt8Ty(module.getContext())));

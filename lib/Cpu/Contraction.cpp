@@ -54,13 +54,12 @@ static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
   return access;
 }
 
-/// How an argument of a kernel lies in panels, if it does.
-static mlir::DenseI64ArrayAttr panelsOf(Value buffer) {
+mlir::DenseI64ArrayAttr gradus::constantForm(Value buffer, StringRef form) {
   auto arg = dyn_cast<BlockArgument>(buffer);
   auto f = arg ? dyn_cast<mlir::func::FuncOp>(arg.getOwner()->getParentOp())
                : mlir::func::FuncOp();
   return f ? f.getArgAttrOfType<mlir::DenseI64ArrayAttr>(arg.getArgNumber(),
-                                                         lowering::panelsAttr)
+                                                         form)
            : mlir::DenseI64ArrayAttr();
 }
 
@@ -123,11 +122,11 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   for (unsigned d = 0; d < c.size.size(); ++d)
     if (d != c.column && isParallel(d) && (!c.row || d != *c.row))
       (c.rhs.step[d] ? c.outer : c.repeats).push_back(d);
-  if (auto panels = panelsOf(c.rhs.buffer)) {
+  if (auto panels = constantForm(c.rhs.buffer, lowering::panelsAttr)) {
     // Panel after panel, each `depth` steps of its columns: a panel's columns
     // lie `panel` apart from step to step, and the panels `depth * panel`.
     c.packed = true;
-    c.rhs.step[c.reductions[0]] = panels.asArrayRef()[0];
+    c.rhs.step[c.reductions[0]] = panels.asArrayRef()[1];
     c.rhs.step[c.column] = c.depth();
   }
   return c;

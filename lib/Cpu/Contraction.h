@@ -69,6 +69,10 @@ struct Contraction {
   }
 };
 
+/// How an argument of a kernel lies in memory: its attribute `form`, one of
+/// lowering::panelsAttr and winogradAttr; null if it has none.
+mlir::DenseI64ArrayAttr constantForm(Value buffer, StringRef form);
+
 /// How large the tiles are, and whether the right-hand side is copied.
 struct Blocking {
   int64_t tileRows, tileVectors;               ///< in registers

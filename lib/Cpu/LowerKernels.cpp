@@ -23,6 +23,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_LOWERKERNELS
@@ -281,12 +282,19 @@ private:
       if (!mlir::isMemoryEffectFree(o) && !isa<memref::AllocOp>(o))
         return std::nullopt;
     for (Value out : follower.getDpsInits())
-      if (llvm::is_contained(op.getDpsInputs(), out))
-        return std::nullopt;
+      for (Value in : op.getDpsInputs())
+        if (viewed(in) == viewed(out))
+          return std::nullopt;
     auto c = contraction(op, RowPlace());
     if (!c || winogradOf(op, RowPlace()) || !resultOf(op, follower))
       return std::nullopt;
     return follower;
+  }
+  /// The buffer that a view is of.
+  static Value viewed(Value v) {
+    while (auto view = v.getDefiningOp<mlir::ViewLikeOpInterface>())
+      v = view.getViewSource();
+    return v;
   }
   /// The follower's operand that is the product's result, read at its place.
   static OpOperand *resultOf(linalg::LinalgOp product,

@@ -1,14 +1,16 @@
-//===- PackConstants.cpp - constant weights in panels, once ---------------===//
+//===- PackConstants.cpp - constant weights as products read them ---------===//
 //
 // In: bufferised kernels, entry functions whose variables are constants. Out:
-// where a product would copy its right-hand side to panels at each call, and
-// every caller passes a constant, the argument is marked `graph.panels`: it
-// lies in panels already. Callers pass a new constant, marked likewise, whose
-// bytes are put in that order when the object is written.
+// where a product would copy its right-hand side to panels at each call, or
+// transform its filter, and every caller passes a constant, the argument is
+// marked `graph.panels` or `graph.winograd`: it lies so already. Callers pass a
+// new constant, marked likewise, whose bytes are made when the object is
+// written.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Contraction.h"
+#include "Winograd.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -56,13 +58,9 @@ struct PackConstants : impl::PackConstantsBase<PackConstants> {
 
 private:
   void pack(func::FuncOp kernel, ArrayRef<func::CallOp> calls) {
-    RegisterFile machine{vectorBits, registers};
     for (auto op : kernel.getOps<linalg::GenericOp>()) {
-      auto c = Contraction::match(op, machine, RowPlace());
-      // A row group runs the product for parts of its loops.
-      if (!c || op->hasAttr(lowering::rowLoopsAttr) || !c->outer.empty() ||
-          c->reductions.size() != 1 || c->rhs.start != 0 ||
-          !Blocking::choose(*c, machine).pack)
+      auto c = Contraction::match(op, {vectorBits, registers}, placeOf(op));
+      if (!c)
         continue;
       auto arg = dyn_cast<BlockArgument>(c->rhs.buffer);
       if (!arg || !arg.hasOneUse() || calls.empty() ||
@@ -70,19 +68,56 @@ private:
             return variableBehind(call.getOperand(arg.getArgNumber()));
           }))
         continue;
-      int64_t panel = Blocking::choose(*c, machine).tileVectors * c->lanes;
-      auto panels = mlir::DenseI64ArrayAttr::get(
-          &getContext(),
-          {panel, c->depth(), c->columns(), c->rhs.step[c->reductions[0]],
-           c->rhs.step[c->column]});
-      kernel.setArgAttr(arg.getArgNumber(), lowering::panelsAttr, panels);
+      std::optional<NamedAttribute> form = formFor(op, *c);
+      if (!form)
+        continue;
+      kernel.setArgAttr(arg.getArgNumber(), form->getName(), form->getValue());
       for (func::CallOp call : calls)
-        pass(call, arg.getArgNumber(), panels);
+        pass(call, arg.getArgNumber(), *form);
     }
+  }
+  /// A row of the op's group, at indices that are not known yet.
+  static RowPlace placeOf(linalg::GenericOp op) {
+    RowPlace place;
+    if (auto rows =
+            op->getAttrOfType<mlir::DenseI64ArrayAttr>(lowering::rowLoopsAttr))
+      for (int64_t d : rows.asArrayRef())
+        place.loops.push_back({unsigned(d), Value()});
+    return place;
+  }
+
+  /// How the product wants its right-hand side, if not as it is.
+  std::optional<NamedAttribute> formFor(linalg::GenericOp op,
+                                        const Contraction &c) {
+    RegisterFile machine{vectorBits, registers};
+    Builder b(&getContext());
+    auto form = [&](StringRef name, ArrayRef<int64_t> numbers) {
+      return b.getNamedAttr(name, b.getDenseI64ArrayAttr(numbers));
+    };
+    const LinearAccess &rhs = c.rhs;
+    if (auto w = winograd ? Winograd::match(c) : std::nullopt) {
+      if (w->ofFilter)
+        return std::nullopt;
+      int64_t channels = c.size[w->channels], columns = c.columns();
+      return form(lowering::winogradAttr,
+                  {Winograd::points * channels * columns, channels, columns,
+                   rhs.start, rhs.step[w->tapRows], rhs.step[w->tapColumns],
+                   rhs.step[w->channels], rhs.step[c.column]});
+    }
+    // A row group runs the product for parts of its loops.
+    Blocking blocking = Blocking::choose(c, machine);
+    if (!blocking.pack || op->hasAttr(lowering::rowLoopsAttr) ||
+        !c.outer.empty() || c.reductions.size() != 1 || rhs.start != 0)
+      return std::nullopt;
+    int64_t panel = blocking.tileVectors * c.lanes;
+    int64_t elements = llvm::divideCeil(c.columns(), panel) * panel * c.depth();
+    return form(lowering::panelsAttr,
+                {elements, panel, c.depth(), c.columns(),
+                 rhs.step[c.reductions[0]], rhs.step[c.column]});
   }
 
   /// The call reads the packed constant in place of the one as it is.
-  static void pass(func::CallOp call, unsigned i, Attribute panels) {
+  static void pass(func::CallOp call, unsigned i, NamedAttribute form) {
     Value operand = call.getOperand(i);
     BlockArgument variable = variableBehind(operand);
     auto f = call->getParentOfType<func::FuncOp>();
@@ -91,7 +126,7 @@ private:
     for (BlockArgument a : f.getArguments()) {
       unsigned n = a.getArgNumber();
       if (f.getArgAttr(n, lowering::variableAttr) == name &&
-          f.getArgAttr(n, lowering::panelsAttr) == panels &&
+          f.getArgAttr(n, form.getName()) == form.getValue() &&
           a.getType() == operand.getType())
         return call.setOperand(i, a);
     }
@@ -99,8 +134,8 @@ private:
     unsigned at = variable.getArgNumber() + 1;
     (void)f.insertArgument(
         at, operand.getType(),
-        b.getDictionaryAttr({b.getNamedAttr(lowering::variableAttr, name),
-                             b.getNamedAttr(lowering::panelsAttr, panels)}),
+        b.getDictionaryAttr(
+            {b.getNamedAttr(lowering::variableAttr, name), form}),
         f.getLoc());
     call.setOperand(i, f.getArgument(at));
   }

@@ -16,6 +16,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Winograd.h"
+#include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -29,7 +30,7 @@ namespace vector = mlir::vector;
 
 /// Below these the transforms cost more than the products that they save.
 static constexpr int64_t leastChannels = 32, leastTiles = 12;
-static constexpr int64_t points = 16; ///< of a transformed tile
+static constexpr int64_t points = Winograd::points;
 
 std::optional<Winograd> Winograd::match(const Contraction &c) {
   if (!isa<FloatType>(c.element) || c.reductions.size() < 3 ||
@@ -111,9 +112,15 @@ public:
       : b(b), w(w), c(w.c), machine(machine), ci(c.size[w.channels]),
         co(c.columns()), tileRows(c.size[w.rows] / 2),
         tileColumns(c.size[w.columns] / 2), tiles(tileRows * tileColumns),
-        vectorType(mlir::VectorType::get({c.lanes}, c.element)) {}
+        vectorType(mlir::VectorType::get({c.lanes}, c.element)),
+        filterColumns(co) {
+    if (auto form = constantForm(c.rhs.buffer, lowering::winogradAttr))
+      filterColumns = form.asArrayRef()[2];
+  }
 
   Value filter() {
+    if (constantForm(c.rhs.buffer, lowering::winogradAttr))
+      return constantFilter();
     Value taps = flattenedBuffer(b, c.rhs.buffer), u = allocate(ci * co);
     Value start = startOf(c.rhs);
     loop(ci, 1, [&](Value i) {
@@ -132,7 +139,8 @@ public:
     Value v = allocate(tiles * ci), m = allocate(tiles * co);
     overImages([&](Value image, Value, Value result) {
       transformImage(image, v);
-      products(v, u, m, {tiles * ci, ci, 0, 1}, {ci * co, 0, 1, co},
+      products(v, u, m, {tiles * ci, ci, 0, 1},
+               {ci * filterColumns, 0, 1, filterColumns},
                {tiles * co, co, 1, 0}, {points, tiles, co, ci}, true);
       overTiles(co, [&](Value row, Value column, Value tile, Value j) {
         Tile sums =
@@ -176,6 +184,23 @@ public:
   }
 
 private:
+  /// From the first of the columns that a part computes.
+  Value constantFilter() {
+    Value whole = flattenedBuffer(b, c.rhs.buffer);
+    for (auto [loop, i] : c.rowLoops)
+      if (loop == c.column) {
+        int64_t size = points * ci * filterColumns;
+        auto layout = mlir::StridedLayoutAttr::get(b.getContext(),
+                                                   ShapedType::kDynamic, {1});
+        return memref::ReinterpretCastOp::create(
+            b, mlir::MemRefType::get({size}, c.element, layout), whole,
+            mlir::OpFoldResult(i),
+            ArrayRef<mlir::OpFoldResult>{b.getIndexAttr(size)},
+            ArrayRef<mlir::OpFoldResult>{b.getIndexAttr(1)});
+      }
+    return whole;
+  }
+
   //===-- The matrices ----------------------------------------------------===//
 
   Value plus(Value x, Value y) { return arith::AddFOp::create(b, x, y); }
@@ -357,6 +382,7 @@ private:
   RegisterFile machine;
   int64_t ci, co, tileRows, tileColumns, tiles;
   mlir::VectorType vectorType;
+  int64_t filterColumns; ///< from channel to channel of the filter
 };
 } // namespace
 

@@ -17,13 +17,15 @@ struct Winograd {
   unsigned channels;            ///< loop over the channels of the image
   SmallVector<unsigned> images; ///< the loops that are left
 
+  static constexpr int64_t points = 16; ///< of a transformed tile
+
   static std::optional<Winograd> match(const Contraction &c);
 
   /// The loop that threads share best, if the work is worth it.
   std::optional<std::pair<unsigned, Split>> split(int64_t threads) const;
 
-  /// The filter as the products want it, once for many images; null for the
-  /// filter's gradient.
+  /// The filter as the products want it, once for many images: computed, or a
+  /// constant that lies so already. Null for the filter's gradient.
   Value emitFilter(ImplicitLocOpBuilder &b) const;
   /// Everything else. `startsAtZero`: the result's old value is not read.
   void emit(ImplicitLocOpBuilder &b, Value filter, bool startsAtZero,

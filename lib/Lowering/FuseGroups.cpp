@@ -10,8 +10,8 @@
 // beside its own; one that only moves elements is repeated in each.
 //
 // Contractions take no producers: their lowering wants operands in memory.
-// Not done here: epilogues of contractions, reductions fused with what follows
-// them.
+// Not done here: epilogues of contractions (FuseEpilogues.cpp), reductions
+// fused with what follows them (GroupRows.cpp).
 //
 //===----------------------------------------------------------------------===//
 

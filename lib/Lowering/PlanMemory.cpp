@@ -42,8 +42,8 @@ static mlir::MemRefType bytesType(MLIRContext *ctx, int64_t n) {
   return mlir::MemRefType::get({n}, IntegerType::get(ctx, 8));
 }
 
-/// How a constant lies in panels; null if it does not.
-using Panels = mlir::DenseI64ArrayAttr;
+/// How a constant lies in memory (lowering::panelsAttr).
+using Form = mlir::DenseI64ArrayAttr;
 
 namespace {
 struct Buffer {
@@ -162,7 +162,7 @@ private:
       auto variable = cast<DictionaryAttr>(a);
       auto type =
           cast<RankedTensorType>(variable.getAs<TypeAttr>("type").getValue());
-      offsets[{variable.getAs<StringAttr>("name"), Panels()}] = offset;
+      offsets[{variable.getAs<StringAttr>("name"), Attribute()}] = offset;
       NamedAttrList attrs(variable);
       attrs.set("offset", b.getI64IntegerAttr(offset));
       placed.push_back(attrs.getDictionary(&getContext()));
@@ -191,18 +191,21 @@ private:
                                                    lowering::variableAttr);
         if (f.isPrivate() || !name || a.use_empty())
           continue;
-        auto panels = panelsOf(a);
-        if (!offsets.try_emplace({name, panels}, variableBytes).second)
+        auto [formName, form] = formOf(a);
+        if (!offsets.try_emplace({name, form}, variableBytes).second)
           continue;
         auto type = cast<mlir::MemRefType>(a.getType());
-        placed.push_back(b.getDictionaryAttr(
-            {b.getNamedAttr("name", name),
-             b.getNamedAttr("type", declared.lookup(name)),
-             b.getNamedAttr("offset", b.getI64IntegerAttr(variableBytes)),
-             b.getNamedAttr("panels",
-                            panels ? panels : b.getDenseI64ArrayAttr({}))}));
-        variableBytes +=
-            panels ? packedBytes(type, panels) : alignedBytes(type);
+        if (form)
+          type = mlir::MemRefType::get({form.asArrayRef()[0]},
+                                       type.getElementType());
+        NamedAttrList constant;
+        constant.set("name", name);
+        constant.set("type", declared.lookup(name));
+        constant.set("offset", b.getI64IntegerAttr(variableBytes));
+        if (form)
+          constant.set(formName, form);
+        placed.push_back(constant.getDictionary(&getContext()));
+        variableBytes += alignedBytes(type);
       }
     getOperation()->setAttr(lowering::constantsAttr, b.getArrayAttr(placed));
     getOperation()->setAttr(lowering::variablesAttr, b.getArrayAttr({}));
@@ -217,17 +220,14 @@ private:
         b.getUnitAttr(), /*constant=*/true,
         b.getI64IntegerAttr(lowering::alignment));
   }
-  static Panels panelsOf(BlockArgument a) {
+  /// How a constant lies in memory, and under which attribute it says so; null
+  /// if as the model has it.
+  static std::pair<StringRef, Form> formOf(BlockArgument a) {
     auto f = cast<func::FuncOp>(a.getOwner()->getParentOp());
-    return f.getArgAttrOfType<mlir::DenseI64ArrayAttr>(a.getArgNumber(),
-                                                       lowering::panelsAttr);
-  }
-  static int64_t packedBytes(mlir::MemRefType type, Panels panels) {
-    auto n = panels.asArrayRef();
-    int64_t panel = n[0], depth = n[1], columns = n[2];
-    int64_t elements = llvm::divideCeil(columns, panel) * panel * depth;
-    return alignedBytes(
-        mlir::MemRefType::get({elements}, type.getElementType()));
+    for (StringRef name : {lowering::panelsAttr, lowering::winogradAttr})
+      if (auto form = f.getArgAttrOfType<Form>(a.getArgNumber(), name))
+        return {name, form};
+    return {};
   }
 
   /// Replaces a function's allocations by views of an arena argument.
@@ -304,7 +304,7 @@ private:
       BlockArgument a = f.getArgument(i);
       if (!a.use_empty()) {
         Value at = arith::ConstantIndexOp::create(
-            b, a.getLoc(), offsets.lookup({name, panelsOf(a)}));
+            b, a.getLoc(), offsets.lookup({name, formOf(a).second}));
         auto type = cast<mlir::MemRefType>(a.getType());
         a.replaceAllUsesWith(
             memref::ViewOp::create(b, a.getLoc(), type, block, at, ValueRange{})

@@ -144,7 +144,8 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createLowerCopies());
   LowerKernelsOptions machine = machineOptions(options);
   if (!options.freeze.empty())
-    pm.addPass(createPackConstants({machine.vectorBits, machine.registers}));
+    pm.addPass(createPackConstants(
+        {machine.vectorBits, machine.registers, machine.winograd}));
   pm.addNestedPass<func::FuncOp>(createLowerKernels(machine));
   pm.addPass(createOutlineParts());
   // After everything that allocates.

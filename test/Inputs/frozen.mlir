@@ -3,6 +3,7 @@ graph.model @frozen {
   %up = param f32[300, 40] = he_normal
   %bias = param f32[40] = normal
   %square = param f32[40, 40] = he_normal
+  %taps = param f32[3, 3, 32, 32] = he_normal
   %steps = state f32[] = zeros
 
   func @f(%seed: i64[]) {
@@ -18,7 +19,11 @@ graph.model @frozen {
     %norm = reduce_sum %w2
     %one = constant f32[] = 1.0
     %next = add %steps, %one
-    return %y as "y", %norm as "norm"
+    // One image, so that threads share its columns.
+    %pixels = normal %seed, to = f32[1, 12, 12, 32], stream = 1
+    %conv = conv2d %pixels, %taps, padding = same
+    %image = neg %conv
+    return %y as "y", %norm as "norm", %image as "image"
   }
   func @count() {
     %one = constant f32[] = 1.0

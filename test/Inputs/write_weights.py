@@ -6,7 +6,7 @@ import sys
 
 width = int(sys.argv[2]) if len(sys.argv) > 2 else 40
 header, data = {}, b""
-for name, shape in (("up", [300, width]), ("bias", [40]), ("square", [40, 40]), ("steps", [])):
+for name, shape in (("up", [300, width]), ("bias", [40]), ("square", [40, 40]), ("taps", [3, 3, 32, 32]), ("steps", [])):
     count = 1
     for size in shape:
         count *= size
