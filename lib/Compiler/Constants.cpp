@@ -13,20 +13,30 @@
 
 using namespace gradus;
 
-/// A matrix in panels of `panel` columns, step after step; what lies past its
-/// columns is zero. `panels` as in lowering::panelsAttr.
-static void packPanels(const HostTensor &from, ArrayRef<int64_t> panels,
+/// A matrix in panels; what lies past its columns is zero. `form` as in
+/// lowering::panelsAttr.
+static void packPanels(const HostTensor &from, ArrayRef<int64_t> form,
                        char *to) {
-  int64_t panel = panels[1], depth = panels[2], columns = panels[3];
-  int64_t stepStride = panels[4], columnStride = panels[5];
+  int64_t panel = form[1], columns = form[2], columnStride = form[3];
+  // Where each step of the sum is in the constant.
+  std::vector<int64_t> steps{0};
+  for (ArrayRef<int64_t> loops = form.drop_front(4); !loops.empty();
+       loops = loops.drop_front(2)) {
+    std::vector<int64_t> inner;
+    for (int64_t start : steps)
+      for (int64_t i = 0; i < loops[0]; ++i)
+        inner.push_back(start + i * loops[1]);
+    steps = std::move(inner);
+  }
   int64_t bytes = dtypeBytes(from.type);
   for (int64_t first = 0; first < columns; first += panel)
-    for (int64_t step = 0; step < depth; ++step)
+    for (int64_t step : steps) {
       for (int64_t j = first; j < std::min(first + panel, columns); ++j)
-        std::memcpy(to + ((first * depth) + step * panel + j - first) * bytes,
-                    from.bytes.data() +
-                        (step * stepStride + j * columnStride) * bytes,
+        std::memcpy(to + (j - first) * bytes,
+                    from.bytes.data() + (step + j * columnStride) * bytes,
                     bytes);
+      to += panel * bytes;
+    }
 }
 
 /// G g G' of every filter, where G = (1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1)

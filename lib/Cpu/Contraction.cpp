@@ -123,10 +123,14 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
     if (d != c.column && isParallel(d) && (!c.row || d != *c.row))
       (c.rhs.step[d] ? c.outer : c.repeats).push_back(d);
   if (auto panels = constantForm(c.rhs.buffer, lowering::panelsAttr)) {
-    // Panel after panel, each `depth` steps of its columns: a panel's columns
-    // lie `panel` apart from step to step, and the panels `depth * panel`.
+    // Panel after panel: from step to step its columns lie `panel` apart, and
+    // the panels `depth * panel`.
     c.packed = true;
-    c.rhs.step[c.reductions[0]] = panels.asArrayRef()[1];
+    int64_t step = panels.asArrayRef()[1];
+    for (unsigned d : llvm::reverse(c.reductions)) {
+      c.rhs.step[d] = step;
+      step *= c.size[d];
+    }
     c.rhs.step[c.column] = c.depth();
   }
   return c;

@@ -107,13 +107,17 @@ private:
     // A row group runs the product for parts of its loops.
     Blocking blocking = Blocking::choose(c, machine);
     if (!blocking.pack || op->hasAttr(lowering::rowLoopsAttr) ||
-        !c.outer.empty() || c.reductions.size() != 1 || rhs.start != 0)
+        !c.outer.empty() || rhs.start != 0)
       return std::nullopt;
     int64_t panel = blocking.tileVectors * c.lanes;
     int64_t elements = llvm::divideCeil(c.columns(), panel) * panel * c.depth();
-    return form(lowering::panelsAttr,
-                {elements, panel, c.depth(), c.columns(),
-                 rhs.step[c.reductions[0]], rhs.step[c.column]});
+    SmallVector<int64_t> numbers{elements, panel, c.columns(),
+                                 rhs.step[c.column]};
+    for (unsigned d : c.reductions) {
+      numbers.push_back(c.size[d]);
+      numbers.push_back(rhs.step[d]);
+    }
+    return form(lowering::panelsAttr, numbers);
   }
 
   /// The call reads the packed constant in place of the one as it is.

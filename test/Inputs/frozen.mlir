@@ -23,7 +23,8 @@ graph.model @frozen {
     %pixels = normal %seed, to = f32[1, 12, 12, 32], stream = 1
     %conv = conv2d %pixels, %taps, padding = same
     %image = neg %conv
-    return %y as "y", %norm as "norm", %image as "image"
+    %half = conv2d %pixels, %taps, stride = [2, 2]
+    return %y as "y", %norm as "norm", %image as "image", %half as "half"
   }
   func @count() {
     %one = constant f32[] = 1.0
