@@ -256,6 +256,6 @@ parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--seconds", type=float, help="time of one contender in one round")
 parser.add_argument("--environments", default=os.path.join(ROOT, "build", "peers"), help="where the peers are installed")
 arguments = parser.parse_args()
-arguments.seconds = arguments.seconds or (0.25 if arguments.quick else 1.0)
+arguments.seconds = arguments.seconds or (0.15 if arguments.quick else 1.0)
 versions = {}
 main()
