@@ -42,6 +42,10 @@ struct VariableInfo {
   int64_t offset; ///< in the block of variables
   bool state;     ///< not a parameter
 };
+/// A line for each variable that a checkpoint lacks or has in another shape.
+std::string whatDoesNotFit(const Checkpoint &c,
+                           ArrayRef<VariableInfo> variables);
+
 /// What a program that links a compiled model must know.
 struct ModelInterface {
   std::string name;

@@ -1,12 +1,11 @@
 //===- Constants.cpp - a checkpoint's values in the object ----------------===//
 //
 // Gives the constants of a frozen model their bytes: as the model has them, or
-// in panels where a product reads them so.
+// in the form that a product reads.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Constants.h"
-#include "gradus/Compiler.h"
 #include "gradus/Lowering.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/Module.h"
@@ -68,21 +67,27 @@ static void transformFilters(const T *from, ArrayRef<int64_t> form, T *to) {
     }
 }
 
-llvm::Expected<Checkpoint>
-gradus::readConstants(StringRef path, ArrayRef<VariableInfo> variables) {
-  auto c = readSafetensors(path);
-  if (!c)
-    return c.takeError();
+std::string gradus::whatDoesNotFit(const Checkpoint &c,
+                                   ArrayRef<VariableInfo> variables) {
   std::string wrong;
   for (const VariableInfo &v : variables) {
-    auto it = c->tensors.find(v.name);
-    if (it == c->tensors.end())
+    auto it = c.tensors.find(v.name);
+    if (it == c.tensors.end())
       wrong += "\n  " + v.name + ": " + v.type.str() +
                " in the model, not in the checkpoint";
     else if (it->second.type != v.type.type || it->second.shape != v.type.shape)
       wrong += "\n  " + v.name + ": " + v.type.str() + " in the model, " +
                it->second.str() + " in the checkpoint";
   }
+  return wrong;
+}
+
+llvm::Expected<Checkpoint>
+gradus::readConstants(StringRef path, ArrayRef<VariableInfo> variables) {
+  auto c = readSafetensors(path);
+  if (!c)
+    return c.takeError();
+  std::string wrong = whatDoesNotFit(*c, variables);
   if (!wrong.empty())
     return llvm::createStringError(path + ": does not fit the model:" + wrong);
   return c;

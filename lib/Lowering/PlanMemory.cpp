@@ -284,11 +284,11 @@ private:
   void planEntry(func::FuncOp f) {
     Plan plan(f);
     usePlan(f, plan);
-    if (variableBytes == 0)
-      return;
     OpBuilder b = OpBuilder::atBlockBegin(&f.getBody().front());
     Value block;
-    if (frozen) {
+    if (variableBytes == 0) {
+      // What is left are constants that nothing reads.
+    } else if (frozen) {
       block = memref::GetGlobalOp::create(
           b, f.getLoc(), bytesType(&getContext(), variableBytes),
           lowering::constantsSymbol);

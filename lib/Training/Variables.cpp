@@ -17,17 +17,7 @@ Checkpoint Variables::save() const {
 }
 
 llvm::Error Variables::load(const Checkpoint &c, StringRef path) {
-  std::string wrong;
-  for (const VariableInfo &v : model.variables) {
-    const TensorSpec &want = v.type;
-    auto it = c.tensors.find(v.name);
-    if (it == c.tensors.end())
-      wrong += "\n  " + v.name + ": " + want.str() +
-               " in the model, not in the checkpoint";
-    else if (it->second.type != want.type || it->second.shape != want.shape)
-      wrong += "\n  " + v.name + ": " + want.str() + " in the model, " +
-               it->second.str() + " in the checkpoint";
-  }
+  std::string wrong = whatDoesNotFit(c, model.variables);
   for (const auto &[name, t] : c.tensors)
     if (llvm::none_of(model.variables,
                       [&, &name = name](const VariableInfo &v) {
