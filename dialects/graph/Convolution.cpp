@@ -80,6 +80,7 @@ Shapes Infer::conv2d(Arg x, Arg f, Slide s) {
     return fail(f.value) << f[3].str() << " output channels do not divide into "
                          << s.groups << " groups";
   Shape out = x;
+  out.element = productType(x.element);
   for (int i : {0, 1}) {
     // A filter of no size yet fits, and leaves the size open.
     int64_t reach = f[i].known() ? (f[i].size - 1) * s.dilation[i] + 1 : 1;

@@ -21,11 +21,12 @@ class Convolution<string m> : Graph_Op<m, [Multilinear]> {
 def Conv2DOp : Convolution<"conv2d"> {
   let summary = "Convolution (cross-correlation) of images with a filter";
   let arguments = !con((ins Tensor:$x, Tensor:$filter), Strided);
-  let infer = "in.conv2d(in.floats(x), filter, " # slide # ")";
+  let infer = "in.conv2d(in.numbers(x), filter, " # slide # ")";
   let vjp = ["conv2d_input(ct, filter, shape(x), " # slide # ")", "conv2d_filter(x, ct, shape(filter), " # slide # ")"];
   let samples = ["conv2d f32[2, 5, 6, 3], f32[3, 2, 3, 4]", "conv2d f32[1, 7, 7, 2], f32[3, 3, 2, 2], stride = [2, 2], padding = same",
                  "conv2d f32[1, 6, 8, 1], f32[3, 2, 1, 2], dilation = [2, 3]", "conv2d f32[1, 4, 4, 4], f32[3, 3, 2, 6], groups = 2, padding = same",
-                 "conv2d f32[1, 6, 5, 3], f32[3, 3, 1, 3], groups = 3, stride = [2, 1], dilation = [1, 2], padding = same"];
+                 "conv2d f32[1, 6, 5, 3], f32[3, 3, 1, 3], groups = 3, stride = [2, 1], dilation = [1, 2], padding = same",
+                 "conv2d i8[1, 4, 4, 3] in -128..128, i8[3, 3, 3, 2] in -128..128, padding = same", "conv2d bf16[1, 4, 5, 3], bf16[2, 2, 3, 9]"];
 }
 def Conv2DInputOp : Convolution<"conv2d_input"> {
   let summary = "The cotangent of conv2d's image, of shape `to`";

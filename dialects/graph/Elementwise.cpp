@@ -23,7 +23,7 @@ Arg Infer::floats(Arg x) {
   if (x.isFloat())
     return x;
   return refuse(x, fail(x.value)
-                       << "expected f32 or f64 numbers, not " << x.str());
+                       << "expected floating-point numbers, not " << x.str());
 }
 Arg Infer::numbers(Arg x) {
   if (x.isFloat() || x.isInteger())
@@ -40,8 +40,7 @@ Arg Infer::truths(Arg x) {
 Arg Infer::integers(Arg x) {
   if (x.isInteger())
     return x;
-  return refuse(x, fail(x.value)
-                       << "expected i32 or i64 numbers, not " << x.str());
+  return refuse(x, fail(x.value) << "expected whole numbers, not " << x.str());
 }
 
 bool Infer::unifyBroadcast(Dim &a, const Dim &b) {
@@ -238,6 +237,12 @@ S graph::convert(const S &x, Type to) {
   if (to.isInteger(1))
     return compare(Comparison::ne, x, 0.0);
   if (auto toFloat = dyn_cast<FloatType>(to)) {
+    // Between 16 bits and anything else lies f32, on every processor.
+    auto f32 = mlir::Float32Type::get(to.getContext());
+    bool narrow = toFloat.getWidth() < 32 ||
+                  (isa<FloatType>(from) && from.getIntOrFloatBitWidth() < 32);
+    if (narrow && from != f32 && to != f32)
+      return convert(convert(x, f32), to);
     if (auto fromFloat = dyn_cast<FloatType>(from))
       return fromFloat.getWidth() < toFloat.getWidth()
                  ? made(arith::ExtFOp::create(b, to, x.value()))

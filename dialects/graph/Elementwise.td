@@ -214,7 +214,8 @@ def CastOp : Graph_Op<"cast"> {
   let formula = "convert(x, to)";
   let vjp = ["convert(ct, x.shape().element)"];
   let samples = ["cast f32[2, 3], to = f64", "cast i32[1, 3] in -5..5, to = f32", "cast f32[2, 3] in -5..5, to = i32",
-                 "cast i1[2], to = f32", "cast f32[2, 3], to = i1", "cast i32[3] in -5..5, to = i64"];
+                 "cast i1[2], to = f32", "cast f32[2, 3], to = i1", "cast i32[3] in -5..5, to = i64",
+                 "cast f32[2, 3], to = bf16", "cast f16[2, 3], to = f32", "cast f32[5] in -200..200, to = i8", "cast i8[3] in -128..128, to = f16", "cast f64[3], to = bf16"];
 }
 def StopGradientOp : Graph_Op<"stop_gradient", [BlocksGradient]> {
   let summary = "The operand itself, through which no gradient passes";

@@ -77,6 +77,7 @@ def ComparisonAttr : EnumAttr<GraphDialect, Comparison, "comparison"> { let asse
 
 def ShapeOf : TypeAttrBase<"::mlir::RankedTensorType", "shape">;
 def ElementOf : TypeAttrBase<"::mlir::Type", "element type">;
+def OptionalElementOf : OptionalAttr<ElementOf>;
 def Tensor : RankedTensorOf<[AnyType], [], "tensor">;
 defvar Axes = OptionalAttr<DenseI64ArrayAttr>;
 
@@ -105,7 +106,7 @@ class Entry<dag entries, int i> {
   bit optional = !isa<Optional>(kind);
   string get = "get" # !toupper(!substr(name, 0, 1)) # !substr(name, 1) # "()";
   string parser = !cond(!not(attr) : "", !eq(!cast<string>(kind), "ShapeOf") : "parseShapeAttr",
-      !eq(!cast<string>(kind), "ElementOf") : "parseElementAttr", true : "parseValue<" # attribute.storageType # ">");
+      !or(!eq(!cast<string>(kind), "ElementOf"), !eq(!cast<string>(kind), "OptionalElementOf")) : "parseElementAttr", true : "parseValue<" # attribute.storageType # ">");
   string spec = "{\"" # name # "\", " # !if(attr,
       "ArgSpec::Attribute, " # !or(attribute.isOptional, !initialized(attribute.defaultValue))
         # ", &" # parser # ", &printValue<" # attribute.storageType # ">",

@@ -87,7 +87,8 @@ struct Infer {
   // Reduce.cpp
   Shapes reduce(Arg x, Axes axes, bool keepdims);
   // MatMul.cpp
-  Shapes matmul(Arg a, Arg b), linear(Arg x, Arg w, Arg b),
+  Shapes matmul(Arg a, Arg b, std::optional<Type> to),
+      linear(Arg x, Arg w, Arg b),
       einsum(StringRef equation, ArrayRef<Arg> inputs);
   // Convolution.cpp
   Shapes conv2d(Arg x, Arg filter, Slide s),

@@ -14,7 +14,7 @@ using namespace gradus::graph;
 // Shape rules
 //===----------------------------------------------------------------------===//
 
-Shapes Infer::matmul(Arg a, Arg b) {
+Shapes Infer::matmul(Arg a, Arg b, std::optional<Type> to) {
   if (a.failed)
     return a;
   if (a.element != b.element)
@@ -40,6 +40,13 @@ Shapes Infer::matmul(Arg a, Arg b) {
   }
   out[-2] = a[-2];
   out[-1] = b[-1];
+  out.element = to.value_or(productType(a.element));
+  bool widens = isa<FloatType>(a.element) == isa<FloatType>(out.element) &&
+                out.element.getIntOrFloatBitWidth() >=
+                    productType(a.element).getIntOrFloatBitWidth();
+  if (!widens)
+    return fail() << "sums of products of " << typeName(a.element) << " are no "
+                  << typeName(out.element) << "; 'cast' converts them";
   return out;
 }
 
@@ -107,7 +114,9 @@ Shapes Infer::einsum(StringRef equation, ArrayRef<Arg> inputs) {
                              << it->second.str() << " and also " << x[i].str();
     }
   }
-  Shape result(inputs[0].element, {});
+  Shape result(inputs.size() > 1 ? productType(inputs[0].element)
+                                 : inputs[0].element,
+               {});
   for (auto [i, c] : llvm::enumerate(out)) {
     if (!dims.count(c))
       return fail() << "the result's '" << out.substr(i, 1)
@@ -126,7 +135,8 @@ Shapes Infer::einsum(StringRef equation, ArrayRef<Arg> inputs) {
 V graph::matmul(const V &a, const V &b) {
   if (!a || !b)
     return 0.0;
-  return {a.builder, MatMulOp::create(*a.builder, a.value(), b.value())};
+  return {a.builder,
+          MatMulOp::create(*a.builder, a.value(), b.value(), TypeAttr())};
 }
 
 V graph::matmul2d(const V &x, const V &w) {

@@ -13,8 +13,9 @@ Shapes Infer::random(Arg seed, Shape to) {
   if (!seed.isInteger() || seed.rank() != 0)
     return fail(seed.value)
            << "the seed must be i32[] or i64[], not " << seed.str();
-  if (!to.isFloat())
-    return fail() << "random numbers are f32 or f64, not " << to.str();
+  if (!to.isFloat() || to.element != sumType(to.element))
+    return fail() << "random numbers are f32 or f64, not " << to.str()
+                  << (to.isFloat() ? "; 'cast' rounds them" : "");
   return to;
 }
 Shapes Infer::dropout(Arg x, Arg seed, double rate) {
@@ -22,14 +23,18 @@ Shapes Infer::dropout(Arg x, Arg seed, double rate) {
     return x;
   if (!(rate >= 0 && rate < 1))
     return fail() << "rate must be at least 0 and below 1";
-  Shapes checked = random(seed, x);
+  Shape numbers = x;
+  numbers.element = sumType(x.element);
+  Shapes checked = random(seed, numbers);
   return checked.shapes ? Shapes(x) : checked;
 }
 
 V graph::uniform(const V &seed, const Shape &to, int64_t stream) {
   ImplicitLocOpBuilder &b = *seed.builder;
-  return {&b, UniformOp::create(b, to.type(), seed.value(),
-                                TypeAttr::get(to.type()),
+  Shape type = to;
+  type.element = sumType(to.element);
+  return {&b, UniformOp::create(b, type.type(), seed.value(),
+                                TypeAttr::get(type.type()),
                                 b.getI64IntegerAttr(stream))};
 }
 

@@ -65,6 +65,16 @@ using DimBindings = llvm::DenseMap<StringAttr, SmallVector<Dim>>;
 bool bindDims(const Shape &want, const Shape &have, DimBindings &bound);
 Type substitute(Type type, const DimBindings &bound);
 
+bool isElementType(Type type);
+/// For messages.
+inline constexpr char elementTypes[] = "f64, f32, f16, bf16, i64, i32, i8, i1";
+/// What sums of products of `element` are added up in: f32 for floats of 16
+/// bits, i32 for i8, else `element` itself.
+Type sumType(Type element);
+/// What a product of tensors of `element` is made of: floats of 16 bits round
+/// their sums, i8 keeps them.
+Type productType(Type element);
+
 ParseResult parseShape(AsmParser &p, Type &type);
 void printShape(AsmPrinter &p, Type type);
 

@@ -96,6 +96,23 @@ Type graph::substitute(Type type, const DimBindings &bound) {
 // Text
 //===----------------------------------------------------------------------===//
 
+bool graph::isElementType(Type type) {
+  return type.isF32() || type.isF64() || type.isF16() || type.isBF16() ||
+         type.isInteger(8) || type.isInteger(32) || type.isInteger(64) ||
+         type.isInteger(1);
+}
+Type graph::sumType(Type element) {
+  if (isa<FloatType>(element) && element.getIntOrFloatBitWidth() < 32)
+    return mlir::Float32Type::get(element.getContext());
+  if (element.isInteger(8))
+    return IntegerType::get(element.getContext(), 32);
+  return element;
+}
+
+Type graph::productType(Type element) {
+  return isa<FloatType>(element) ? element : sumType(element);
+}
+
 /// More elements than any machine holds: refused before something multiplies.
 static constexpr int64_t largestDim = int64_t(1) << 40;
 
@@ -129,10 +146,9 @@ ParseResult graph::parseShape(AsmParser &p, Type &type) {
     return failure();
   if (failed(p.parseOptionalLSquare()))
     return success();
-  if (!type.isF32() && !type.isF64() && !type.isInteger(32) &&
-      !type.isInteger(64) && !type.isInteger(1))
+  if (!isElementType(type))
     return error(p, loc) << "there are no tensors of " << typeName(type)
-                         << "; element types are f32, f64, i32, i64, i1";
+                         << "; element types are " << elementTypes;
   SmallVector<Dim> dims;
   if (failed(p.parseOptionalRSquare()))
     if (p.parseCommaSeparatedList(

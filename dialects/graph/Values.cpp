@@ -85,8 +85,8 @@ ParseResult graph::parseElementAttr(AsmParser &p, Attribute &attr) {
   auto loc = p.getCurrentLocation();
   if (p.parseType(type))
     return failure();
-  if (!type.isIntOrFloat())
-    return error(p, loc) << "expected an element type: f32, f64, i32, i64, i1";
+  if (!isElementType(type))
+    return error(p, loc) << "expected an element type: " << elementTypes;
   attr = TypeAttr::get(type);
   return success();
 }

@@ -18,7 +18,7 @@
 
 namespace gradus {
 
-enum class DType { F32, F64, I32, I64, I1, U8 };
+enum class DType { F32, F64, I32, I64, I1, U8, F16, BF16, I8 };
 int64_t dtypeBytes(DType type);
 llvm::StringRef dtypeName(DType type); ///< "f32", as in models
 
@@ -34,7 +34,10 @@ struct TensorSpec {
     return n;
   }
   int64_t byteCount() const { return elements() * dtypeBytes(type); }
-  bool isFloat() const { return type == DType::F32 || type == DType::F64; }
+  bool isFloat() const {
+    return type == DType::F32 || type == DType::F64 || type == DType::F16 ||
+           type == DType::BF16;
+  }
   /// "f32[2, 3]"
   std::string str() const;
 };

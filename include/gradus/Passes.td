@@ -172,10 +172,11 @@ def LowerKernels : Pass<"cpu-lower-kernels", "::mlir::func::FuncOp"> {
   }];
   let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
                  Option<"registers", "registers", "unsigned", "16", "Number of vector registers">,
+                 ListOption<"pairs", "pairs", "std::string", "Instructions for pairs: pmaddwd, vpdpwssd, vdpbf16ps">,
                  Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">,
                  Option<"winograd", "winograd", "bool", "true", "F(2x2, 3x3) for 3 x 3 convolutions with many channels">];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::affine::AffineDialect", "::mlir::vector::VectorDialect"];
+                           "::mlir::affine::AffineDialect", "::mlir::vector::VectorDialect", "::mlir::LLVM::LLVMDialect"];
 }
 def PackConstants : Pass<"cpu-pack-constants", "::mlir::ModuleOp"> {
   let summary = "Have constant right-hand sides of products lie as the products read them";
@@ -204,6 +205,7 @@ def LowerToLlvm : Pass<"cpu-lower-to-llvm", "::mlir::func::FuncOp"> {
     One conversion of arithmetic, memory, vectors and branches together, a function at a time, so that functions are
     converted side by side. Functions and calls themselves are left to `convert-func-to-llvm`.
   }];
+  let options = [Option<"roundsToBf16", "rounds-to-bf16", "bool", "false", "The processor has an instruction for it; else bf16 becomes i16">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 def LaunchParts : Pass<"cpu-launch-parts", "::mlir::ModuleOp"> {
@@ -226,7 +228,8 @@ def ModelLocations : Pass<"cpu-model-locations", "::mlir::ModuleOp"> {
   }];
 }
 def ApproximateMath : Pass<"cpu-approximate-math", "::mlir::func::FuncOp"> {
-  let summary = "Replace exp, log, tanh and erf on f32 by polynomials that vectorise";
+  let summary = "Replace exp, log, tanh and erf on f32 by polynomials that vectorise, and rounding to bf16 by integer operations";
+  let options = [Option<"roundsToBf16", "rounds-to-bf16", "bool", "false", "The processor has an instruction for it">];
   let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 

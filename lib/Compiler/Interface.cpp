@@ -36,13 +36,21 @@ DType gradus::dtypeOf(Type element) {
     return DType::F32;
   if (element.isF64())
     return DType::F64;
+  if (element.isF16())
+    return DType::F16;
+  if (element.isBF16())
+    return DType::BF16;
   if (element.isInteger(1))
     return DType::I1;
+  if (element.isInteger(8))
+    return DType::I8;
   return element.isInteger(32) ? DType::I32 : DType::I64;
 }
 static StringRef cType(DType type) {
   static constexpr llvm::StringLiteral names[] = {
-      "float", "double", "int32_t", "int64_t", "bool", "uint8_t"};
+      // C has no name of its own for the 16 bits of f16 and bf16.
+      "float",   "double",   "int32_t",  "int64_t", "bool",
+      "uint8_t", "uint16_t", "uint16_t", "int8_t"};
   return names[static_cast<int>(type)];
 }
 static std::string sizes(const TensorSpec &t) {

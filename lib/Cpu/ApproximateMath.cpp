@@ -8,6 +8,7 @@
 
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
@@ -74,6 +75,8 @@ struct ErfAsQuotient : mlir::OpRewritePattern<math::ErfOp> {
 };
 
 struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
+  using ApproximateMathBase::ApproximateMathBase;
+
   void runOnOperation() override {
     mlir::RewritePatternSet patterns(&getContext());
     patterns.add<ErfAsQuotient>(&getContext());
@@ -82,6 +85,8 @@ struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
           return llvm::is_contained({"math.exp", "math.log", "math.tanh"},
                                     name);
         });
+    if (!roundsToBf16)
+      mlir::arith::populateExpandBFloat16Patterns(patterns);
     mlir::walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };

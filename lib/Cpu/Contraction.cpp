@@ -80,6 +80,7 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   for (auto [loop, at] : row.loops)
     c.size[loop] = 1;
   c.element = cast<mlir::MemRefType>(out->buffer.getType()).getElementType();
+  c.pairs = machine.pairs;
   c.lanes = machine.vectorBits / c.element.getIntOrFloatBitWidth();
   auto iterators = op.getIteratorTypesArray();
   auto isParallel = [&](unsigned d) {
@@ -145,6 +146,23 @@ int64_t gradus::evenPart(int64_t size, int64_t most) {
   return llvm::divideCeil(size, llvm::divideCeil(size, most));
 }
 
+/// Pairs need all of rhs in panels, and lhs too unless it lies in pairs: they
+/// pay where both are read often.
+static Words wordsFor(const Contraction &c, const Blocking &tile) {
+  Type element = elementOf(c.rhs.buffer);
+  Words single{c.element, Type()};
+  constexpr int64_t leastDepth = 8;
+  unsigned inner = c.reductions.back();
+  if (elementOf(c.lhs.buffer) != element || c.packed || !c.row ||
+      c.size[inner] < leastDepth || c.uses() < 2 * tile.tileRows)
+    return single;
+  Words pairs = Words::pairsOf(element, c.element, c.pairs);
+  // Only one reduction loop leaves lhs to be packed, or a word to be ragged.
+  bool inPlace = element == pairs.pair && c.lhs.step[inner] == 1;
+  bool fits = c.reductions.size() == 1 || (inPlace && c.size[inner] % 2 == 0);
+  return fits ? pairs : single;
+}
+
 Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
                           bool hasEpilogue) {
   Blocking b;
@@ -161,6 +179,7 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
 
   constexpr int64_t rowsAtOnce = 4;
   int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
+  b.words = wordsFor(c, b);
   int64_t panel = b.tileVectors * c.lanes;
   constexpr int64_t pageBytes = 4096, cacheBytes = 512 * 1024;
   int64_t rhsBytes = c.depth() * c.columns() * bytes;
@@ -171,14 +190,23 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
   constexpr int64_t deepestInPlace = 256, deepestPacked = 1024;
   bool often = c.uses() >= 4 * b.tileRows;
   bool deep = c.depth() > deepestInPlace && c.columns() >= 2 * panel;
-  b.pack = !c.packed && (turned || (often && (rhsBytes > cacheBytes ||
-                                              rowStride >= pageBytes || deep)));
+  b.pack = !c.packed && (turned || b.words.pair ||
+                         (often && (rhsBytes > cacheBytes || c.isNarrow() ||
+                                    rowStride >= pageBytes || deep)));
   bool inPanels = b.pack || c.packed;
   // An lhs that lies the wrong way round is read a few elements at a time from
-  // lines far apart, which the first cache keeps in few places.
+  // lines far apart, which the first cache keeps in few places. One of narrow
+  // elements is widened once, not for each panel of rhs.
   int64_t lhsStride = std::abs(c.lhs.step[c.reductions.back()]) * bytes;
-  b.packLhs = c.reductions.size() == 1 && c.row && c.lhs.step[*c.row] == 1 &&
-              lhsStride >= 512 && c.columns() >= 2 * panel && c.depth() >= 32;
+  bool apart = c.row && c.lhs.step[*c.row] == 1 && lhsStride >= 512;
+  bool widens = elementOf(c.lhs.buffer) != c.element;
+  b.packLhs = c.reductions.size() == 1 && c.row && (apart || widens) &&
+              c.columns() >= 2 * panel && c.depth() >= 32;
+  // A pair is read in place if both elements lie there as they are.
+  unsigned inner = c.reductions.back();
+  if (b.words.pair)
+    b.packLhs = elementOf(c.lhs.buffer) != b.words.pair ||
+                c.lhs.step[inner] != 1 || c.size[inner] % 2 != 0;
   b.blockDepth = c.depth();
   b.blockColumns = llvm::alignTo(c.columns(), panel);
   b.blockRows = c.rows();
@@ -186,9 +214,12 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
     // A panel of rhs stays in the first cache and a block of lhs in the second;
     // packed panels stream from the second as fast, and deeper blocks read and
     // write the result less often.
-    int64_t deepest = inPanels ? deepestPacked : deepestInPlace;
+    int64_t deepest =
+        b.words.elements() * (inPanels ? deepestPacked : deepestInPlace);
     int64_t blocks = llvm::divideCeil(c.depth(), deepest);
     b.blockDepth = llvm::divideCeil(c.depth(), blocks);
+    if (blocks > 1)
+      b.blockDepth = llvm::alignTo(b.blockDepth, b.words.elements());
     int64_t rows = std::max<int64_t>(48 * 1024 / b.blockDepth, b.tileRows);
     // Fewer rows leave an epilogue longer stretches of each, which memory is
     // read and written best in.

@@ -4,6 +4,7 @@
 #define GRADUS_CPU_CONTRACTION_H
 
 #include "EmitLoops.h"
+#include "Panels.h"
 #include "Split.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
@@ -20,6 +21,7 @@ struct LinearAccess {
 /// What the code generator knows of the machine.
 struct RegisterFile {
   unsigned vectorBits, registers;
+  PairInstructions pairs;
 };
 
 /// The row that an op of a group is emitted for.
@@ -42,9 +44,10 @@ struct Contraction {
   SmallVector<unsigned> outer;      ///< other parallel loops that move rhs
   SmallVector<unsigned> repeats;    ///< other parallel loops that do not
   SmallVector<unsigned> reductions; ///< outermost first
-  Type element;
-  int64_t lanes;       ///< elements in a vector
-  bool packed = false; ///< rhs lies in panels already (`graph.panels`)
+  Type element; ///< of the result and the sums; operands may be narrower
+  PairInstructions pairs; ///< that the machine has
+  int64_t lanes;          ///< elements in a vector
+  bool packed = false;    ///< rhs lies in panels already (`graph.panels`)
 
   /// The contraction that `op` is, or none if it is none or would gain nothing
   /// from vectors along a loop.
@@ -53,6 +56,9 @@ struct Contraction {
                                           const RowPlace &row);
 
   int64_t rows() const { return row ? size[*row] : 1; }
+  bool isNarrow() const {
+    return elementOf(lhs.buffer) != element || elementOf(rhs.buffer) != element;
+  }
   int64_t columns() const { return size[column]; }
   /// How often each element of rhs is read.
   int64_t uses() const {
@@ -77,6 +83,7 @@ mlir::DenseI64ArrayAttr constantForm(Value buffer, StringRef form);
 struct Blocking {
   int64_t tileRows, tileVectors;               ///< in registers
   int64_t blockRows, blockColumns, blockDepth; ///< in caches
+  Words words;                                 ///< of the copies
   bool pack;    ///< rhs copied to panels of tileVectors vectors
   bool packLhs; ///< lhs copied to panels of tileRows rows
 
@@ -98,9 +105,6 @@ struct Epilogue {
 /// than half of `most`; else one of few and even parts. A shorter last part is
 /// code of its own.
 int64_t evenPart(int64_t size, int64_t most);
-
-/// The buffer with one axis.
-Value flattenedBuffer(ImplicitLocOpBuilder &b, Value buffer);
 
 /// The loop that `threads` threads share best and its parts; none if it is not
 /// worth it.

@@ -33,28 +33,14 @@ namespace memref = mlir::memref;
 namespace scf = mlir::scf;
 namespace vector = mlir::vector;
 
-Value gradus::flattenedBuffer(ImplicitLocOpBuilder &b, Value buffer) {
-  auto type = cast<mlir::MemRefType>(buffer.getType());
-  if (type.getRank() == 1)
-    return buffer;
-  auto flat =
-      mlir::MemRefType::get({type.getNumElements()}, type.getElementType());
-  SmallVector<mlir::ReassociationIndices> all;
-  if (type.getRank() == 0)
-    return memref::ExpandShapeOp::create(b, flat, buffer, all);
-  all.push_back(llvm::to_vector(llvm::seq<int64_t>(0, type.getRank())));
-  return memref::CollapseShapeOp::create(b, flat, buffer, all);
-}
-
 namespace {
-class Emitter {
+class Emitter : PanelBuilder {
 public:
   Emitter(ImplicitLocOpBuilder &b, const Contraction &contraction,
           const Blocking &blocking, bool startsAtZero, const Epilogue *epilogue)
-      : b(b), c(contraction), k(blocking), startsAtZero(startsAtZero),
-        epilogue(epilogue),
-        vectorType(mlir::VectorType::get({c.lanes}, c.element)),
-        panel(k.tileVectors * c.lanes) {
+      : PanelBuilder(b, contraction.lanes, blocking.words, contraction.pairs),
+        c(contraction), k(blocking), startsAtZero(startsAtZero),
+        epilogue(epilogue), panel(k.tileVectors * c.lanes) {
     // A sum that is complete after one block of depth is in no need of memory
     // of its own.
     keepsTile = epilogue && epilogue->ownsResult && startsAtZero &&
@@ -91,17 +77,6 @@ private:
     SmallVector<Value> loops;
   };
 
-  //===-- Index arithmetic ------------------------------------------------===//
-
-  Value index(int64_t n) { return arith::ConstantIndexOp::create(b, n); }
-  Value add(Value a, Value x) { return arith::AddIOp::create(b, a, x); }
-  Value add(Value a, int64_t n) { return n ? add(a, index(n)) : a; }
-  /// a + n * i
-  Value advance(Value a, Value i, int64_t n) {
-    if (n == 0)
-      return a;
-    return add(a, n == 1 ? i : Value(arith::MulIOp::create(b, i, index(n))));
-  }
   Position moved(Position p, unsigned loop, Value i) {
     p.lhs = advance(p.lhs, i, c.lhs.step[loop]);
     p.rhs = advance(p.rhs, i, c.rhs.step[loop]);
@@ -109,34 +84,6 @@ private:
     if (epilogue)
       p.loops[loop] = p.loops[loop] ? add(p.loops[loop], i) : i;
     return p;
-  }
-  /// `body(first, size)` for [0, size) in blocks; the last may be shorter, so
-  /// that every body knows its size.
-  void blocks(int64_t size, int64_t block,
-              function_ref<void(Value, int64_t)> body) {
-    int64_t whole = size / block * block;
-    if (whole == block)
-      body(index(0), block);
-    else if (whole > 0)
-      loop(0, whole, block, [&](Value i) { body(i, block); });
-    if (whole < size)
-      body(index(whole), size - whole);
-  }
-  void loop(int64_t low, int64_t high, int64_t step,
-            function_ref<void(Value)> body) {
-    scf::ForOp::create(
-        b, index(low), index(high), index(step), ValueRange(),
-        [&](OpBuilder &nested, Location loc, Value i, ValueRange) {
-          within(nested, [&] { body(i); });
-          scf::YieldOp::create(nested, loc);
-        });
-  }
-  /// Runs `body` with `b` where `nested` stands.
-  void within(OpBuilder &nested, function_ref<void()> body) {
-    OpBuilder::InsertionGuard guard(b);
-    b.restoreInsertionPoint(nested.saveInsertionPoint());
-    body();
-    nested.restoreInsertionPoint(b.saveInsertionPoint());
   }
 
   //===-- The loops -------------------------------------------------------===//
@@ -154,11 +101,9 @@ private:
 
   void allocatePanels() {
     if (k.pack)
-      panels = memref::AllocOp::create(
-          b, mlir::MemRefType::get({k.blockDepth * k.blockColumns}, c.element));
+      panels = allocate(k.blockColumns, k.blockDepth);
     if (k.packLhs)
-      lhsPanels = memref::AllocOp::create(
-          b, mlir::MemRefType::get({k.blockDepth * k.blockRows}, c.element));
+      lhsPanels = allocate(k.blockRows, k.blockDepth);
     if (keepsTile) {
       SmallVector<int64_t> shape{stretch()};
       if (c.row)
@@ -225,7 +170,7 @@ private:
       blocks(columns, stretch(), [&](Value j, int64_t width) {
         Position part = moved(block, c.column, j);
         if (k.pack) // panels lie one after the other
-          part.rhs = advance(index(0), j, depth);
+          part.rhs = advance(index(0), j, steps(depth));
         if (keepsTile)
           part.out = index(0);
         tiles(part, rows, width, depth, zero);
@@ -240,14 +185,14 @@ private:
     blocks(columns, panel, [&](Value j, int64_t width) {
       Position tile = moved(block, c.column, j);
       if (k.pack)
-        tile.rhs = advance(block.rhs, j, depth);
+        tile.rhs = advance(block.rhs, j, steps(depth));
       blocks(rows, k.packLhs ? lhsGroup() : rows, [&](Value g, int64_t some) {
         lhsWidth = some;
         blocks(some, k.tileRows, [&](Value r, int64_t height) {
           Position corner =
               c.row ? moved(moved(tile, *c.row, g), *c.row, r) : tile;
           if (k.packLhs)
-            corner.lhs = add(advance(index(0), g, depth), r);
+            corner.lhs = add(advance(index(0), g, steps(depth)), r);
           microKernel(corner, height, width, depth, zero);
         });
       });
@@ -284,143 +229,47 @@ private:
 
   //===-- Packing ---------------------------------------------------------===//
 
+  /// Steps of a block's reduction loops: a step of the innermost takes a word.
+  int64_t steps(int64_t depth) const {
+    if (c.reductions.size() == 1)
+      return words.steps(depth);
+    int64_t inner = c.size[c.reductions.back()];
+    return depth / inner * words.steps(inner);
+  }
   /// Rows that lie side by side in packed lhs: whole tiles, and whole vectors
   /// to copy.
   int64_t lhsGroup() const { return std::lcm(k.tileRows, c.lanes); }
-  /// Copies a block of lhs: group after group of rows, in each the rows of one
-  /// step of the reduction side by side.
+  /// Copies a block of lhs: group after group of rows.
   void packLhs(Value from, int64_t rows, int64_t depth) {
-    int64_t step = c.lhs.step[c.reductions[0]];
+    Lines lines{lhs, c.lhs.step[*c.row], c.lhs.step[c.reductions[0]]};
     blocks(rows, lhsGroup(), [&](Value g, int64_t width) {
-      Value source = advance(from, g, c.lhs.step[*c.row]),
-            target = advance(index(0), g, depth);
-      loop(0, depth, 1, [&](Value i) {
-        Value here = advance(source, i, step),
-              there = advance(target, i, width);
-        forVectors(width, [&](int64_t v, Value mask) {
-          Value x = loadVector(lhs, add(here, v * c.lanes), mask);
-          storeVector(x, lhsPanels, add(there, v * c.lanes), mask);
-        });
-      });
+      copy(lines, advance(from, g, lines.across), lhsPanels,
+           advance(index(0), g, steps(depth)), width, depth, width);
     });
   }
-  /// Copies a block of rhs: panel after panel, in each the columns of one step
-  /// of the reduction side by side.
+  /// Copies a block of rhs: panel after panel of columns.
   void pack(Value from, int64_t columns, int64_t depth) {
     blocks(columns, panel, [&](Value j, int64_t width) {
-      Value source = advance(from, j, c.rhs.step[c.column]);
-      Value target = advance(index(0), j, depth);
-      int64_t turned = 0;
-      if (c.reductions.size() == 1 && c.rhs.step[c.reductions[0]] == 1)
-        turned = packSquares(source, target, width, depth);
-      if (turned < depth)
-        packRows(0, source, target, width, depth, turned);
+      packColumns(0, advance(from, j, c.rhs.step[c.column]),
+                  advance(index(0), j, steps(depth)), width, depth);
     });
   }
-  /// Turns squares of a vector's length in registers; returns how far along the
-  /// reduction they reach.
-  int64_t packSquares(Value source, Value target, int64_t width,
-                      int64_t depth) {
-    int64_t n = c.lanes, whole = width / n * n == width ? depth / n * n : 0;
-    if (whole == 0)
-      return 0;
-    loop(0, whole, n, [&](Value i) {
-      loop(0, width, n, [&](Value j) {
-        Value from = add(advance(source, j, c.rhs.step[c.column]), i);
-        SmallVector<Value> rows;
-        for (int64_t r = 0; r < n; ++r)
-          rows.push_back(
-              loadVector(rhs, add(from, r * c.rhs.step[c.column]), Value()));
-        transpose(rows);
-        Value to = add(advance(target, i, panel), j);
-        for (int64_t r = 0; r < n; ++r)
-          vector::StoreOp::create(b, rows[r], panels, add(to, r * panel));
-      });
-    });
-    return whole;
-  }
-  /// A square of vectors transposed: halves of pairs change places, first at
-  /// distance 1, then 2, 4, ...
-  void transpose(SmallVector<Value> &rows) {
-    int64_t n = c.lanes;
-    for (int64_t step = 1; step < n; step *= 2)
-      for (int64_t i = 0; i < n; ++i) {
-        if (i & step)
-          continue;
-        SmallVector<int64_t> low, high;
-        for (int64_t e = 0; e < n; ++e) {
-          low.push_back(e & step ? n + e - step : e);
-          high.push_back(e & step ? n + e : e + step);
-        }
-        Value x = rows[i], y = rows[i + step];
-        rows[i] = vector::ShuffleOp::create(b, x, y, low);
-        rows[i + step] = vector::ShuffleOp::create(b, x, y, high);
-      }
-  }
-  /// From step `first` of the reduction on.
-  void packRows(unsigned n, Value source, Value target, int64_t width,
-                int64_t rest, int64_t first) {
-    if (n == c.reductions.size())
-      return packOne(source, target, width);
+  /// The columns under reduction loop `n` and those inside it.
+  void packColumns(unsigned n, Value source, Value target, int64_t width,
+                   int64_t depth) {
     unsigned d = c.reductions[n];
-    // A block of a single reduction may be shorter than its loop.
-    int64_t size = c.reductions.size() == 1 ? rest : c.size[d];
-    rest /= size;
-    loop(first, size, 1, [&](Value i) {
-      packRows(n + 1, advance(source, i, c.rhs.step[d]),
-               advance(target, i, rest * panel), width, rest, 0);
-    });
-  }
-  void packOne(Value source, Value target, int64_t width) {
-    if (c.rhs.step[c.column] == 1) {
-      forVectors(width, [&](int64_t v, Value mask) {
-        Value x = loadVector(rhs, add(source, v * c.lanes), mask);
-        vector::StoreOp::create(b, x, panels, add(target, v * c.lanes));
-      });
-      return;
-    }
-    loop(0, width, 1, [&](Value j) {
-      Value x = memref::LoadOp::create(
-          b, rhs, advance(source, j, c.rhs.step[c.column]));
-      memref::StoreOp::create(b, x, panels, add(target, j));
+    if (n + 1 == c.reductions.size())
+      return copy({rhs, c.rhs.step[c.column], c.rhs.step[d]}, source, panels,
+                  target, width, depth, panel);
+    int64_t inner = depth / c.size[d];
+    loop(0, c.size[d], 1, [&](Value i) {
+      packColumns(n + 1, advance(source, i, c.rhs.step[d]),
+                  advance(target, i, steps(inner) * panel), width, inner);
     });
   }
 
   //===-- The micro-kernel ------------------------------------------------===//
 
-  /// `body(v, mask)` for each vector of `width` columns; the mask is null
-  /// where the vector is full.
-  void forVectors(int64_t width, function_ref<void(int64_t, Value)> body) {
-    for (int64_t v = 0; v * c.lanes < width; ++v) {
-      int64_t left = width - v * c.lanes;
-      Value mask;
-      if (left < c.lanes) {
-        auto type = mlir::VectorType::get({c.lanes}, b.getI1Type());
-        mask = vector::CreateMaskOp::create(b, type, index(left));
-      }
-      body(v, mask);
-    }
-  }
-  Value zeroVector() {
-    return arith::ConstantOp::create(b, b.getZeroAttr(vectorType));
-  }
-  Value loadVector(Value buffer, Value at, Value mask) {
-    if (!mask)
-      return vector::LoadOp::create(b, vectorType, buffer, at);
-    return vector::MaskedLoadOp::create(b, vectorType, buffer, at, mask,
-                                        zeroVector());
-  }
-  void storeVector(Value v, Value buffer, Value at, Value mask) {
-    if (mask)
-      vector::MaskedStoreOp::create(b, buffer, at, mask, v);
-    else
-      vector::StoreOp::create(b, v, buffer, at);
-  }
-  Value multiplyAdd(Value x, Value y, Value sum) {
-    if (isa<FloatType>(c.element))
-      return vector::FMAOp::create(b, x, y, sum);
-    return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, x, y));
-  }
   Value plus(Value x, Value y) {
     if (isa<FloatType>(c.element))
       return arith::AddFOp::create(b, x, y);
@@ -432,8 +281,8 @@ private:
   void microKernel(Position at, int64_t height, int64_t width, int64_t depth,
                    bool zero) {
     int64_t vectors = llvm::divideCeil(width, c.lanes);
-    Accumulators sums(height * vectors, zeroVector());
-    sums = reduce(0, at, height, width, depth, sums);
+    Accumulators sums(height * vectors, zeroVector(c.element));
+    sums = reduce(0, at, height, width, steps(depth), sums);
     for (int64_t r = 0; r < height; ++r) {
       Value row = add(at.out, c.row ? r * c.out.step[*c.row] : 0);
       forVectors(width, [&](int64_t v, Value mask) {
@@ -452,17 +301,19 @@ private:
     if (n == c.reductions.size())
       return step(at, height, width, sums);
     unsigned d = c.reductions[n];
-    int64_t size = c.reductions.size() == 1 ? rest : c.size[d];
+    bool innermost = n + 1 == c.reductions.size();
+    int64_t size = innermost ? rest : c.size[d];
     rest /= size;
     auto atStep = [&](Position p, Value i) {
       Position q = moved(p, d, i);
+      if (innermost && words.pair)
+        q.lhs = advance(p.lhs, i, words.elements() * c.lhs.step[d]);
       if (k.pack)
         q.rhs = advance(p.rhs, i, rest * panel);
       if (k.packLhs)
         q.lhs = advance(p.lhs, i, lhsWidth);
       return q;
     };
-    bool innermost = n + 1 == c.reductions.size();
     // A small tile is repeated until a step has work to overlap; a large one
     // only costs compile time.
     constexpr int64_t enough = 16;
@@ -502,29 +353,32 @@ private:
     // Packed panels are whole vectors: what lies past the columns is not
     // stored.
     forVectors(width, [&](int64_t v, Value mask) {
-      y[v] = loadVector(k.pack ? panels : rhs, add(at.rhs, v * c.lanes),
-                        k.pack || c.packed ? Value() : mask);
+      y[v] = widened(loadVector(k.pack ? panels : rhs, add(at.rhs, v * c.lanes),
+                                k.pack || c.packed ? Value() : mask),
+                     words.type());
     });
     for (int64_t r = 0; r < height; ++r) {
       int64_t rowStep = k.packLhs ? 1 : c.row ? c.lhs.step[*c.row] : 0;
-      Value x = memref::LoadOp::create(b, k.packLhs ? lhsPanels : lhs,
-                                       add(at.lhs, r * rowStep));
-      Value wide = vector::BroadcastOp::create(b, vectorType, x);
+      Value place = add(at.lhs, r * rowStep);
+      Value x = words.pair && !k.packLhs
+                    ? pairAt(lhs, place)
+                    : widened(memref::LoadOp::create(
+                                  b, k.packLhs ? lhsPanels : lhs, place),
+                              words.type());
+      Value wide = vector::BroadcastOp::create(b, vectorOf(words.type()), x);
       for (int64_t v = 0; v < vectors; ++v)
         sums[r * vectors + v] = multiplyAdd(wide, y[v], sums[r * vectors + v]);
     }
     return sums;
   }
 
-  ImplicitLocOpBuilder &b;
   Contraction c; ///< with the sizes of the part that is being emitted
   const Blocking &k;
   bool startsAtZero;
   const Epilogue *epilogue;
   bool keepsTile = false; ///< the result is `tile`, one block after the other
-  mlir::VectorType vectorType;
-  int64_t panel;        ///< columns of a tile
-  int64_t lhsWidth = 0; ///< rows side by side in packed lhs
+  int64_t panel;          ///< columns of a tile
+  int64_t lhsWidth = 0;   ///< rows side by side in packed lhs
   Value lhs, rhs, out, panels, lhsPanels, tile;
 };
 } // namespace

@@ -38,11 +38,44 @@ namespace gradus {
 using namespace gradus;
 
 namespace {
+/// Upstream's pattern makes a vector of the type as it was.
+struct BroadcastConverted
+    : mlir::OpConversionPattern<mlir::vector::BroadcastOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult
+  matchAndRewrite(mlir::vector::BroadcastOp op, OpAdaptor adaptor,
+                  mlir::ConversionPatternRewriter &rewriter) const override {
+    Type to = getTypeConverter()->convertType(op.getType());
+    if (to == op.getType())
+      return failure();
+    rewriter.replaceOpWithNewOp<mlir::vector::BroadcastOp>(op, to,
+                                                           adaptor.getSource());
+    return success();
+  }
+};
+
 struct LowerToLlvm : impl::LowerToLlvmBase<LowerToLlvm> {
+  using LowerToLlvmBase::LowerToLlvmBase;
+
   /// The patterns are made once, not once a function.
   LogicalResult initialize(MLIRContext *ctx) override {
     converter = std::make_shared<mlir::LLVMTypeConverter>(ctx);
+    // LLVM keeps bf16 that lives across blocks in f32 and rounds it with a
+    // library call when it is stored: its bits are what moves.
+    if (!roundsToBf16) {
+      auto bits = IntegerType::get(ctx, 16);
+      converter->addConversion(
+          [=](mlir::BFloat16Type) -> Type { return bits; });
+      converter->addConversion(
+          [=](mlir::VectorType type) -> std::optional<Type> {
+            return type.getElementType().isBF16()
+                       ? std::optional<Type>(type.clone(bits))
+                       : std::nullopt;
+          });
+    }
     mlir::RewritePatternSet set(ctx);
+    set.add<BroadcastConverted>(*converter, ctx, /*benefit=*/2);
     mlir::vector::populateVectorMaskMaterializationPatterns(
         set, /*force32BitVectorIndices=*/false);
     mlir::vector::populateVectorStepLoweringPatterns(set);

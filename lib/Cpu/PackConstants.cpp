@@ -59,8 +59,8 @@ struct PackConstants : impl::PackConstantsBase<PackConstants> {
 private:
   void pack(func::FuncOp kernel, ArrayRef<func::CallOp> calls) {
     for (auto op : kernel.getOps<linalg::GenericOp>()) {
-      auto c = Contraction::match(op, {vectorBits, registers}, placeOf(op));
-      if (!c)
+      auto c = Contraction::match(op, {vectorBits, registers, {}}, placeOf(op));
+      if (!c || c->isNarrow())
         continue;
       auto arg = dyn_cast<BlockArgument>(c->rhs.buffer);
       if (!arg || !arg.hasOneUse() || calls.empty() ||
@@ -89,7 +89,7 @@ private:
   /// How the product wants its right-hand side, if not as it is.
   std::optional<NamedAttribute> formFor(linalg::GenericOp op,
                                         const Contraction &c) {
-    RegisterFile machine{vectorBits, registers};
+    RegisterFile machine{vectorBits, registers, {}};
     Builder b(&getContext());
     auto form = [&](StringRef name, ArrayRef<int64_t> numbers) {
       return b.getNamedAttr(name, b.getDenseI64ArrayAttr(numbers));

@@ -33,7 +33,7 @@ static constexpr int64_t leastChannels = 32, leastTiles = 12;
 static constexpr int64_t points = Winograd::points;
 
 std::optional<Winograd> Winograd::match(const Contraction &c) {
-  if (!isa<FloatType>(c.element) || c.reductions.size() < 3 ||
+  if (!isa<FloatType>(c.element) || c.isNarrow() || c.reductions.size() < 3 ||
       c.rhs.step[c.column] != 1)
     return std::nullopt;
   Winograd w;

@@ -1,6 +1,7 @@
 //===- Files.cpp - whole files, and tensors in memory ---------------------===//
 
 #include "gradus/Files.h"
+#include "llvm/ADT/APFloat.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
@@ -18,15 +19,19 @@ int64_t gradus::dtypeBytes(DType type) {
   case DType::F32:
   case DType::I32:
     return 4;
+  case DType::F16:
+  case DType::BF16:
+    return 2;
   case DType::I1:
   case DType::U8:
+  case DType::I8:
     return 1;
   }
   llvm_unreachable("a type of no kind");
 }
 llvm::StringRef gradus::dtypeName(DType type) {
-  static constexpr llvm::StringLiteral names[] = {"f32", "f64", "i32",
-                                                  "i64", "i1",  "u8"};
+  static constexpr llvm::StringLiteral names[] = {
+      "f32", "f64", "i32", "i64", "i1", "u8", "f16", "bf16", "i8"};
   return names[static_cast<int>(type)];
 }
 
@@ -34,6 +39,18 @@ template <typename T> static double element(const HostTensor &t, int64_t i) {
   T v;
   std::memcpy(&v, t.bytes.data() + i * sizeof(T), sizeof(T));
   return static_cast<double>(v);
+}
+static double halfAt(const HostTensor &t, int64_t i,
+                     const llvm::fltSemantics &semantics) {
+  uint16_t bits;
+  std::memcpy(&bits, t.bytes.data() + i * sizeof bits, sizeof bits);
+  return llvm::APFloat(semantics, llvm::APInt(16, bits)).convertToDouble();
+}
+static uint16_t halfOf(double value, const llvm::fltSemantics &semantics) {
+  llvm::APFloat f(value);
+  bool lossy;
+  f.convert(semantics, llvm::APFloat::rmNearestTiesToEven, &lossy);
+  return f.bitcastToAPInt().getZExtValue();
 }
 double HostTensor::at(int64_t i) const {
   switch (type) {
@@ -45,6 +62,12 @@ double HostTensor::at(int64_t i) const {
     return element<int32_t>(*this, i);
   case DType::I64:
     return element<int64_t>(*this, i);
+  case DType::F16:
+    return halfAt(*this, i, llvm::APFloat::IEEEhalf());
+  case DType::BF16:
+    return halfAt(*this, i, llvm::APFloat::BFloat());
+  case DType::I8:
+    return element<int8_t>(*this, i);
   case DType::I1:
   case DType::U8:
     return element<uint8_t>(*this, i);
@@ -63,6 +86,12 @@ void HostTensor::set(int64_t i, double value) {
     return put(static_cast<int32_t>(value));
   case DType::I64:
     return put(static_cast<int64_t>(value));
+  case DType::F16:
+    return put(halfOf(value, llvm::APFloat::IEEEhalf()));
+  case DType::BF16:
+    return put(halfOf(value, llvm::APFloat::BFloat()));
+  case DType::I8:
+    return put(static_cast<int8_t>(value));
   case DType::I1:
     return put(static_cast<uint8_t>(value != 0));
   case DType::U8:

@@ -18,8 +18,16 @@ static llvm::Error failed(StringRef path, const llvm::Twine &what) {
 }
 
 static constexpr std::pair<DType, llvm::StringLiteral> descriptions[] = {
-    {DType::F32, "<f4"}, {DType::F64, "<f8"}, {DType::I32, "<i4"},
-    {DType::I64, "<i8"}, {DType::I1, "|b1"},  {DType::U8, "|u1"},
+    {DType::F32, "<f4"},
+    {DType::F64, "<f8"},
+    {DType::I32, "<i4"},
+    {DType::I64, "<i8"},
+    {DType::I1, "|b1"},
+    {DType::U8, "|u1"},
+    {DType::F16, "<f2"},
+    {DType::I8, "|i1"},
+    // NumPy has no bf16: what the ml_dtypes package adds is saved so.
+    {DType::BF16, "<V2"},
 };
 
 /// The text after `'key':` in a header.

@@ -17,8 +17,9 @@ using llvm::StringRef;
 namespace json = llvm::json;
 
 static constexpr std::pair<DType, llvm::StringLiteral> dtypes[] = {
-    {DType::F32, "F32"}, {DType::F64, "F64"}, {DType::I32, "I32"},
-    {DType::I64, "I64"}, {DType::I1, "BOOL"}, {DType::U8, "U8"},
+    {DType::F32, "F32"}, {DType::F64, "F64"},   {DType::I32, "I32"},
+    {DType::I64, "I64"}, {DType::I1, "BOOL"},   {DType::U8, "U8"},
+    {DType::F16, "F16"}, {DType::BF16, "BF16"}, {DType::I8, "I8"},
 };
 
 static llvm::Error failed(StringRef path, const llvm::Twine &what) {

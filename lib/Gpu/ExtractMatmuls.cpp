@@ -46,8 +46,13 @@ static std::optional<SmallVector<int64_t>> loopSteps(linalg::GenericOp op,
 }
 
 std::optional<Product> Product::match(linalg::GenericOp op) {
+  Type element = mlir::getElementTypeOrSelf(op.getResultTypes()[0]);
+  // Operands of 16 or 8 bits have no kernel yet.
+  bool sameTypes = llvm::all_of(op.getOperandTypes(), [&](Type t) {
+    return mlir::getElementTypeOrSelf(t) == element;
+  });
   if (!lowering::addsProducts(op) || op.getNumReductionLoops() != 1 ||
-      !isa<FloatType>(mlir::getElementTypeOrSelf(op.getResultTypes()[0])))
+      !isa<FloatType>(element) || !sameTypes)
     return std::nullopt;
   auto a = loopSteps(op, op.getDpsInputOperand(0)),
        b = loopSteps(op, op.getDpsInputOperand(1)),

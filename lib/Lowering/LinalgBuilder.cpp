@@ -67,6 +67,28 @@ Value LinalgBuilder::parallel(ValueRange inputs, ArrayRef<AffineMap> maps,
                  b.getMultiDimIdentityMap(type.getRank()), iterators, body);
 }
 
+Value gradus::widened(ImplicitLocOpBuilder &b, Value number, Type to) {
+  if (number.getType() == to)
+    return number;
+  if (isa<FloatType>(to)) {
+    // By way of f32: no processor goes from 16 bits to 64.
+    if (to.isF64())
+      number = widened(b, number, b.getF32Type());
+    return arith::ExtFOp::create(b, to, number);
+  }
+  return arith::ExtSIOp::create(b, to, number);
+}
+
+Value LinalgBuilder::rounded(Value x, RankedTensorType type) {
+  if (tensorType(x).getElementType() == type.getElementType())
+    return x;
+  return parallel(x, b.getMultiDimIdentityMap(type.getRank()), type,
+                  [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
+                    return arith::TruncFOp::create(inner, type.getElementType(),
+                                                   args[0]);
+                  });
+}
+
 Value LinalgBuilder::reshape(Value x, RankedTensorType type) {
   RankedTensorType from = tensorType(x);
   if (from == type)

@@ -53,6 +53,8 @@ public:
   }
   AffineExpr dim(unsigned i) { return b.getAffineDimExpr(i); }
   Value reshape(Value x, RankedTensorType type);
+  /// `x` rounded to the element type of `type`.
+  Value rounded(Value x, RankedTensorType type);
   /// `x` in the middle of a tensor of zeros, or of `value`.
   Value pad(Value x, RankedTensorType type, ArrayRef<int64_t> low,
             ArrayRef<int64_t> steps, mlir::TypedAttr value);
@@ -80,6 +82,13 @@ private:
   template <typename Op>
   Value paddedImage(Op op, Value x, ArrayRef<int64_t> taps);
 };
+
+/// What a reduction of `element` adds up in, before it rounds the sum.
+inline Type reductionType(Type element) {
+  return isa<FloatType>(element) ? graph::sumType(element) : element;
+}
+/// A number as the wider type that it is summed in.
+Value widened(ImplicitLocOpBuilder &b, Value number, Type to);
 
 /// Takes an input away that nothing in the body reads any more.
 void eraseInput(mlir::linalg::GenericOp op, unsigned input);

@@ -20,21 +20,25 @@ Value LinalgBuilder::contraction(Value lhs, AffineMap lhsMap, Value rhs,
                                  AffineMap rhsMap, RankedTensorType type,
                                  AffineMap outMap,
                                  ArrayRef<Iterator> iterators) {
+  Type element = sumType(type.getElementType());
+  auto sums = RankedTensorType::get(type.getShape(), element);
   auto op = mlir::linalg::GenericOp::create(
-      b, type, ValueRange{lhs, rhs}, ValueRange{zeros(type)},
+      b, sums, ValueRange{lhs, rhs}, ValueRange{zeros(sums)},
       ArrayRef<AffineMap>{lhsMap, rhsMap, outMap}, iterators,
       [&](OpBuilder &nested, Location loc, ValueRange args) {
-        Value sum;
-        if (isa<FloatType>(type.getElementType())) {
-          Value product = arith::MulFOp::create(nested, loc, args[0], args[1]);
-          sum = arith::AddFOp::create(nested, loc, args[2], product);
+        ImplicitLocOpBuilder inner(loc, nested);
+        Value x = widened(inner, args[0], element),
+              y = widened(inner, args[1], element), sum;
+        if (isa<FloatType>(element)) {
+          Value product = arith::MulFOp::create(inner, x, y);
+          sum = arith::AddFOp::create(inner, args[2], product);
         } else {
-          Value product = arith::MulIOp::create(nested, loc, args[0], args[1]);
-          sum = arith::AddIOp::create(nested, loc, args[2], product);
+          Value product = arith::MulIOp::create(inner, x, y);
+          sum = arith::AddIOp::create(inner, args[2], product);
         }
-        mlir::linalg::YieldOp::create(nested, loc, sum);
+        mlir::linalg::YieldOp::create(inner, sum);
       });
-  return op.getResult(0);
+  return rounded(op.getResult(0), type);
 }
 
 /// An operand, and whether its last two axes change places when it is read.
@@ -108,16 +112,21 @@ Value LinalgBuilder::einsum(EinsumOp op, mlir::IRMapping &lowered) {
                        lowered.lookup(op.getInputs()[1]), termMap(terms[1]),
                        type, termMap(result), iterators);
   // One operand: a transpose, or a sum over axes.
-  bool sums = letters.size() > result.size();
-  return generic(first, termMap(terms[0]), sums ? zeros(type) : empty(type),
-                 termMap(result), iterators,
-                 [&](ImplicitLocOpBuilder &nested, ValueRange args) -> Value {
-                   if (!sums)
-                     return args[0];
-                   if (isa<FloatType>(type.getElementType()))
-                     return arith::AddFOp::create(nested, args[0], args[1]);
-                   return arith::AddIOp::create(nested, args[0], args[1]);
-                 });
+  if (letters.size() == result.size())
+    return generic(
+        first, termMap(terms[0]), empty(type), termMap(result), iterators,
+        [](ImplicitLocOpBuilder &, ValueRange args) { return args[0]; });
+  Type element = reductionType(type.getElementType());
+  auto sums = RankedTensorType::get(type.getShape(), element);
+  Value out =
+      generic(first, termMap(terms[0]), zeros(sums), termMap(result), iterators,
+              [&](ImplicitLocOpBuilder &nested, ValueRange args) -> Value {
+                Value x = widened(nested, args[0], element);
+                if (isa<FloatType>(element))
+                  return arith::AddFOp::create(nested, x, args[1]);
+                return arith::AddIOp::create(nested, x, args[1]);
+              });
+  return rounded(out, type);
 }
 
 //===----------------------------------------------------------------------===//

@@ -85,10 +85,18 @@ private:
       maps.push_back(
           linalg.broadcastMap(tensorType(inputs.back()), type.getShape()));
     }
-    return linalg.parallel(inputs, maps, type,
-                           [&](ImplicitLocOpBuilder &inner, ValueRange args) {
-                             return op.buildScalar(inner, args.drop_back());
-                           });
+    // Numbers of 16 bits are computed with in f32 and rounded once.
+    return linalg.parallel(
+        inputs, maps, type,
+        [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
+          SmallVector<Value> wide;
+          for (Value v : args.drop_back())
+            wide.push_back(widened(inner, v, reductionType(v.getType())));
+          Value v = op.buildScalar(inner, wide);
+          if (v.getType() == type.getElementType())
+            return v;
+          return arith::TruncFOp::create(inner, type.getElementType(), v);
+        });
   }
 
   //===-- Ops whose result is their operand read through a map ------------===//
@@ -180,6 +188,7 @@ private:
       inputs = {in(op.getX())};
       maps = {b.getMultiDimIdentityMap(s.rank())};
     }
+    element = reductionType(element);
     auto type = RankedTensorType::get(sizes, element);
     auto how = kind(op, s.isFloat());
     Value init = linalg.filled(
@@ -187,9 +196,11 @@ private:
     Value out = linalg.generic(
         inputs, maps, init, linalg.map(s.rank(), outExprs), iterators,
         [&](ImplicitLocOpBuilder &inner, ValueRange args) {
-          return arith::getReductionOp(how, inner, inner.getLoc(), args[0],
+          return arith::getReductionOp(how, inner, inner.getLoc(),
+                                       widened(inner, args[0], element),
                                        args.back());
         });
+    out = linalg.rounded(out, RankedTensorType::get(sizes, s.element));
     return linalg.reshape(out, tensorType(op.getOut()));
   }
 
@@ -201,11 +212,12 @@ private:
     SmallVector<AffineExpr> exprs = dims(s.rank());
     exprs.erase(exprs.begin() + axis);
     RankedTensorType type = tensorType(op.getOut());
-    auto bestType = RankedTensorType::get(type.getShape(), s.element);
+    Type element = reductionType(s.element);
+    auto bestType = RankedTensorType::get(type.getShape(), element);
     auto how = s.isFloat() ? arith::AtomicRMWKind::maximumf
                            : arith::AtomicRMWKind::maxs;
     Value best = linalg.filled(
-        arith::getIdentityValueAttr(how, s.element, b, b.getLoc()), bestType);
+        arith::getIdentityValueAttr(how, element, b, b.getLoc()), bestType);
     Value place = linalg.zeros(type);
     AffineMap outMap = linalg.map(s.rank(), exprs);
     auto generic = linalg::GenericOp::create(
@@ -213,19 +225,19 @@ private:
         ValueRange{best, place},
         ArrayRef<AffineMap>{b.getMultiDimIdentityMap(s.rank()), outMap, outMap},
         iterators, [&](OpBuilder &nested, Location loc, ValueRange args) {
+          ImplicitLocOpBuilder inner(loc, nested);
+          Value x = widened(inner, args[0], element);
           Value index = linalg::IndexOp::create(nested, loc, axis);
           Value i = arith::IndexCastOp::create(nested, loc,
                                                type.getElementType(), index);
           Value better =
               s.isFloat()
-                  ? Value(arith::CmpFOp::create(nested, loc,
-                                                arith::CmpFPredicate::OGT,
-                                                args[0], args[1]))
-                  : Value(arith::CmpIOp::create(nested, loc,
-                                                arith::CmpIPredicate::sgt,
-                                                args[0], args[1]));
+                  ? Value(arith::CmpFOp::create(
+                        nested, loc, arith::CmpFPredicate::OGT, x, args[1]))
+                  : Value(arith::CmpIOp::create(
+                        nested, loc, arith::CmpIPredicate::sgt, x, args[1]));
           Value value =
-              arith::SelectOp::create(nested, loc, better, args[0], args[1]);
+              arith::SelectOp::create(nested, loc, better, x, args[1]);
           Value where =
               arith::SelectOp::create(nested, loc, better, i, args[2]);
           linalg::YieldOp::create(nested, loc, ValueRange{value, where});
@@ -300,17 +312,25 @@ private:
         });
   }
 
+  static RankedTensorType sumsOf(RankedTensorType type) {
+    return RankedTensorType::get(type.getShape(),
+                                 reductionType(type.getElementType()));
+  }
+
   Value move(FoldOp op) {
     // Windows overlap: their elements are added one after the other.
     RankedTensorType type = tensorType(op.getOut());
+    auto sums = sumsOf(type);
     SmallVector<Iterator> iterators(6, Iterator::reduction);
     iterators[0] = iterators[5] = Iterator::parallel;
-    return linalg.generic(
-        in(op.getG()), b.getMultiDimIdentityMap(6), linalg.zeros(type),
+    Value out = linalg.generic(
+        in(op.getG()), b.getMultiDimIdentityMap(6), linalg.zeros(sums),
         linalg.map(6, windowExprs(op.getStride())), iterators,
-        [](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
-          return arith::AddFOp::create(inner, args[0], args[1]);
+        [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
+          return arith::AddFOp::create(
+              inner, widened(inner, args[0], sums.getElementType()), args[1]);
         });
+    return linalg.rounded(out, type);
   }
 
   /// An index as an `index`, 0 where it lies outside the axis, and whether it
@@ -359,9 +379,9 @@ private:
     RankedTensorType type = tensorType(op.getOut()), from = tensorType(g);
     int64_t axis = Shape(op.getOut()).axis(op.getAxis()),
             idRank = tensorType(ids).getRank();
-    Value out = linalg.zeros(type);
     if (type.getNumElements() == 0 || from.getNumElements() == 0)
-      return out;
+      return linalg.zeros(type);
+    Value out = linalg.zeros(sumsOf(type));
     // Loops over the slices, in order: two may go to one place.
     SmallVector<Value> low, high, step, at;
     for (int64_t n : from.getShape()) {
@@ -382,13 +402,14 @@ private:
           inner, inner.getZeroAttr(type.getElementType()));
       Value term = arith::SelectOp::create(inner, inside, v, zero);
       Value old = tensor::ExtractOp::create(inner, sums[0], to);
+      term = widened(inner, term, old.getType());
       Value sum = arith::AddFOp::create(inner, old, term);
       return {tensor::InsertOp::create(inner, sum, sums[0], to)};
     };
     if (from.getRank() == 0)
-      return body(b, b.getLoc(), {}, out)[0];
-    return scf::buildLoopNest(b, b.getLoc(), low, high, step, out, body)
-        .results[0];
+      return linalg.rounded(body(b, b.getLoc(), {}, out)[0], type);
+    auto nest = scf::buildLoopNest(b, b.getLoc(), low, high, step, out, body);
+    return linalg.rounded(nest.results[0], type);
   }
 
   LinalgBuilder linalg;

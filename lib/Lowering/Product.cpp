@@ -8,7 +8,18 @@ using namespace gradus;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 
+/// An operand as it is, or in the wider type of the sums.
+static bool isFactor(Value v) {
+  while (isa_and_nonnull<arith::ExtFOp, arith::ExtSIOp>(v.getDefiningOp()))
+    v = v.getDefiningOp()->getOperand(0);
+  return isa<BlockArgument>(v);
+}
+
 bool lowering::addsProducts(linalg::GenericOp op) {
+  for (Operation &inner : *op.getBody())
+    if (isa<arith::MulFOp, arith::MulIOp>(inner) &&
+        !llvm::all_of(inner.getOperands(), isFactor))
+      return false;
   return op.getNumDpsInputs() == 2 && op.getNumDpsInits() == 1 &&
          op.getNumReductionLoops() > 0 &&
          linalg::detail::isContractionBody(

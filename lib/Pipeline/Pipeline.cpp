@@ -110,22 +110,33 @@ static void buildKernels(OpPassManager &pm) {
   pm.addPass(createOutlineKernels());
 }
 
-/// The width and number of the machine's vector registers.
+/// Does the processor have them all, "+avx,+fma"? Where there is none that the
+/// options describe, that is reported where code is made for it.
+static bool hasFeatures(const CompileOptions &options, StringRef features) {
+  auto machine = createTargetMachine(options);
+  if (machine)
+    return (*machine)->getMCSubtargetInfo()->checkFeatures(features.str());
+  llvm::consumeError(machine.takeError());
+  return false;
+}
+
+/// The width and number of the machine's vector registers, and what it
+/// multiplies in pairs.
 static LowerKernelsOptions machineOptions(const CompileOptions &options) {
   LowerKernelsOptions result;
   result.threads = options.threads;
   result.winograd = options.winograd;
-  auto machine = createTargetMachine(options);
-  if (!machine) {
-    // Reported where the machine is needed.
-    llvm::consumeError(machine.takeError());
-    return result;
-  }
-  auto *info = (*machine)->getMCSubtargetInfo();
-  if (info->checkFeatures("+avx512f")) {
+  auto has = [&](StringRef features) { return hasFeatures(options, features); };
+  if (has("+avx512bw,+avx512vl") || has("+avx2"))
+    result.pairs.push_back("pmaddwd");
+  if (has("+avx512vnni,+avx512vl"))
+    result.pairs.push_back("vpdpwssd");
+  if (has("+avx512bf16,+avx512vl"))
+    result.pairs.push_back("vdpbf16ps");
+  if (has("+avx512f")) {
     result.vectorBits = 512;
     result.registers = 32;
-  } else if (!info->checkFeatures("+avx")) {
+  } else if (!has("+avx")) {
     result.vectorBits = 128;
   }
   return result;
@@ -163,7 +174,8 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   if (isX86(options))
     pm.addPass(createFlushDenormals());
   auto &f = pm.nest<func::FuncOp>();
-  f.addPass(createApproximateMath());
+  bool roundsToBf16 = hasFeatures(options, "+avx512bf16");
+  f.addPass(createApproximateMath({roundsToBf16}));
   // No canonicalisation between here and LLVM: it would take the vectors of
   // the micro-kernels apart.
   f.addPass(mlir::createLoopInvariantCodeMotionPass());
@@ -176,7 +188,7 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   // Declares functions, so not one function at a time. Takes vectors of what
   // only libm has apart: before vectors go.
   pm.addPass(mlir::createConvertMathToLibmPass());
-  pm.addNestedPass<func::FuncOp>(createLowerToLlvm());
+  pm.addNestedPass<func::FuncOp>(createLowerToLlvm({roundsToBf16}));
   pm.addPass(mlir::createFinalizeMemRefToLLVMConversionPass()); // globals
   mlir::ConvertFuncToLLVMPassOptions abi;
   abi.useBarePtrCallConv = true; // the C ABI

@@ -25,16 +25,27 @@ static Array constantArray(ConstantOp op) {
   return a;
 }
 
-/// A formula at every index; integers are cut off towards zero, and what is
-/// no number (a quotient by zero) is 0.
+/// Integers are cut off towards zero and wrap around; what is no number (a
+/// quotient by zero) is 0. Beyond 2^53 a double is no longer exact.
+static double wholeNumber(double x, unsigned bits) {
+  if (!std::isfinite(x))
+    return 0;
+  x = std::trunc(x);
+  if (bits == 1 || std::abs(x) >= 0x1p53)
+    return x;
+  return double(llvm::SignExtend64(uint64_t(int64_t(x)), bits));
+}
+
+/// A formula at every index.
 static Array elementwise(Formula op, ArrayRef<Array> in) {
   Array out(cast<RankedTensorType>(op->getResult(0).getType()).getShape());
-  bool whole = !Shape(op->getResult(0)).isFloat();
+  Type element = Shape(op->getResult(0)).element;
+  bool whole = !isa<FloatType>(element);
   SmallVector<double, 3> args(in.size());
   auto at = [&](double &result) {
     result = op.evaluateScalar(args);
     if (whole)
-      result = std::isfinite(result) ? std::trunc(result) : 0;
+      result = wholeNumber(result, element.getIntOrFloatBitWidth());
   };
   Strides none(out.rank(), 0);
   auto strides = [&](size_t k) {

@@ -11,7 +11,7 @@ using namespace gradus::graph;
 
 /// An operand of a sample: `f32[3, 4] in 1..2`.
 static llvm::Regex &operandPattern() {
-  static llvm::Regex r("(^|[^=]) ([fi](1|32|64)\\[[^]]*\\])"
+  static llvm::Regex r("(^|[^=]) ((bf16|[fi](1|8|16|32|64))\\[[^]]*\\])"
                        "( in (-?[0-9.]+[0-9]|-?[0-9])\\.\\.(-?[0-9.]+))?");
   return r;
 }
@@ -37,9 +37,9 @@ static SampleText takeApart(StringRef sample) {
     SampleOperand o{m[2].str()};
     if (m[2].starts_with("i1["))
       o.low = 0, o.high = 2;
-    if (!m[4].empty()) {
-      m[5].getAsDouble(o.low);
-      m[6].getAsDouble(o.high);
+    if (!m[5].empty()) {
+      m[6].getAsDouble(o.low);
+      m[7].getAsDouble(o.high);
     }
     text.operands.push_back(o);
     sample = sample.drop_front(m[0].end() - sample.data());
@@ -47,6 +47,8 @@ static SampleText takeApart(StringRef sample) {
   text.op += sample;
   return text;
 }
+
+static bool isFloat(StringRef shape) { return !shape.starts_with("i"); }
 
 static std::string list(size_t n, function_ref<std::string(size_t)> item) {
   std::string s;
@@ -95,7 +97,7 @@ FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
   model.numOperands = n;
   for (auto [i, o] : llvm::enumerate(text.operands)) {
     model.ranges.push_back({o.low, o.high});
-    if (o.shape[0] == 'f')
+    if (isFloat(o.shape))
       model.floats.push_back(i);
   }
   // The loss weighs every float result with random numbers of its own, which
@@ -104,9 +106,9 @@ FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
   std::string weights, terms, loss, type;
   size_t w = 0;
   for (auto [k, shape] : llvm::enumerate(results)) {
-    if (shape[0] != 'f')
+    if (!isFloat(shape))
       continue;
-    type = shape.substr(0, 3);
+    type = StringRef(shape).split('[').first;
     std::string i = std::to_string(w), prior = "%t" + std::to_string(w - 1);
     weights += (n + w ? ", %w" : "%w") + i + ": " + shape;
     terms += "%m" + i + " = mul %r#" + std::to_string(k) + ", %w" + i + "\n%s" +
@@ -143,7 +145,7 @@ FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
     // Weights do not move: their tangents are zero.
     std::string zeros, zeroNames;
     for (size_t k = 0, i = 0; k < count; ++k)
-      if (results[k][0] == 'f') {
+      if (isFloat(results[k])) {
         std::string z = "%z" + std::to_string(i++);
         zeros += z + "s = constant " + type + "[] = 0.0\n" + z +
                  " = broadcast " + z + "s, to = " + results[k] + "\n";

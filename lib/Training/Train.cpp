@@ -98,7 +98,8 @@ public:
         return error("%" + p.name +
                      " takes truth values, which no data set has");
       b.size = size;
-      b.ports.push_back({image, p.type.type, Block64(p.type.byteCount())});
+      b.ports.push_back({image, asNumbers(p.type.type, image ? 1.0 / 255 : 1),
+                         Block64(p.type.byteCount())});
     }
     return b;
   }
@@ -107,9 +108,9 @@ public:
     for (Part &part : ports)
       for (auto [row, e] : llvm::enumerate(examples))
         if (part.image)
-          copyRow(part, data.images, row, e, data.features(), 1.0 / 255);
+          copyRow(part, data.images, row, e, data.features());
         else
-          copyRow(part, data.labels, row, e, 1, 1);
+          copyRow(part, data.labels, row, e, 1);
   }
   SmallVector<const void *> pointers() {
     return llvm::map_to_vector(
@@ -120,28 +121,38 @@ public:
 private:
   struct Part {
     bool image;
-    DType element;
+    HostTensor numbers; ///< what each byte of the data becomes
     Block64 memory;
   };
-  template <typename T>
+  static HostTensor asNumbers(DType type, double scale) {
+    HostTensor t({type, {256}});
+    for (int64_t byte = 0; byte < 256; ++byte)
+      t.set(byte, double(byte) * scale);
+    return t;
+  }
+  template <typename Bits>
   static void copy(Part &p, const HostTensor &from, int64_t row, int64_t e,
-                   int64_t each, double scale) {
+                   int64_t each) {
     const auto *source =
         reinterpret_cast<const uint8_t *>(from.bytes.data()) + e * each;
-    T *target = reinterpret_cast<T *>(p.memory.data()) + row * each;
+    const auto *numbers =
+        reinterpret_cast<const Bits *>(p.numbers.bytes.data());
+    Bits *target = reinterpret_cast<Bits *>(p.memory.data()) + row * each;
     for (int64_t i = 0; i < each; ++i)
-      target[i] = T(source[i] * scale);
+      target[i] = numbers[source[i]];
   }
   static void copyRow(Part &p, const HostTensor &from, int64_t row, int64_t e,
-                      int64_t each, double scale) {
-    if (p.element == DType::F32)
-      copy<float>(p, from, row, e, each, scale);
-    else if (p.element == DType::F64)
-      copy<double>(p, from, row, e, each, scale);
-    else if (p.element == DType::I32)
-      copy<int32_t>(p, from, row, e, each, scale);
-    else
-      copy<int64_t>(p, from, row, e, each, scale);
+                      int64_t each) {
+    switch (dtypeBytes(p.numbers.type)) {
+    case 1:
+      return copy<uint8_t>(p, from, row, e, each);
+    case 2:
+      return copy<uint16_t>(p, from, row, e, each);
+    case 4:
+      return copy<uint32_t>(p, from, row, e, each);
+    default:
+      return copy<uint64_t>(p, from, row, e, each);
+    }
   }
   std::vector<Part> ports;
 };

@@ -160,8 +160,8 @@ graph.model @m {
 // -----
 
 graph.model @m {
-  // expected-error @below {{there are no tensors of f16; element types are f32, f64, i32, i64, i1}}
-  func @g(%x: f16[4]) {
+  // expected-error @below {{there are no tensors of i16; element types are f64, f32, f16, bf16, i64, i32, i8, i1}}
+  func @g(%x: i16[4]) {
     return %x
   }
 }
@@ -237,5 +237,25 @@ graph.model @m {
   // expected-error @below {{@g does not return}}
   func @g(%x: f32[4]) {
     %y = neg %x
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: i8[4, 4], %y: f16[4, 4]) {
+    // expected-error @below {{sums of products of i8 are no f32; 'cast' converts them}}
+    %p = matmul %x, %x, to = f32
+    return %p
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%seed: i32[]) {
+    // expected-error @below {{random numbers are f32 or f64, not bf16[4]; 'cast' rounds them}}
+    %p = uniform %seed, to = bf16[4]
+    return %p
   }
 }

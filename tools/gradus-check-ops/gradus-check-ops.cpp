@@ -27,11 +27,28 @@ static cl::opt<bool> verbose("verbose",
 // Compiled code against the reference
 //===----------------------------------------------------------------------===//
 
+/// The numbers that the type holds in their place.
 static Array rounded(Array a, DType type) {
-  if (type == DType::F32)
-    for (double &x : a.data)
-      x = float(x);
+  HostTensor one({type, {}});
+  for (double &x : a.data) {
+    one.set(0, x);
+    x = one.at(0);
+  }
   return a;
+}
+/// How far results may lie from the reference, which computes in f64: some
+/// roundings of each type.
+static double tolerance(DType type) {
+  switch (type) {
+  case DType::F64:
+    return 1e-9;
+  case DType::F16:
+    return 4e-3;
+  case DType::BF16:
+    return 3e-2;
+  default:
+    return 5e-4;
+  }
 }
 
 static Block64 inMemory(const Array &a, const TensorSpec &spec) {
@@ -62,7 +79,6 @@ static std::string compareCompiled(SampleModel &sample, double &worst) {
   if (!program)
     return "does not link: " + llvm::toString(program.takeError());
   std::mt19937_64 random(7);
-  double tolerance = element == "f64" ? 1e-9 : 5e-4;
   worst = 0;
   for (const FunctionInterface &f : program->interface().functions) {
     FuncOp source;
@@ -93,11 +109,12 @@ static std::string compareCompiled(SampleModel &sample, double &worst) {
     program->call(f, nullptr, in, out, arena.data());
     for (auto [k, p] : llvm::enumerate(f.outputs)) {
       HostTensor got(p.type);
+      double bound = tolerance(p.type.type);
       std::memcpy(got.bytes.data(), out[k], got.bytes.size());
       for (auto [i, w] : llvm::enumerate((*want)[k].data)) {
         double error = std::abs(w - got.at(i)) / (1 + std::abs(w));
         worst = std::isnan(error) ? INFINITY : std::max(worst, error);
-        if (!(error < tolerance))
+        if (!(error < bound))
           return "compiled @" + f.name + " gives " + std::to_string(got.at(i)) +
                  " for element " + std::to_string(i) + " of result " +
                  std::to_string(k) + ", the reference " + std::to_string(w);

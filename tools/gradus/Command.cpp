@@ -96,6 +96,18 @@ static bool storeNumber(StringRef text, DType type, char *at) {
     return !text.getAsDouble(d) && put(float(d));
   case DType::F64:
     return !text.getAsDouble(d) && put(d);
+  case DType::F16:
+  case DType::BF16: {
+    HostTensor t({type, {}});
+    if (text.getAsDouble(d))
+      return false;
+    t.set(0, d);
+    std::memcpy(at, t.bytes.data(), t.bytes.size());
+    return true;
+  }
+  case DType::I8:
+    return !text.getAsInteger(0, i) && i >= INT8_MIN && i <= INT8_MAX &&
+           put(int8_t(i));
   case DType::I32:
     return !text.getAsInteger(0, i) && i >= INT32_MIN && i <= INT32_MAX &&
            put(int32_t(i));
@@ -250,13 +262,13 @@ llvm::Error tool::startVariables(Program &program, Variables &variables,
 static std::string numberText(const HostTensor &t, int64_t i) {
   if (t.type == DType::I1)
     return t.at(i) != 0 ? "true" : "false";
-  if (t.type != DType::F32 && t.type != DType::F64)
+  if (!t.isFloat())
     return std::to_string(int64_t(t.at(i)));
   // The fewest digits that read back as the same number.
   char buffer[32];
-  auto end = t.type == DType::F32
-                 ? std::to_chars(buffer, buffer + 32, float(t.at(i)))
-                 : std::to_chars(buffer, buffer + 32, t.at(i));
+  auto end = t.type == DType::F64
+                 ? std::to_chars(buffer, buffer + 32, t.at(i))
+                 : std::to_chars(buffer, buffer + 32, float(t.at(i)));
   return std::string(buffer, end.ptr);
 }
 
