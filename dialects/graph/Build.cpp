@@ -265,6 +265,9 @@ V graph::reduce_max(const V &x, std::initializer_list<int64_t> axes,
                     bool keepdims) {
   return reduce<ReduceMaxOp>(x, Axes(List(axes)), keepdims);
 }
+V graph::reduce_max(const V &x, List axes, bool keepdims) {
+  return reduce<ReduceMaxOp>(x, Axes(axes), keepdims);
+}
 V graph::reduce_prod(const V &x, Axes axes, bool keepdims) {
   return reduce<ReduceProdOp>(x, axes, keepdims);
 }

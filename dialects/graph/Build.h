@@ -131,6 +131,7 @@ V iota(ImplicitLocOpBuilder &b, const Shape &to, int64_t axis);
 V reduce_sum(const V &x, Axes axes, bool keepdims);
 V reduce_sum(const V &x, std::initializer_list<int64_t> axes, bool keepdims);
 V reduce_max(const V &x, std::initializer_list<int64_t> axes, bool keepdims);
+V reduce_max(const V &x, List axes, bool keepdims);
 V reduce_prod(const V &x, Axes axes, bool keepdims);
 /// The shape of `x` with the reduced axes kept as 1.
 Shape kept(const V &x, Axes axes);
@@ -148,12 +149,12 @@ V einsumTranspose(StringRef equation, const Vs &inputs, unsigned i,
 // Windows, look-up, rows, random numbers
 //===----------------------------------------------------------------------===//
 
-V conv2d(const V &x, const V &filter, Slide s);
-V conv2d_input(const V &g, const V &filter, const Shape &to, Slide s);
-V conv2d_filter(const V &x, const V &g, const Shape &to, Slide s);
-/// conv2d_input as a conv2d: of the spread-out cotangent with the filter
+V conv(const V &x, const V &filter, Slide s);
+V conv_input(const V &g, const V &filter, const Shape &to, Slide s);
+V conv_filter(const V &x, const V &g, const Shape &to, Slide s);
+/// conv_input as a conv: of the spread-out cotangent with the filter
 /// turned round.
-V conv2dInputParts(const V &g, const V &filter, const Shape &to, Slide s);
+V convInputParts(const V &g, const V &filter, const Shape &to, Slide s);
 V windows(const V &x, List window, List stride);
 V fold(const V &g, const Shape &to, List window, List stride);
 V padded(const V &x, List window, List stride, Padding padding, double value);

@@ -39,64 +39,95 @@ static bool slide(Dim &d, int64_t extent, int64_t stride, Padding padding) {
   return true;
 }
 
-static bool pairOfPositive(List l) {
-  return l.size() == 2 && l[0] > 0 && l[1] > 0 && l[0] < (1 << 20) &&
-         l[1] < (1 << 20);
+/// A window of one to three sizes, and steps for each or none.
+static bool arePositive(List l, size_t count) {
+  return l.size() == count &&
+         llvm::all_of(l, [](int64_t n) { return n > 0 && n < (1 << 20); });
 }
+static bool areSteps(List l, int64_t sizes) {
+  return l.empty() || arePositive(l, sizes);
+}
+static int64_t sizesOf(const Shape &image) { return image.rank() - 2; }
 
-std::optional<Report::Failure> Infer::checkSlide(const Slide &s) {
-  if (!pairOfPositive(s.stride))
-    return fail() << "stride must be two positive numbers";
-  if (!pairOfPositive(s.dilation))
-    return fail() << "dilation must be two positive numbers";
+std::optional<Report::Failure> Infer::checkImage(const Arg &x) {
+  if (sizesOf(x) < 1 || sizesOf(x) > 3)
+    return fail(x.value) << "expected [batch, sizes, channel] with one to "
+                            "three sizes, not "
+                         << x.str();
+  return {};
+}
+std::optional<Report::Failure> Infer::checkSlide(const Slide &s,
+                                                 int64_t sizes) {
+  auto wrong = [&](StringRef name) -> Report::Failure {
+    return fail() << name << " must be " << sizes << " positive number"
+                  << (sizes == 1 ? "" : "s") << ", one for each size";
+  };
+  if (!areSteps(s.stride, sizes))
+    return wrong("stride");
+  if (!areSteps(s.dilation, sizes))
+    return wrong("dilation");
   if (s.groups < 1)
     return fail() << "groups must be positive";
   return {};
 }
+std::optional<Report::Failure> Infer::checkWindow(const Arg &x, List window,
+                                                  List stride) {
+  if (auto failure = checkImage(x))
+    return failure;
+  int64_t sizes = sizesOf(x);
+  if (!arePositive(window, sizes) || !areSteps(stride, sizes))
+    return fail() << "window and stride must be " << sizes << " positive number"
+                  << (sizes == 1 ? "" : "s") << " each, one for each size of "
+                  << x.str();
+  return {};
+}
 
-Shapes Infer::conv2d(Arg x, Arg f, Slide s) {
+Shapes Infer::conv(Arg x, Arg f, Slide s) {
   if (x.failed)
     return x;
-  if (auto failure = checkSlide(s))
+  if (auto failure = checkImage(x))
     return std::move(*failure);
-  if (x.rank() != 4)
-    return fail(x.value) << "expected [batch, height, width, channel], not "
-                         << x.str();
-  if (f.rank() != 4 || f.element != x.element)
-    return fail(f.value)
-           << "expected a filter [height, width, channel / groups, output "
-              "channel] of "
-           << llvm::formatv("{0}", x.element).str() << ", not " << f.str();
-  Dim channels = f[2];
+  int64_t sizes = sizesOf(x);
+  if (auto failure = checkSlide(s, sizes))
+    return std::move(*failure);
+  if (f.rank() != x.rank() || f.element != x.element)
+    return fail(f.value) << "expected a filter [" << sizes
+                         << (sizes == 1 ? " size" : " sizes")
+                         << ", channel / groups, output channel] of "
+                         << llvm::formatv("{0}", x.element).str() << ", not "
+                         << f.str();
+  Dim channels = f[-2];
   if (channels.known())
     channels.size *= s.groups;
-  if (Dim have = x[3];
-      (s.groups > 1 && !f[2].known()) || !unify(have, channels))
-    return fail(f.value) << "the filter takes " << f[2].str()
+  if (Dim have = x[-1];
+      (s.groups > 1 && !f[-2].known()) || !unify(have, channels))
+    return fail(f.value) << "the filter takes " << f[-2].str()
                          << (s.groups > 1 ? " channels a group" : " channels")
-                         << ", but the image has " << x[3].str()
+                         << ", but the image has " << x[-1].str()
                          << (s.groups > 1 ? " in all" : "");
-  if (f[3].known() && f[3].size % s.groups != 0)
-    return fail(f.value) << f[3].str() << " output channels do not divide into "
-                         << s.groups << " groups";
+  if (f[-1].known() && f[-1].size % s.groups != 0)
+    return fail(f.value) << f[-1].str()
+                         << " output channels do not divide into " << s.groups
+                         << " groups";
   Shape out = x;
   out.element = productType(x.element);
-  for (int i : {0, 1}) {
+  for (int64_t i = 0; i < sizes; ++i) {
     // A filter of no size yet fits, and leaves the size open.
-    int64_t reach = f[i].known() ? (f[i].size - 1) * s.dilation[i] + 1 : 1;
+    int64_t reach =
+        f[i].known() ? (f[i].size - 1) * stepOf(s.dilation, i) + 1 : 1;
     if (!f[i].known() && s.padding == Padding::valid)
       out[1 + i] = Dim();
-    if (!slide(out[1 + i], reach, s.stride[i], s.padding))
+    if (!slide(out[1 + i], reach, stepOf(s.stride, i), s.padding))
       return fail(x.value) << "the filter, " << f.str()
                            << ", does not fit into " << x.str();
   }
-  out[3] = f[3];
+  out[-1] = f[-1];
   return out;
 }
-Shapes Infer::conv2dInput(Arg g, Arg f, Shape to, Slide s) {
+Shapes Infer::convInput(Arg g, Arg f, Shape to, Slide s) {
   Arg image(Value{});
   static_cast<Shape &>(image) = to;
-  Shapes forward = conv2d(image, f, s);
+  Shapes forward = conv(image, f, s);
   if (forward.shapes && forward.shapes->front().type() != g.type())
     return fail(g.value) << "the convolution of " << to.str() << " with "
                          << f.str() << " gives "
@@ -104,10 +135,10 @@ Shapes Infer::conv2dInput(Arg g, Arg f, Shape to, Slide s) {
                          << g.str();
   return forward.shapes ? Shapes(to) : forward;
 }
-Shapes Infer::conv2dFilter(Arg x, Arg g, Shape to, Slide s) {
+Shapes Infer::convFilter(Arg x, Arg g, Shape to, Slide s) {
   Arg filter(Value{});
   static_cast<Shape &>(filter) = to;
-  Shapes forward = conv2d(x, filter, s);
+  Shapes forward = conv(x, filter, s);
   if (forward.shapes && forward.shapes->front().type() != g.type())
     return fail(g.value) << "the convolution of " << x.str() << " with "
                          << to.str() << " gives "
@@ -116,19 +147,22 @@ Shapes Infer::conv2dFilter(Arg x, Arg g, Shape to, Slide s) {
   return forward.shapes ? Shapes(to) : forward;
 }
 
+/// "3 x 2"
+static std::string bySizes(List window) {
+  std::string s;
+  for (int64_t n : window)
+    s += (s.empty() ? "" : " x ") + std::to_string(n);
+  return s;
+}
+
 Shapes Infer::windows(Arg x, List window, List stride) {
-  if (!pairOfPositive(window) || !pairOfPositive(stride))
-    return fail() << "window and stride must be two positive numbers each";
-  if (x.rank() != 4)
-    return fail(x.value) << "expected [batch, height, width, channel], not "
-                         << x.str();
-  Shape out = x;
-  for (int i : {0, 1})
-    if (!slide(out[1 + i], window[i], stride[i], Padding::valid))
-      return fail(x.value) << "a window of " << window[0] << " x " << window[1]
-                           << " does not fit into " << x.str();
-  out.dims.insert(out.dims.begin() + 3, {Dim{window[0]}, Dim{window[1]}});
-  return out;
+  Shapes places = pooled(x, window, stride, Padding::valid);
+  if (!places.shapes)
+    return places;
+  Shape &out = places.shapes->front();
+  for (int64_t n : window)
+    out.dims.insert(out.dims.end() - 1, Dim{n});
+  return places;
 }
 Shapes Infer::fold(Arg g, Shape to, List window, List stride) {
   Arg image(Value{});
@@ -143,15 +177,12 @@ Shapes Infer::fold(Arg g, Shape to, List window, List stride) {
 Shapes Infer::pooled(Arg x, List window, List stride, Padding padding) {
   if (x.failed)
     return x;
-  if (!pairOfPositive(window) || !pairOfPositive(stride))
-    return fail() << "window and stride must be two positive numbers each";
-  if (x.rank() != 4)
-    return fail(x.value) << "expected [batch, height, width, channel], not "
-                         << x.str();
+  if (auto failure = checkWindow(x, window, stride))
+    return std::move(*failure);
   Shape out = x;
-  for (int i : {0, 1})
-    if (!slide(out[1 + i], window[i], stride[i], padding))
-      return fail(x.value) << "a window of " << window[0] << " x " << window[1]
+  for (int64_t i = 0; i < sizesOf(x); ++i)
+    if (!slide(out[1 + i], window[i], stepOf(stride, i), padding))
+      return fail(x.value) << "a window of " << bySizes(window)
                            << " does not fit into " << x.str();
   return out;
 }
@@ -160,17 +191,16 @@ Shapes Infer::pooled(Arg x, List window, List stride, Padding padding) {
 // Expressions
 //===----------------------------------------------------------------------===//
 
-V graph::conv2d(const V &x, const V &f, Slide s) {
+V graph::conv(const V &x, const V &f, Slide s) {
   if (!x || !f)
     return 0.0;
-  return {x.builder,
-          Conv2DOp::create(*x.builder, x.value(), f.value(), s.stride,
-                           s.padding, s.dilation, s.groups)};
+  return {x.builder, ConvOp::create(*x.builder, x.value(), f.value(), s.stride,
+                                    s.padding, s.dilation, s.groups)};
 }
-V graph::conv2d_input(const V &g, const V &f, const Shape &to, Slide s) {
+V graph::conv_input(const V &g, const V &f, const Shape &to, Slide s) {
   if (!g || !f)
     return 0.0;
-  return {g.builder, Conv2DInputOp::create(
+  return {g.builder, ConvInputOp::create(
                          *g.builder, to.type(), g.value(), f.value(),
                          TypeAttr::get(to.type()),
                          g.builder->getDenseI64ArrayAttr(s.stride),
@@ -178,10 +208,10 @@ V graph::conv2d_input(const V &g, const V &f, const Shape &to, Slide s) {
                          g.builder->getDenseI64ArrayAttr(s.dilation),
                          g.builder->getI64IntegerAttr(s.groups))};
 }
-V graph::conv2d_filter(const V &x, const V &g, const Shape &to, Slide s) {
+V graph::conv_filter(const V &x, const V &g, const Shape &to, Slide s) {
   if (!x || !g)
     return 0.0;
-  return {x.builder, Conv2DFilterOp::create(
+  return {x.builder, ConvFilterOp::create(
                          *x.builder, to.type(), x.value(), g.value(),
                          TypeAttr::get(to.type()),
                          x.builder->getDenseI64ArrayAttr(s.stride),
@@ -190,32 +220,39 @@ V graph::conv2d_filter(const V &x, const V &g, const Shape &to, Slide s) {
                          x.builder->getI64IntegerAttr(s.groups))};
 }
 
-V graph::conv2dInputParts(const V &g, const V &f, const Shape &to, Slide s) {
+V graph::convInputParts(const V &g, const V &f, const Shape &to, Slide s) {
   // Row h of the image meets row o of the result and tap k of the filter where
   // o * stride + k * dilation - low = h. With the result's rows `stride` apart
   // and the taps in reverse order, that is a convolution of stride 1.
   V spread = g;
-  Shape places = g.shape(), taps = f.shape();
-  for (int i : {0, 1}) {
-    int64_t axis = 1 + i, reach = (taps[i].size - 1) * s.dilation[i];
+  Shape taps = f.shape();
+  int64_t sizes = sizesOf(to);
+  SmallVector<int64_t> tapAxes = llvm::to_vector(llvm::seq<int64_t>(0, sizes));
+  for (int64_t i : tapAxes) {
+    int64_t axis = 1 + i, stride = stepOf(s.stride, i),
+            reach = (taps[i].size - 1) * stepOf(s.dilation, i);
     int64_t size = to[axis].known() ? to[axis].size : extent(g, axis);
     int64_t low = s.padding == Padding::same
-                      ? samePadding(size, reach + 1, s.stride[i]).first
+                      ? samePadding(size, reach + 1, stride).first
                       : 0;
-    int64_t last = (extent(g, axis) - 1) * s.stride[i];
-    spread = pad(spread, axis, reach - low, size + low - last - 1,
-                 s.stride[i] - 1, 0.0);
+    int64_t last = (extent(g, axis) - 1) * stride;
+    spread =
+        pad(spread, axis, reach - low, size + low - last - 1, stride - 1, 0.0);
   }
-  // [kh, kw, in, group, out] -> [kh, kw, out, group, in]
-  Dim perGroup{extent(f, 3) / s.groups}, group{s.groups};
-  V turned = reverse(f, {0, 1});
-  turned = reshape(turned, Shape(taps.element,
-                                 {taps[0], taps[1], taps[2], group, perGroup}));
-  turned = transpose(turned, List{0, 1, 4, 3, 2});
-  turned = reshape(turned, Shape(taps.element, {taps[0], taps[1], perGroup,
-                                                Dim{taps[2].size * s.groups}}));
-  return conv2d(spread, turned,
-                Slide{{1, 1}, s.dilation, Padding::valid, s.groups});
+  // [taps, in, group, out] -> [taps, out, group, in]
+  Dim perGroup{extent(f, sizes + 1) / s.groups}, group{s.groups};
+  auto withTaps = [&](ArrayRef<Dim> rest) {
+    SmallVector<Dim> dims(taps.dims.begin(), taps.dims.begin() + sizes);
+    llvm::append_range(dims, rest);
+    return Shape(taps.element, dims);
+  };
+  SmallVector<int64_t> perm(tapAxes);
+  perm.append({sizes + 2, sizes + 1, sizes});
+  V turned = reverse(f, tapAxes);
+  turned = reshape(turned, withTaps({taps[-2], group, perGroup}));
+  turned = transpose(turned, List(perm));
+  turned = reshape(turned, withTaps({perGroup, Dim{taps[-2].size * s.groups}}));
+  return conv(spread, turned, Slide{{}, s.dilation, Padding::valid, s.groups});
 }
 
 V graph::windows(const V &x, List window, List stride) {
@@ -235,64 +272,82 @@ V graph::padded(const V &x, List window, List stride, Padding padding,
                 double value) {
   V out = x;
   if (padding == Padding::same)
-    for (int i : {0, 1}) {
-      auto [low, high] = samePadding(extent(x, 1 + i), window[i], stride[i]);
+    for (int64_t i = 0; i < int64_t(window.size()); ++i) {
+      auto [low, high] =
+          samePadding(extent(x, 1 + i), window[i], stepOf(stride, i));
       out = pad(out, 1 + i, low, high, 0, value);
     }
   return out;
+}
+SmallVector<int64_t> graph::windowAxes(List window) {
+  int64_t n = window.size();
+  return llvm::to_vector(llvm::seq<int64_t>(n + 1, 2 * n + 1));
 }
 
 //===----------------------------------------------------------------------===//
 // Reference
 //===----------------------------------------------------------------------===//
 
-/// Calls `f(offset in x, in filter, in y)` for every product that conv2d adds.
+/// Calls `f(index)` for every index of `space`, in row-major order.
+static void forEachPlace(ArrayRef<int64_t> space,
+                         function_ref<void(ArrayRef<int64_t>)> f) {
+  SmallVector<int64_t> index(space.size(), 0);
+  for (int64_t n = Array::count(space); n-- > 0;) {
+    f(index);
+    for (int64_t axis = space.size(); axis-- > 0;) {
+      if (++index[axis] < space[axis])
+        break;
+      index[axis] = 0;
+    }
+  }
+}
+
+/// Calls `f(offset in x, in filter, in y)` for every product that conv adds.
 template <typename Op, typename F>
 static void convolve(Op op, const Array &x, const Array &filter, const Array &y,
                      F f) {
-  int64_t low[2] = {0, 0};
-  for (int i : {0, 1})
-    if (op.getPadding() == Padding::same)
-      low[i] = samePadding(x.shape[1 + i],
-                           (filter.shape[i] - 1) * op.getDilation()[i] + 1,
-                           op.getStride()[i])
-                   .first;
+  int64_t sizes = x.rank() - 2;
+  SmallVector<int64_t> low(sizes, 0);
+  if (op.getPadding() == Padding::same)
+    for (int64_t i = 0; i < sizes; ++i)
+      low[i] =
+          samePadding(x.shape[1 + i],
+                      (filter.shape[i] - 1) * stepOf(op.getDilation(), i) + 1,
+                      stepOf(op.getStride(), i))
+              .first;
   Strides sx = x.strides(), sf = filter.strides(), sy = y.strides();
-  int64_t inGroup = filter.shape[2], groups = op.getGroups();
-  int64_t outGroup = filter.shape[3] / groups;
-  int64_t places[] = {y.shape[0], y.shape[1], y.shape[2], filter.shape[0],
-                      filter.shape[1]};
-  SmallVector<int64_t> at(5);
-  auto unit = [&](int64_t axis) {
-    Strides s(5, 0);
-    s[axis] = 1;
-    return s;
-  };
-  forEachIndex<5>(
-      places, {0, 0, 0, 0, 0}, {unit(0), unit(1), unit(2), unit(3), unit(4)},
-      [&](auto p) {
-        auto [n, oh, ow, kh, kw] = p;
-        int64_t h = oh * op.getStride()[0] + kh * op.getDilation()[0] - low[0];
-        int64_t w = ow * op.getStride()[1] + kw * op.getDilation()[1] - low[1];
-        if (h < 0 || h >= x.shape[1] || w < 0 || w >= x.shape[2])
+  int64_t inGroup = filter.shape[sizes], groups = op.getGroups();
+  int64_t outGroup = filter.shape[sizes + 1] / groups;
+  // The places of the result, and the taps at each.
+  ArrayRef<int64_t> places = ArrayRef(y.shape).drop_back(),
+                    taps = ArrayRef(filter.shape).take_front(sizes);
+  forEachPlace(places, [&](ArrayRef<int64_t> place) {
+    forEachPlace(taps, [&](ArrayRef<int64_t> tap) {
+      int64_t px = place[0] * sx[0], pf = 0, py = place[0] * sy[0];
+      for (int64_t i = 0; i < sizes; ++i) {
+        int64_t at = place[1 + i] * stepOf(op.getStride(), i) +
+                     tap[i] * stepOf(op.getDilation(), i) - low[i];
+        if (at < 0 || at >= x.shape[1 + i])
           return;
-        int64_t px = n * sx[0] + h * sx[1] + w * sx[2];
-        int64_t pf = kh * sf[0] + kw * sf[1];
-        int64_t py = n * sy[0] + oh * sy[1] + ow * sy[2];
-        for (int64_t g = 0; g < groups; ++g)
-          for (int64_t c = 0; c < inGroup; ++c)
-            for (int64_t o = g * outGroup; o < (g + 1) * outGroup; ++o)
-              f(px + g * inGroup + c, pf + c * sf[2] + o, py + o);
-      });
+        px += at * sx[1 + i];
+        pf += tap[i] * sf[i];
+        py += place[1 + i] * sy[1 + i];
+      }
+      for (int64_t g = 0; g < groups; ++g)
+        for (int64_t c = 0; c < inGroup; ++c)
+          for (int64_t o = g * outGroup; o < (g + 1) * outGroup; ++o)
+            f(px + g * inGroup + c, pf + c * sf[sizes] + o, py + o);
+    });
+  });
 }
-SmallVector<Array> Conv2DOp::evaluate(ArrayRef<Array> in) {
+SmallVector<Array> ConvOp::evaluate(ArrayRef<Array> in) {
   Array y(cast<RankedTensorType>(getType()).getShape());
   convolve(*this, in[0], in[1], y, [&](int64_t x, int64_t f, int64_t o) {
     y.data[o] += in[0].data[x] * in[1].data[f];
   });
   return {y};
 }
-SmallVector<Array> Conv2DFilterOp::evaluate(ArrayRef<Array> in) {
+SmallVector<Array> ConvFilterOp::evaluate(ArrayRef<Array> in) {
   Array filter(cast<RankedTensorType>(getType()).getShape());
   convolve(*this, in[0], filter, in[1], [&](int64_t x, int64_t f, int64_t o) {
     filter.data[f] += in[0].data[x] * in[1].data[o];
@@ -302,8 +357,12 @@ SmallVector<Array> Conv2DFilterOp::evaluate(ArrayRef<Array> in) {
 
 /// Strides of an image under the index space of its windows.
 static Strides windowStrides(const Array &image, List stride) {
-  Strides s = image.strides();
-  return {s[0], s[1] * stride[0], s[2] * stride[1], s[1], s[2], s[3]};
+  Strides s = image.strides(), sizes(s.begin() + 1, s.end() - 1), all{s[0]};
+  for (auto [i, n] : llvm::enumerate(sizes))
+    all.push_back(n * stepOf(stride, i));
+  llvm::append_range(all, sizes);
+  all.push_back(s.back());
+  return all;
 }
 SmallVector<Array> WindowsOp::evaluate(ArrayRef<Array> in) {
   Array out(cast<RankedTensorType>(getType()).getShape());

@@ -58,10 +58,20 @@ struct Shapes {
 
 /// How a filter moves over an image.
 struct Slide {
-  List stride, dilation;
+  List stride, dilation; ///< empty: 1 along every axis
   Padding padding;
   int64_t groups;
 };
+/// Of an axis, in a list that may be left out.
+inline int64_t stepOf(List steps, int64_t axis) {
+  return steps.empty() ? 1 : steps[axis];
+}
+/// Windows lie side by side where no stride is given.
+inline List strideOf(List window, List stride) {
+  return stride.empty() ? window : stride;
+}
+/// The axes of windows in the tensor of all of them.
+SmallVector<int64_t> windowAxes(List window);
 /// Padding before and after an axis of `size` so that windows of `extent`
 /// give ceil(size / stride) places.
 std::pair<int64_t, int64_t> samePadding(int64_t size, int64_t extent,
@@ -91,9 +101,9 @@ struct Infer {
       linear(Arg x, Arg w, Arg b),
       einsum(StringRef equation, ArrayRef<Arg> inputs);
   // Convolution.cpp
-  Shapes conv2d(Arg x, Arg filter, Slide s),
-      conv2dInput(Arg g, Arg filter, Shape to, Slide s),
-      conv2dFilter(Arg x, Arg g, Shape to, Slide s),
+  Shapes conv(Arg x, Arg filter, Slide s),
+      convInput(Arg g, Arg filter, Shape to, Slide s),
+      convFilter(Arg x, Arg g, Shape to, Slide s),
       windows(Arg x, List window, List stride),
       fold(Arg g, Shape to, List window, List stride),
       pooled(Arg x, List window, List stride, Padding padding);
@@ -111,7 +121,9 @@ struct Infer {
 private:
   /// Broadcasts dimension by dimension from the last one.
   bool unifyBroadcast(Dim &a, const Dim &b);
-  std::optional<Report::Failure> checkSlide(const Slide &s);
+  std::optional<Report::Failure> checkImage(const Arg &x),
+      checkSlide(const Slide &s, int64_t sizes),
+      checkWindow(const Arg &x, List window, List stride);
   Report::Failure badAxis(const Arg &x, int64_t axis);
 };
 

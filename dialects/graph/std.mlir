@@ -77,7 +77,7 @@ graph.model @std {
   func @conv(%x: f32[batch, height, width, in]) {
     %w = param f32[kh, kw, in, out] = he_normal
     %b = param f32[out] = zeros
-    %c = conv2d %x, %w, padding = same
+    %c = conv %x, %w, padding = same
     %y = add %c, %b
     return %y
   }

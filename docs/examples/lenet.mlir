@@ -4,10 +4,10 @@ graph.model @lenet {
     %image = reshape %x, to = f32[batch, 28, 28, 1]
     %conv1 = call @std.conv(%image), out = 16, kh = 5, kw = 5
     %act1 = relu %conv1
-    %pool1 = max_pool2d %act1, window = [2, 2]
+    %pool1 = max_pool %act1, window = [2, 2]
     %conv2 = call @std.conv(%pool1), out = 32, kh = 5, kw = 5
     %act2 = relu %conv2
-    %pool2 = max_pool2d %act2, window = [2, 2]
+    %pool2 = max_pool %act2, window = [2, 2]
     %flat = reshape %pool2, to = f32[batch, 1568]
     %fc1 = call @std.dense(%flat), out = 128
     %act3 = relu %fc1

@@ -18,17 +18,15 @@ public:
 
   //===-- Index arithmetic ------------------------------------------------===//
 
-  Value index(int64_t n) {
-    return mlir::arith::ConstantIndexOp::create(b, n);
-  }
+  Value index(int64_t n) { return mlir::arith::ConstantIndexOp::create(b, n); }
   Value add(Value a, Value x) { return mlir::arith::AddIOp::create(b, a, x); }
   Value add(Value a, int64_t n) { return n ? add(a, index(n)) : a; }
   /// a + n * i
   Value advance(Value a, Value i, int64_t n) {
     if (n == 0)
       return a;
-    return add(a, n == 1 ? i
-                         : Value(mlir::arith::MulIOp::create(b, i, index(n))));
+    return add(a,
+               n == 1 ? i : Value(mlir::arith::MulIOp::create(b, i, index(n))));
   }
 
   //===-- Loops -----------------------------------------------------------===//

@@ -60,10 +60,10 @@ Value PanelBuilder::acrossLines(const Lines &lines, Value at, Value mask,
   Value first = widened(loadVector(lines.buffer, at, mask), element);
   if (!words.pair)
     return first;
-  Value second = whole ? widened(loadVector(lines.buffer,
-                                            add(at, lines.along), mask),
-                                 element)
-                       : zeroVector(element);
+  Value second =
+      whole ? widened(loadVector(lines.buffer, add(at, lines.along), mask),
+                      element)
+            : zeroVector(element);
   Value pairs = vector::InterleaveOp::create(b, first, second);
   return vector::BitCastOp::create(b, vectorOf(words.type()), pairs);
 }
@@ -115,9 +115,9 @@ void PanelBuilder::copy(const Lines &lines, Value from, Value panel, Value to,
     if (firstLine < count && firstStep < lastStep)
       loop(firstStep, lastStep, 1, [&](Value s) {
         loop(firstLine, count, 1, [&](Value line) {
-          memref::StoreOp::create(
-              b, lineWord(lines, source(line, s), wholeWord), panel,
-              target(line, s));
+          memref::StoreOp::create(b,
+                                  lineWord(lines, source(line, s), wholeWord),
+                                  panel, target(line, s));
         });
       });
   };

@@ -77,8 +77,10 @@ private:
                     ArrayRef<Iterator> iterators);
   Value matmul(graph::MatMulOp op, mlir::IRMapping &lowered);
   Value einsum(graph::EinsumOp op, mlir::IRMapping &lowered);
-  Value conv2d(graph::Conv2DOp op, mlir::IRMapping &lowered);
-  Value conv2dFilter(graph::Conv2DFilterOp op, mlir::IRMapping &lowered);
+  Value conv(graph::ConvOp op, mlir::IRMapping &lowered);
+  Value convFilter(graph::ConvFilterOp op, mlir::IRMapping &lowered);
+  template <typename Op>
+  Value convolution(Op op, Value x, Value other, bool ofFilter);
   template <typename Op>
   Value paddedImage(Op op, Value x, ArrayRef<int64_t> taps);
 };

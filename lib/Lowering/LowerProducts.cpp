@@ -138,18 +138,19 @@ Value LinalgBuilder::paddedImage(Op op, Value x, ArrayRef<int64_t> taps) {
   if (op.getPadding() == Padding::valid)
     return x;
   RankedTensorType type = tensorType(x);
-  SmallVector<int64_t> low(4, 0), sizes(type.getShape());
-  for (int i : {0, 1}) {
-    auto [before, after] =
-        samePadding(type.getDimSize(1 + i),
-                    (taps[i] - 1) * op.getDilation()[i] + 1, op.getStride()[i]);
+  int64_t rank = type.getRank();
+  SmallVector<int64_t> low(rank, 0), sizes(type.getShape());
+  for (int64_t i = 0; i < rank - 2; ++i) {
+    auto [before, after] = samePadding(
+        type.getDimSize(1 + i), (taps[i] - 1) * stepOf(op.getDilation(), i) + 1,
+        stepOf(op.getStride(), i));
     low[1 + i] = before;
     sizes[1 + i] += before + after;
   }
   auto to = RankedTensorType::get(sizes, type.getElementType());
   if (to == type)
     return x;
-  return pad(x, to, low, SmallVector<int64_t>(4, 1),
+  return pad(x, to, low, SmallVector<int64_t>(rank, 1),
              b.getZeroAttr(type.getElementType()));
 }
 
@@ -170,72 +171,86 @@ namespace {
 /// group has no loop of its own.
 struct ConvolutionLoops {
   SmallVector<AffineExpr> image, filter, result;
+  SmallVector<Iterator> iterators;
 };
 } // namespace
 
-/// `order`: the number of the loop over images, rows, columns and channels of
-/// the result, tap rows, tap columns, channels of the image, and groups.
+/// The parallel loops are those over the result, and those over the taps and
+/// the image's channels are summed; or the other way round, `ofFilter`.
 template <typename Op>
 static ConvolutionLoops convolutionLoops(Op op, MLIRContext *ctx,
-                                         ArrayRef<unsigned> order) {
-  auto at = [&](unsigned role) {
-    return mlir::getAffineDimExpr(order[role], ctx);
+                                         bool ofFilter) {
+  int64_t sizes = tensorType(op.getX()).getRank() - 2;
+  bool grouped = op.getGroups() != 1;
+  unsigned next = 0;
+  auto loop = [&] { return mlir::getAffineDimExpr(next++, ctx); };
+  AffineExpr image, group, in, out;
+  SmallVector<AffineExpr> places, taps;
+  auto overImages = [&] {
+    image = loop();
+    for (int64_t i = 0; i < sizes; ++i)
+      places.push_back(loop());
   };
-  AffineExpr n = at(0), oh = at(1), ow = at(2), co = at(3), kh = at(4),
-             kw = at(5), ci = at(6);
-  auto s = op.getStride(), d = op.getDilation();
-  ConvolutionLoops loops{{n, oh * s[0] + kh * d[0], ow * s[1] + kw * d[1], ci},
-                         {kh, kw, ci, co},
-                         {n, oh, ow, co}};
-  if (op.getGroups() != 1) {
-    loops.image.insert(loops.image.begin() + 3, at(7));
-    loops.filter.insert(loops.filter.begin() + 3, at(7));
-    loops.result.insert(loops.result.begin() + 3, at(7));
-  }
+  auto overTaps = [&] {
+    for (int64_t i = 0; i < sizes; ++i)
+      taps.push_back(loop());
+    in = loop();
+  };
+  ofFilter ? overTaps() : overImages();
+  if (grouped)
+    group = loop();
+  out = loop();
+  ConvolutionLoops loops;
+  loops.iterators.append(next, P);
+  ofFilter ? overImages() : overTaps();
+  loops.iterators.append(next - loops.iterators.size(), R);
+
+  loops.image.push_back(image);
+  for (int64_t i = 0; i < sizes; ++i)
+    loops.image.push_back(places[i] * stepOf(op.getStride(), i) +
+                          taps[i] * stepOf(op.getDilation(), i));
+  loops.filter = taps;
+  loops.filter.push_back(in);
+  loops.result.push_back(image);
+  llvm::append_range(loops.result, places);
+  for (auto *exprs : {&loops.image, &loops.filter, &loops.result})
+    if (grouped)
+      exprs->push_back(group);
+  loops.image.push_back(in);
+  loops.filter.push_back(out);
+  loops.result.push_back(out);
   return loops;
 }
 
-Value LinalgBuilder::conv2d(Conv2DOp op, mlir::IRMapping &lowered) {
+Value LinalgBuilder::conv(ConvOp op, mlir::IRMapping &lowered) {
   Value filter = lowered.lookup(op.getFilter());
   Value x =
       paddedImage(op, lowered.lookup(op.getX()), tensorType(filter).getShape());
-  RankedTensorType type = tensorType(op.getOut());
-  int64_t groups = op.getGroups();
-  // Image, row, column, (group,) output channel; tap row, tap column, input
-  // channel.
-  bool one = groups == 1;
-  SmallVector<Iterator> iterators(one ? 4 : 5, P);
-  iterators.append(3, R);
-  auto loops =
-      one ? convolutionLoops(op, b.getContext(), {0, 1, 2, 3, 4, 5, 6})
-          : convolutionLoops(op, b.getContext(), {0, 1, 2, 4, 5, 6, 7, 3});
-  unsigned n = iterators.size();
-  Value out = contraction(
-      reshape(x, grouped(tensorType(x), 3, groups)), map(n, loops.image),
-      reshape(filter, grouped(tensorType(filter), 3, groups)),
-      map(n, loops.filter), grouped(type, 3, groups), map(n, loops.result),
-      iterators);
-  return reshape(out, type);
+  return convolution(op, x, filter, /*ofFilter=*/false);
 }
 
-Value LinalgBuilder::conv2dFilter(Conv2DFilterOp op, mlir::IRMapping &lowered) {
+Value LinalgBuilder::convFilter(ConvFilterOp op, mlir::IRMapping &lowered) {
+  Value x = paddedImage(op, lowered.lookup(op.getX()),
+                        tensorType(op.getOut()).getShape());
+  return convolution(op, x, lowered.lookup(op.getG()), /*ofFilter=*/true);
+}
+
+template <typename Op>
+Value LinalgBuilder::convolution(Op op, Value x, Value other, bool ofFilter) {
   RankedTensorType type = tensorType(op.getOut());
-  Value x = paddedImage(op, lowered.lookup(op.getX()), type.getShape());
-  Value ct = lowered.lookup(op.getG());
-  int64_t groups = op.getGroups();
-  // Tap row, tap column, input channel, (group,) output channel; image, row,
-  // column.
-  bool one = groups == 1;
-  SmallVector<Iterator> iterators(one ? 4 : 5, P);
-  iterators.append(3, R);
-  auto loops =
-      one ? convolutionLoops(op, b.getContext(), {4, 5, 6, 3, 0, 1, 2})
-          : convolutionLoops(op, b.getContext(), {5, 6, 7, 4, 0, 1, 2, 3});
-  unsigned n = iterators.size();
-  Value out = contraction(
-      reshape(x, grouped(tensorType(x), 3, groups)), map(n, loops.image),
-      reshape(ct, grouped(tensorType(ct), 3, groups)), map(n, loops.result),
-      grouped(type, 3, groups), map(n, loops.filter), iterators);
+  int64_t channels = type.getRank() - 1, groups = op.getGroups();
+  auto loops = convolutionLoops(op, b.getContext(), ofFilter);
+  unsigned n = loops.iterators.size();
+  // Of the filter, the axis of output channels falls into groups; of the
+  // others, that of their channels: the last of all three.
+  auto inGroups = [&](Value v) {
+    return reshape(v, grouped(tensorType(v), channels, groups));
+  };
+  Value out = contraction(inGroups(x), map(n, loops.image), inGroups(other),
+                          map(n, ofFilter ? loops.result : loops.filter),
+                          grouped(type, channels, groups),
+                          map(n, ofFilter ? loops.filter : loops.result),
+                          loops.iterators);
   return reshape(out, type);
 }
 
@@ -244,9 +259,9 @@ Value LinalgBuilder::product(Operation *op, mlir::IRMapping &lowered) {
     return matmul(o, lowered);
   if (auto o = dyn_cast<EinsumOp>(op))
     return einsum(o, lowered);
-  if (auto o = dyn_cast<Conv2DOp>(op))
-    return conv2d(o, lowered);
-  if (auto o = dyn_cast<Conv2DFilterOp>(op))
-    return conv2dFilter(o, lowered);
+  if (auto o = dyn_cast<ConvOp>(op))
+    return conv(o, lowered);
+  if (auto o = dyn_cast<ConvFilterOp>(op))
+    return convFilter(o, lowered);
   return {};
 }

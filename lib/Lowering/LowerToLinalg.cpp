@@ -125,11 +125,17 @@ private:
     return linalg.map(s.rank(), exprs);
   }
   AffineMap sourceMap(WindowsOp op) {
-    return linalg.map(6, windowExprs(op.getStride()));
+    return linalg.map(tensorType(op.getOut()).getRank(),
+                      windowExprs(op.getWindow(), op.getStride()));
   }
-  SmallVector<AffineExpr> windowExprs(List stride) {
-    return {dim(0), dim(1) * stride[0] + dim(3), dim(2) * stride[1] + dim(4),
-            dim(5)};
+  /// Loops over [image, places, window, channel] as indices of the image.
+  SmallVector<AffineExpr> windowExprs(List window, List stride) {
+    unsigned n = window.size();
+    SmallVector<AffineExpr> exprs{dim(0)};
+    for (unsigned i = 0; i < n; ++i)
+      exprs.push_back(dim(1 + i) * stepOf(stride, i) + dim(1 + n + i));
+    exprs.push_back(dim(1 + 2 * n));
+    return exprs;
   }
   SmallVector<AffineExpr> dims(int64_t rank) {
     SmallVector<AffineExpr> all;
@@ -183,7 +189,10 @@ private:
       // tensor of that shape does.
       inputs = {in(windows.getX()), linalg.empty(RankedTensorType::get(
                                         windows.getWindow(), element))};
-      maps = {sourceMap(windows), linalg.map(6, {dim(3), dim(4)})};
+      SmallVector<AffineExpr> taps;
+      for (int64_t axis : windowAxes(windows.getWindow()))
+        taps.push_back(dim(axis));
+      maps = {sourceMap(windows), linalg.map(s.rank(), taps)};
     } else {
       inputs = {in(op.getX())};
       maps = {b.getMultiDimIdentityMap(s.rank())};
@@ -321,12 +330,13 @@ private:
     // Windows overlap: their elements are added one after the other.
     RankedTensorType type = tensorType(op.getOut());
     auto sums = sumsOf(type);
-    SmallVector<Iterator> iterators(6, Iterator::reduction);
-    iterators[0] = iterators[5] = Iterator::parallel;
+    int64_t rank = tensorType(op.getG()).getRank();
+    SmallVector<Iterator> iterators(rank, Iterator::reduction);
+    iterators.front() = iterators.back() = Iterator::parallel;
     Value out = linalg.generic(
-        in(op.getG()), b.getMultiDimIdentityMap(6), linalg.zeros(sums),
-        linalg.map(6, windowExprs(op.getStride())), iterators,
-        [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
+        in(op.getG()), b.getMultiDimIdentityMap(rank), linalg.zeros(sums),
+        linalg.map(rank, windowExprs(op.getWindow(), op.getStride())),
+        iterators, [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
           return arith::AddFOp::create(
               inner, widened(inner, args[0], sums.getElementType()), args[1]);
         });

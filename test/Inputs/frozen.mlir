@@ -21,9 +21,9 @@ graph.model @frozen {
     %next = add %steps, %one
     // One image, so that threads share its columns.
     %pixels = normal %seed, to = f32[1, 12, 12, 32], stream = 1
-    %conv = conv2d %pixels, %taps, padding = same
+    %conv = conv %pixels, %taps, padding = same
     %image = neg %conv
-    %half = conv2d %pixels, %taps, stride = [2, 2]
+    %half = conv %pixels, %taps, stride = [2, 2]
     return %y as "y", %norm as "norm", %image as "image", %half as "half"
   }
   func @count() {

@@ -5,7 +5,7 @@ graph.model @wide {
     %image = reshape %x, to = f32[batch, 4, 4, 1]
     %c = call @std.conv(%image), out = 50, kh = 3, kw = 3
     %a = relu %c
-    %p = max_pool2d %a, window = [2, 2]
+    %p = max_pool %a, window = [2, 2]
     %flat = reshape %p, to = f32[batch, 200]
     %h = call @std.dense(%flat), out = 413
     %n = call @std.norm(%h)

@@ -16,7 +16,7 @@
 
 graph.model @winograd {
   func @by_taps(%x: f32[2, 8, 10, 32], %w: f32[3, 3, 32, 48], %g: f32[2, 8, 10, 48]) {
-    %y = conv2d %x, %w, padding = same
+    %y = conv %x, %w, padding = same
     %p = mul %y, %g
     %s = reduce_sum %p
     return %s

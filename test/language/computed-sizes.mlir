@@ -7,7 +7,7 @@
 graph.model @m {
   func @halved(%x: f32[1, n, 2, 3]) {
     %w = param f32[2, 2, 3, 3] = ones
-    %c = conv2d %x, %w, stride = [2, 2]
+    %c = conv %x, %w, stride = [2, 2]
     return %c
   }
   func @f(%x: f32[1, 6, 2, 3]) {

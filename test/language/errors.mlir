@@ -36,9 +36,9 @@ graph.model @m {
 
 graph.model @m {
   func @f(%x: f32[1, 8, 8, 2], %w: f32[3, 3, 2, 4]) {
-    // expected-error @below {{conv2d has no attribute 'strides'; did you mean 'stride'?}}
+    // expected-error @below {{conv has no attribute 'strides'; did you mean 'stride'?}}
     // expected-note @below {{its attributes are: stride, padding, dilation, groups}}
-    %a = conv2d %x, %w, strides = [2, 2]
+    %a = conv %x, %w, strides = [2, 2]
     return %a
   }
 }
@@ -256,6 +256,27 @@ graph.model @m {
   func @g(%seed: i32[]) {
     // expected-error @below {{random numbers are f32 or f64, not bf16[4]; 'cast' rounds them}}
     %p = uniform %seed, to = bf16[4]
+    return %p
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[2, 9, 3], %w: f32[3, 3, 4]) {
+    // expected-error @below {{stride must be 1 positive number, one for each size}}
+    %p = conv %x, %w, stride = [2, 2]
+    return %p
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[2, 9]) {
+    // expected-error @below {{expected [batch, sizes, channel] with one to three sizes, not f32[2, 9]}}
+    // expected-note @above {{%x is an argument of shape f32[2, 9]}}
+    %p = max_pool %x, window = [2]
     return %p
   }
 }

@@ -3,7 +3,7 @@ graph.model @resnet {
   func @same(%x: f32[batch, height, width, channels]) {
     %w = param f32[3, 3, channels, channels] = he_normal
     %b = param f32[channels] = zeros
-    %c = conv2d %x, %w, padding = same
+    %c = conv %x, %w, padding = same
     %y = add %c, %b
     return %y
   }
@@ -13,14 +13,14 @@ graph.model @resnet {
     %b = param f32[out] = zeros
     %rows = pad %x, axis = 1, low = 1, high = 1
     %padded = pad %rows, axis = 2, low = 1, high = 1
-    %c = conv2d %padded, %w, stride = [2, 2]
+    %c = conv %padded, %w, stride = [2, 2]
     %y = add %c, %b
     return %y
   }
   func @project(%x: f32[batch, height, width, in]) {
     %w = param f32[1, 1, in, out] = he_normal
     %b = param f32[out] = zeros
-    %c = conv2d %x, %w, stride = [2, 2]
+    %c = conv %x, %w, stride = [2, 2]
     %y = add %c, %b
     return %y
   }
@@ -37,13 +37,13 @@ graph.model @resnet {
     %b = param f32[64] = zeros
     %rows = pad %x, axis = 1, low = 3, high = 3
     %padded = pad %rows, axis = 2, low = 3, high = 3
-    %c = conv2d %padded, %w, stride = [2, 2]
+    %c = conv %padded, %w, stride = [2, 2]
     %s = add %c, %b
     %a = relu %s
     // Zeros do no harm behind a relu.
     %r = pad %a, axis = 1, low = 1, high = 1
     %p = pad %r, axis = 2, low = 1, high = 1
-    %y = max_pool2d %p, window = [3, 3], stride = [2, 2]
+    %y = max_pool %p, window = [3, 3], stride = [2, 2]
     return %y
   }
   func @logits(%x: f32[batch, 224, 224, 3]) -> f32[batch, 1000] {
