@@ -29,11 +29,18 @@ struct Port {
   std::string name;
   TensorSpec type;
 };
+/// What a function computes again to need less memory.
+struct Recomputation {
+  int64_t tensors = 0;
+  double moreOperations = 0; ///< as a share of all
+  int64_t arenaBefore = 0;   ///< bytes without it
+};
 struct FunctionInterface {
   std::string name; ///< in the model: "fit.step"
   std::vector<Port> inputs, outputs;
   int64_t arenaBytes = 0, liveBytes = 0;
-  std::string peakLine;    ///< of the model, where most bytes are alive
+  std::string peakLine; ///< of the model, where most bytes are alive
+  Recomputation recomputed;
   double productFlops = 0; ///< multiplications and additions in products
 };
 struct VariableInfo {
@@ -99,6 +106,9 @@ public:
 private:
   LogicalResult addStage(Stage stage);
   LogicalResult runPasses(Stage stage);
+  /// Has functions compute again what would take more memory than allowed.
+  LogicalResult limitMemory();
+  LogicalResult refuse(StringRef function, int64_t bytes);
   LogicalResult dumpStage(Stage stage);
   std::vector<VariableInfo> constants();
   void recordInterface();
@@ -116,6 +126,7 @@ private:
   mlir::OwningOpRef<ModuleOp> source;
   std::optional<Stage> reached;
   ModelInterface ports;
+  llvm::StringMap<Recomputation> recomputed; ///< by function
   mlir::DefaultTimingManager timing;
   mlir::TimingScope total;
 };

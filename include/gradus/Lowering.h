@@ -33,6 +33,8 @@ inline constexpr llvm::StringLiteral arenaAttr = "graph.arena_bytes";
 inline constexpr llvm::StringLiteral liveAttr = "graph.live_bytes";
 /// Function: where that is, a location.
 inline constexpr llvm::StringLiteral peakAttr = "graph.peak";
+/// Function: what is computed again to save memory (graph-recompute).
+inline constexpr llvm::StringLiteral recomputedAttr = "graph.recomputed";
 /// Function: floating-point operations in its sums of products.
 inline constexpr llvm::StringLiteral flopsAttr = "graph.product_flops";
 /// Module: every variable with its type and offset in the block of variables.

@@ -78,6 +78,16 @@ def Decompose : Pass<"graph-decompose", "::gradus::graph::ModelOp"> {
   }];
 }
 
+def Recompute : Pass<"graph-recompute", "::gradus::graph::ModelOp"> {
+  let summary = "Compute tensors again where keeping them would take too much memory";
+  let description = [{
+    Until no more than `limit` bytes are in use at once, by an estimate, or nothing is left that would free any: ops are
+    copied before late uses of their results. The attribute `graph.recomputed` of a function says how many `steps` it took,
+    the bytes `before` and `after`, and the share of `more` operations.
+  }];
+  let options = [Option<"limit", "limit", "int64_t", "0", "Bytes in use at once">];
+}
+
 //===----------------------------------------------------------------------===//
 // Lowering: graph -> linalg -> kernels -> buffers
 //===----------------------------------------------------------------------===//

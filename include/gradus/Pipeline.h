@@ -46,10 +46,11 @@ struct CompileOptions {
   std::string cpu = "native"; ///< -march / -mcpu
   std::string features;       ///< -mattr
   unsigned optLevel = 2;
-  unsigned threads = 1; ///< that share the work of one call
-  bool winograd = true; ///< F(2x2, 3x3) where it pays
-  unsigned jobs = 0;    ///< threads that generate code; 0: all processors
-  std::string cacheDir; ///< objects of kernels are kept there, if not empty
+  unsigned threads = 1;    ///< that share the work of one call
+  bool winograd = true;    ///< F(2x2, 3x3) where it pays
+  int64_t memoryLimit = 0; ///< bytes of arena a function may need; 0: any
+  unsigned jobs = 0;       ///< threads that generate code; 0: all processors
+  std::string cacheDir;    ///< objects of kernels are kept there, if not empty
 };
 
 void registerDialects(mlir::DialectRegistry &registry);

@@ -89,6 +89,9 @@ LogicalResult Compilation::runTo(Stage stage) {
 LogicalResult Compilation::addStage(Stage stage) {
   if (failed(runPasses(stage)))
     return failure();
+  if (stage == Stage::Simple && settings.memoryLimit > 0 &&
+      failed(limitMemory()))
+    return failure();
   reached = stage;
   if (stage == Stage::Buffers)
     recordInterface();
@@ -191,6 +194,7 @@ void Compilation::recordInterface() {
           (line.getFilename().getValue() + ":" + Twine(line.getLine())).str();
       f->removeAttr(lowering::peakAttr);
     }
+    function.recomputed = recomputed.lookup(function.name);
     if (auto flops = f->getAttrOfType<FloatAttr>(lowering::flopsAttr))
       function.productFlops = flops.getValueAsDouble();
     unsigned first = ports.variables.empty() ? 0 : 1,

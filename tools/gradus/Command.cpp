@@ -25,6 +25,25 @@ static unsigned usableProcessors() {
                     mostThreads);
 }
 
+/// "64MB", "1.5GiB" or a number of bytes.
+static std::optional<int64_t> parseSize(StringRef text) {
+  static constexpr std::pair<llvm::StringLiteral, double> units[] = {
+      {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024},
+      {"KB", 1e3},   {"MB", 1e6},          {"GB", 1e9},
+  };
+  double unit = 1, number;
+  for (auto [name, bytes] : units)
+    if (text.consume_back_insensitive(name)) {
+      unit = bytes;
+      break;
+    }
+  constexpr double most = 0x1p62;
+  if (text.rtrim().getAsDouble(number) || !(number * unit >= 1) ||
+      number * unit > most)
+    return std::nullopt;
+  return static_cast<int64_t>(number * unit);
+}
+
 CompileOptions CommonOptions::compileOptions(Purpose purpose) const {
   CompileOptions o;
   o.dims.assign(dims.begin(), dims.end());
@@ -32,6 +51,7 @@ CompileOptions CommonOptions::compileOptions(Purpose purpose) const {
   o.features = mattr;
   o.optLevel = level;
   o.cacheDir = cacheDir;
+  o.memoryLimit = parseSize(memoryLimit).value_or(0);
   o.winograd = winograd == Switch::On;
   if (threads > 0)
     o.threads = threads;
@@ -59,6 +79,9 @@ bool tool::parseOptions(int argc, char **argv, StringRef about,
     else if ((options.threads.getNumOccurrences() && options.threads == 0) ||
              options.threads > mostThreads)
       errors = "--threads takes 1 to 256\n";
+    else if (!options.memoryLimit.empty() && !parseSize(options.memoryLimit))
+      errors = "--memory-limit takes a size, as in 64MB; '" +
+               options.memoryLimit + "' is none\n";
     else
       return true;
   }

@@ -49,6 +49,11 @@ struct CommonOptions : FreeNames {
           clEnumValN(Switch::On, "on", "with fewer products (the default)"),
           clEnumValN(Switch::Off, "off", "as the sums are written")),
       cl::init(Switch::On), cl::cat(category)};
+  cl::opt<std::string> memoryLimit{
+      "memory-limit",
+      cl::desc("Compute again what a function would need more memory than this "
+               "to keep, the variables not counted"),
+      cl::value_desc("bytes, or 64MB"), cl::cat(category)};
   cl::opt<std::string> cacheDir{
       "cache-dir",
       cl::desc("Keep the machine code of kernels there for the next time"),

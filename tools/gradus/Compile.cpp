@@ -108,7 +108,7 @@ struct CompileCommand : CommonOptions {
       return file.takeError();
     if (auto e = writeHeader(c))
       return e;
-    if (memory)
+    if (memory || !memoryLimit.empty())
       printMemory(c.interface());
     return writeFile(output.empty() ? "-" : StringRef(output),
                      ArrayRef(file->data(), file->size()));
@@ -125,6 +125,12 @@ private:
       if (!f.peakLine.empty())
         llvm::errs() << " at " << f.peakLine;
       llvm::errs() << "\n";
+      if (const Recomputation &r = f.recomputed; r.tensors > 0)
+        llvm::errs() << llvm::formatv(
+            "@{0}: {1} tensors are computed again: {2} bytes less than {3}, "
+            "for {4:F1} % more operations\n",
+            f.name, r.tensors, r.arenaBefore - f.arenaBytes, r.arenaBefore,
+            100 * r.moreOperations);
     }
   }
   llvm::Error writeHeader(Compilation &c) {
@@ -183,7 +189,7 @@ private:
       return objects.takeError();
     if (auto e = writeHeader(c))
       return e;
-    if (memory)
+    if (memory || !memoryLimit.empty())
       printMemory(c.interface());
     return kind == "so" ? linkSharedLibrary(*objects, output)
                         : linkProgram(*objects, c.interface(), output);
