@@ -27,6 +27,7 @@ ENVIRONMENTS = {
     "ort": ["numpy", "onnxruntime"],
     "jax": ["numpy", "jax"],
     "openvino": ["numpy", "openvino"],
+    "iree": ["numpy", "iree-base-compiler", "iree-base-runtime"],
     "tf": ["numpy", "tensorflow-cpu"],
     "torch": ["numpy", "torch", "onnx", "onnxscript"],
 }
@@ -39,17 +40,18 @@ CONTENDERS = {
     "xla": ("jax", ("train", "infer")),
     "tf:function": ("tf", ("train",)),
     "tf:xla": ("tf", ("train",)),
+    "iree": ("iree", ("train", "infer")),
     "onnx:ort": ("ort", ("infer",)),
     "onnx:openvino": ("openvino", ("infer",)),
 }
 NAMES = {
     "openblas": "OpenBLAS", "pytorch:eager": "PyTorch (MKL)", "pytorch:compile": "torch.compile", "xla": "JAX",
-    "tf:function": "TensorFlow", "tf:xla": "TensorFlow XLA", "onnx:ort": "ONNX Runtime", "onnx:openvino": "OpenVINO",
+    "tf:function": "TensorFlow", "tf:xla": "TensorFlow XLA", "iree": "IREE", "onnx:ort": "ONNX Runtime", "onnx:openvino": "OpenVINO",
 }  # fmt: skip
 
 
-# With --quick, inference runs beside the two that are built for it: the others compile for minutes and were not faster.
-QUICK_INFER = ("gradus", "onnx:ort", "onnx:openvino")
+# With --quick, those are left out that compile for minutes and were not faster.
+NOT_QUICK = {"train": ("iree",), "infer": ("pytorch:compile", "xla", "iree")}
 
 
 def python_of(environment):
@@ -73,6 +75,14 @@ def set_up():
             print(f"note: no environment '{name}'; its peers are left out", flush=True)
             missing.add(name)
     return missing
+
+
+def export(environment, script):
+    """Writes the models for the peers that read files."""
+    log = os.path.join(FOLDER, script.replace(".py", ".log"))
+    with open(log, "w") as file:
+        if subprocess.run([python_of(environment), os.path.join(HERE, script), FOLDER], stdout=file, stderr=file).returncode:
+            print(f"note: {script} failed; see {log}")
 
 
 class Contender:
@@ -204,17 +214,16 @@ def main():
     missing = set_up()
     names = [n for n, (environment, _) in CONTENDERS.items() if environment not in missing]
     if "torch" not in missing and "infer" in arguments.only:
-        log = os.path.join(FOLDER, "export.log")
-        with open(log, "w") as file:
-            if subprocess.run([python_of("torch"), os.path.join(HERE, "export.py"), FOLDER], stdout=file, stderr=file).returncode:
-                print(f"note: no ONNX files; see {log}")
+        export("torch", "export_onnx.py")
+    if not missing & {"jax", "iree"} and arguments.only != "matmul" and not arguments.quick:
+        export("jax", "export_stablehlo.py")
     rows = []
     for threads in map(int, arguments.threads.split(",")):
         for kind in ("matmul", "train", "infer"):
             todo = [c for c in cases() if c[0] == kind]
             taking_part = [n for n in names if kind in CONTENDERS[n][1]] if todo else []
-            if arguments.quick and kind == "infer":
-                taking_part = [n for n in taking_part if n in QUICK_INFER]
+            if arguments.quick:
+                taking_part = [n for n in taking_part if n not in NOT_QUICK.get(kind, ())]
             contenders = {n: Contender(n, threads) for n in taking_part}
             for case in todo:
                 times = measure(case, contenders)

@@ -1,4 +1,4 @@
-"""ONNX Runtime (mode ort) and OpenVINO in f32 (mode openvino), on what export.py wrote."""
+"""ONNX Runtime (mode ort) and OpenVINO in f32 (mode openvino), on what export_onnx.py wrote."""
 
 import os
 

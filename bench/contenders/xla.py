@@ -91,7 +91,8 @@ def loss(model, p, x, y):
     return -picked.mean()
 
 
-def train(model):
+def training(model):
+    """The step, not yet compiled, and what it is called with: parameters, the optimiser's state, images, labels."""
     _, size, optimiser, rate = workloads.TRAININGS[model]
     x, y = map(jnp.asarray, workloads.batch(model, size))
     each = jax.tree.map
@@ -110,9 +111,20 @@ def train(model):
         p = each(lambda p, m, v: p - rate * (m / scale_m) / (jnp.sqrt(v / scale_v) + ADAM["eps"]), p, m, v)
         return p, (m, v, t), value
 
-    step = jax.jit(sgd if optimiser == "sgd" else adam, donate_argnums=(0, 1))
     p = each(jnp.asarray, workloads.parameters(model))
     state = () if optimiser == "sgd" else (each(jnp.zeros_like, p), each(jnp.zeros_like, p), jnp.float32(0))
+    return sgd if optimiser == "sgd" else adam, p, state, x, y
+
+
+def inference(model, size):
+    """The forward pass, and what it is called with."""
+    p, x = jax.tree.map(jnp.asarray, workloads.parameters(model)), jnp.asarray(workloads.batch(model, size)[0])
+    return (lambda p, x: logits(model, p, x)), p, x
+
+
+def train(model):
+    step, p, state, x, y = training(model)
+    step = jax.jit(step, donate_argnums=(0, 1))
 
     def call():
         nonlocal p, state
@@ -129,8 +141,8 @@ def load(case):
         return train(what)
     if kind != "infer":
         raise NotImplementedError
-    p, x = jax.tree.map(jnp.asarray, workloads.parameters(what)), jnp.asarray(workloads.batch(what, case[2])[0])
-    forward = jax.jit(lambda p, x: logits(what, p, x))
+    forward, p, x = inference(what, case[2])
+    forward = jax.jit(forward)
 
     def call():
         return forward(p, x).block_until_ready()

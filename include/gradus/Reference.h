@@ -50,10 +50,26 @@ checkGradient(function_ref<double(ArrayRef<graph::Array>)> function,
               std::mt19937_64 &random);
 
 //===----------------------------------------------------------------------===//
-// The samples of the op records
+// Programs, and the samples of the op records
 //===----------------------------------------------------------------------===//
 
-/// A sample made into a model with the functions @op (its value), @loss (a
+struct ProgramOperand {
+  std::string shape;         ///< "f32[2, 3]"
+  double low = -1, high = 1; ///< the range of its random numbers
+};
+/// The body of a function in the model language; its arguments are %a0, %a1,...
+struct ProgramText {
+  std::string body;
+  SmallVector<ProgramOperand> operands;
+  SmallVector<std::string> results; ///< "%y", "%r#1"
+};
+/// What a sample is of: its op with names in place of the operands' shapes as
+/// the body, without results.
+ProgramText takeSampleApart(StringRef sample);
+/// The program's arguments as a function declares them.
+std::string declareOperands(const ProgramText &program);
+
+/// A program made into a model with the functions @op (its value), @loss (a
 /// random weighting of it), @grad, @jvp and @hvp.
 struct SampleModel {
   mlir::OwningOpRef<ModuleOp> module;
@@ -63,10 +79,14 @@ struct SampleModel {
   unsigned numOperands = 0, numWeights = 0;
   bool blocksGradient = false;
 };
+/// `element`: what stands for f32 in the program.
+FailureOr<SampleModel> buildProgram(ProgramText program, StringRef element,
+                                    MLIRContext *ctx);
 FailureOr<SampleModel> buildSample(StringRef sample, StringRef element,
                                    MLIRContext *ctx);
 
-/// What is wrong with the rules that a sample exercises, or an empty string.
+/// What is wrong with the derivatives of a program, or an empty string: reverse
+/// mode against differences, forward against reverse, and second order.
 std::string checkSample(SampleModel &sample, double &worst);
 
 /// What the samples of an op leave untried, or an empty string.

@@ -27,7 +27,8 @@ static LogicalResult recompute(ModuleOp module, int64_t limit) {
 static llvm::StringMap<DictionaryAttr> takeRecords(ModuleOp module) {
   llvm::StringMap<DictionaryAttr> records;
   module.walk([&](graph::FuncOp f) {
-    if (auto record = f->getAttrOfType<DictionaryAttr>(lowering::recomputedAttr))
+    if (auto record =
+            f->getAttrOfType<DictionaryAttr>(lowering::recomputedAttr))
       records[f.getSymName()] = record;
     f->removeAttr(lowering::recomputedAttr);
   });

@@ -99,6 +99,24 @@ static void mergeInputs(linalg::GenericOp op) {
   }
 }
 
+/// Has the op's body use what it computes of the producer that was fused into
+/// it, where an input still reads that from memory: another result, or the same
+/// one again. The producer would be fused once for each, and its body double.
+static void readFromBody(linalg::GenericOp op,
+                         const llvm::DenseMap<Value, Value> &replacements) {
+  Operation *yield = op.getBody()->getTerminator();
+  for (unsigned i = op.getNumDpsInputs(); i-- > 0;) {
+    OpOperand *in = op.getDpsInputOperand(i);
+    auto now = dyn_cast_or_null<mlir::OpResult>(replacements.lookup(in->get()));
+    if (!now || now.getOwner() != op ||
+        op.getMatchingIndexingMap(in) != op.getIndexingMapMatchingResult(now))
+      continue;
+    op.getMatchingBlockArgument(in).replaceAllUsesWith(
+        yield->getOperand(now.getResultNumber()));
+    eraseInput(op, i);
+  }
+}
+
 namespace {
 struct FuseGroups : impl::FuseGroupsBase<FuseGroups> {
   void runOnOperation() override {
@@ -127,6 +145,12 @@ private:
     if (onlyMoves(producer))
       return producer->getNumResults() == 1;
     if (!readsOnce(consumer, operand) || !firstUser(producer, consumer))
+      return false;
+    // A kernel that spills its registers gains nothing from one more op.
+    constexpr size_t largestBody = 256;
+    if (producer.getBody()->getOperations().size() +
+            consumer.getBody()->getOperations().size() >
+        largestBody)
       return false;
     // What several read stays by itself rather than in a sum over the rows, so
     // that it can run row by row with what comes before it.
@@ -158,9 +182,10 @@ private:
                          use.getOwner() != consumer;
                 });
         rewriter.eraseOp(consumer);
+        consumer = cast<linalg::GenericOp>(fused->fusedOp);
+        readFromBody(consumer, fused->replacements);
         if (producer->use_empty())
           rewriter.eraseOp(producer);
-        consumer = cast<linalg::GenericOp>(fused->fusedOp);
         changed = true;
         break;
       }

@@ -73,8 +73,8 @@ static double operationsOf(Operation *op) {
     return points;
   }
   // A reduction reads more than it writes; a function such as exp takes ten.
-  double each = isa<ExpOp, LogOp, TanhOp, ErfOp, SinOp, CosOp, PowOp>(op) ? 10
-                                                                          : 1;
+  double each =
+      isa<ExpOp, LogOp, TanhOp, ErfOp, SinOp, CosOp, PowOp>(op) ? 10 : 1;
   double most = out;
   for (Value v : op->getOperands())
     most = std::max(most, double(elementsOf(v)));
@@ -309,14 +309,15 @@ struct Recompute : impl::RecomputeBase<Recompute> {
         least = std::min(least, work.bytes());
       }
       Builder b(&getContext());
-      f->setAttr(lowering::recomputedAttr,
-                 b.getDictionaryAttr(
-                     {b.getNamedAttr("steps", b.getI64IntegerAttr(steps)),
-                      b.getNamedAttr("before", b.getI64IntegerAttr(before)),
-                      b.getNamedAttr("after", b.getI64IntegerAttr(work.bytes())),
-                      b.getNamedAttr("more", b.getF64FloatAttr(
-                                                 work.operations() / operations -
-                                                 1))}));
+      f->setAttr(
+          lowering::recomputedAttr,
+          b.getDictionaryAttr(
+              {b.getNamedAttr("steps", b.getI64IntegerAttr(steps)),
+               b.getNamedAttr("before", b.getI64IntegerAttr(before)),
+               b.getNamedAttr("after", b.getI64IntegerAttr(work.bytes())),
+               b.getNamedAttr(
+                   "more",
+                   b.getF64FloatAttr(work.operations() / operations - 1))}));
     }
   }
 };

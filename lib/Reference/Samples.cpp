@@ -16,25 +16,13 @@ static llvm::Regex &operandPattern() {
   return r;
 }
 
-namespace {
-struct SampleOperand {
-  std::string shape;
-  double low = -1, high = 1;
-};
-/// A sample with its operands named %a0, %a1, ...
-struct SampleText {
-  std::string op;
-  SmallVector<SampleOperand> operands;
-};
-} // namespace
-
-static SampleText takeApart(StringRef sample) {
-  SampleText text;
+ProgramText gradus::takeSampleApart(StringRef sample) {
+  ProgramText text;
   SmallVector<StringRef> m;
   while (operandPattern().match(sample, &m)) {
-    text.op += sample.take_front(m[0].data() - sample.data());
-    text.op += (m[1] + " %a" + Twine(text.operands.size())).str();
-    SampleOperand o{m[2].str()};
+    text.body += sample.take_front(m[0].data() - sample.data());
+    text.body += (m[1] + " %a" + Twine(text.operands.size())).str();
+    ProgramOperand o{m[2].str()};
     if (m[2].starts_with("i1["))
       o.low = 0, o.high = 2;
     if (!m[5].empty()) {
@@ -44,7 +32,7 @@ static SampleText takeApart(StringRef sample) {
     text.operands.push_back(o);
     sample = sample.drop_front(m[0].end() - sample.data());
   }
-  text.op += sample;
+  text.body += sample;
   return text;
 }
 
@@ -57,42 +45,74 @@ static std::string list(size_t n, function_ref<std::string(size_t)> item) {
   return s;
 }
 
+static auto numbered(StringRef prefix) {
+  return
+      [prefix = prefix.str()](size_t i) { return prefix + std::to_string(i); };
+}
+std::string gradus::declareOperands(const ProgramText &program) {
+  return list(program.operands.size(), [&](size_t i) {
+    return "%a" + std::to_string(i) + ": " + program.operands[i].shape;
+  });
+}
+static mlir::OwningOpRef<ModuleOp> parse(const std::string &source,
+                                         MLIRContext *ctx) {
+  return mlir::parseSourceString<ModuleOp>(source, mlir::ParserConfig(ctx),
+                                           "sample");
+}
+static void replaceAll(std::string &text, StringRef from, StringRef to) {
+  for (size_t at = 0; (at = text.find(from.str(), at)) != std::string::npos;
+       at += to.size())
+    text.replace(at, from.size(), to.str());
+}
+
 FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
                                            MLIRContext *ctx) {
-  std::string typed = sample.str();
-  if (element == "f64")
-    for (size_t at; (at = typed.find("f32")) != std::string::npos;)
-      typed.replace(at, 3, "f64");
-  SampleText text = takeApart(typed);
-  size_t n = text.operands.size();
-  auto parse = [&](const std::string &source) {
-    return mlir::parseSourceString<ModuleOp>(source, mlir::ParserConfig(ctx),
-                                             "sample");
-  };
-  auto numbered = [](StringRef prefix) {
-    return [prefix = prefix.str()](size_t i) {
-      return prefix + std::to_string(i);
-    };
-  };
-  std::string args = list(n, [&](size_t i) {
-    return "%a" + std::to_string(i) + ": " + text.operands[i].shape;
+  ProgramText program = takeSampleApart(sample);
+  auto probe = parse("graph.model @m { func @op(" + declareOperands(program) +
+                         ") { " + program.body + "\n return } }",
+                     ctx);
+  if (!probe)
+    return failure();
+  size_t count = 0;
+  bool blocksGradient = false;
+  probe->walk([&](FuncOp f) {
+    Operation &op = f.getBody().front().front();
+    count = op.getNumResults();
+    blocksGradient = op.hasTrait<BlocksGradient>();
   });
+  program.body = "%r:" + std::to_string(count) + " = " + program.body;
+  for (size_t i = 0; i < count; ++i)
+    program.results.push_back("%r#" + std::to_string(i));
+  auto model = buildProgram(std::move(program), element, ctx);
+  if (succeeded(model))
+    model->blocksGradient = blocksGradient;
+  return model;
+}
+
+FailureOr<SampleModel> gradus::buildProgram(ProgramText text, StringRef element,
+                                            MLIRContext *ctx) {
+  if (element != "f32") {
+    replaceAll(text.body, "f32", element);
+    for (ProgramOperand &o : text.operands)
+      replaceAll(o.shape, "f32", element);
+  }
+  size_t n = text.operands.size(), count = text.results.size();
+  std::string args = declareOperands(text);
+  auto resultAt = [&](size_t i) { return text.results[i]; };
+  std::string op = text.body + "\n";
+  std::string source = "graph.model @m {\n func @op(" + args + ") { " + op +
+                       "return " + list(count, resultAt) + " }\n";
 
   // What does it return?
-  auto probe = parse("graph.model @m { func @op(" + args + ") { " + text.op +
-                     "\n return } }");
+  auto probe = parse(source + "}", ctx);
   if (!probe)
     return failure();
   SmallVector<std::string> results;
   SampleModel model;
   probe->walk([&](FuncOp f) {
-    Operation &op = f.getBody().front().front();
-    for (Type t : op.getResultTypes())
+    for (Type t : f.getResultTypes())
       results.push_back(Shape(t).str());
-    model.blocksGradient = op.hasTrait<BlocksGradient>();
   });
-  size_t count = results.size();
-
   model.element = element.str();
   model.numOperands = n;
   for (auto [i, o] : llvm::enumerate(text.operands)) {
@@ -102,25 +122,23 @@ FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
   }
   // The loss weighs every float result with random numbers of its own, which
   // are arguments after the op's.
-  std::string op = "%r:" + std::to_string(count) + " = " + text.op + "\n";
   std::string weights, terms, loss, type;
   size_t w = 0;
   for (auto [k, shape] : llvm::enumerate(results)) {
     if (!isFloat(shape))
       continue;
     type = StringRef(shape).split('[').first;
-    std::string i = std::to_string(w), prior = "%t" + std::to_string(w - 1);
+    std::string i = std::to_string(w), prior = "%t." + std::to_string(w - 1);
     weights += (n + w ? ", %w" : "%w") + i + ": " + shape;
-    terms += "%m" + i + " = mul %r#" + std::to_string(k) + ", %w" + i + "\n%s" +
-             i + " = reduce_sum %m" + i + "\n";
-    terms += w ? "%t" + i + " = add " + prior + ", %s" + i + "\n"
-               : "%z = constant " + type + "[] = 0.0\n%t0 = add %s0, %z\n";
-    loss = "%t" + i;
+    terms += "%m." + i + " = mul " + text.results[k] + ", %w" + i + "\n%s." +
+             i + " = reduce_sum %m." + i + "\n";
+    terms +=
+        w ? "%t." + i + " = add " + prior + ", %s." + i + "\n"
+          : "%z.0 = constant " + type + "[] = 0.0\n%t.0 = add %s.0, %z.0\n";
+    loss = "%t." + i;
     ++w;
   }
   model.numWeights = w;
-  std::string source = "graph.model @m {\n func @op(" + args + ") { " + op +
-                       "return " + list(count, numbered("%r#")) + " }\n";
   std::string all =
       list(n, numbered("%a")) + (n && w ? ", " : "") + list(w, numbered("%w"));
   if (w && !model.floats.empty()) {
@@ -156,7 +174,7 @@ FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
               tangentNames + zeroNames + ")\n return " +
               list(2 * f, numbered("%h#")) + " }\n";
   }
-  model.module = parse(source + "}");
+  model.module = parse(source + "}", ctx);
   if (!model.module ||
       failed(runModelPipeline(*model.module,
                               "graph-differentiate,graph-inline-calls")))
@@ -298,11 +316,11 @@ std::string gradus::missingSamples(StringRef op, ArrayRef<StringRef> samples,
   bool sizeOne = false, broadcasts = false, pair = false;
   llvm::StringMap<llvm::StringSet<>> values;
   for (StringRef sample : samples) {
-    SampleText text = takeApart(sample);
+    ProgramText text = takeSampleApart(sample);
     sizeOne |= llvm::Regex("\\[(.*, )?1(, .*)?\\]").match(sample) ||
                sample.contains("[]");
     pair |= text.operands.size() > 1;
-    for (const SampleOperand &o : text.operands)
+    for (const ProgramOperand &o : text.operands)
       broadcasts |= o.shape != text.operands[0].shape;
     for (const ArgSpec &a : specs) {
       if (a.kind != ArgSpec::Attribute)
