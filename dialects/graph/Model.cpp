@@ -339,8 +339,21 @@ ParseResult TrainOp::parse(OpAsmParser &p, OperationState &s) {
   SmallVector<Attribute> reports;
   if (p.parseSymbolName(name, "sym_name", s.attributes) ||
       p.parseKeyword("minimizes") ||
-      p.parseAttribute(loss, "loss", s.attributes) || p.parseKeyword("using") ||
-      p.parseKeyword(&optimizer) || parseOptions(p, options))
+      p.parseAttribute(loss, "loss", s.attributes))
+    return failure();
+  if (succeeded(p.parseOptionalKeyword("wrt"))) {
+    SmallVector<Attribute> patterns;
+    if (p.parseCommaSeparatedList([&] {
+          std::string pattern;
+          ParseResult r = p.parseString(&pattern);
+          patterns.push_back(p.getBuilder().getStringAttr(pattern));
+          return r;
+        }))
+      return failure();
+    s.addAttribute("wrt", p.getBuilder().getArrayAttr(patterns));
+  }
+  if (p.parseKeyword("using") || p.parseKeyword(&optimizer) ||
+      parseOptions(p, options))
     return failure();
   if (succeeded(p.parseOptionalKeyword("reports")))
     if (p.parseCommaSeparatedList([&]() -> ParseResult {
@@ -360,12 +373,18 @@ ParseResult TrainOp::parse(OpAsmParser &p, OperationState &s) {
 void TrainOp::print(OpAsmPrinter &p) {
   p << " ";
   p.printSymbolName(getSymName());
-  p << " minimizes " << getLossAttr() << " using " << getOptimizer();
+  p << " minimizes " << getLossAttr();
+  if (auto patterns = getWrt()) {
+    p << " wrt ";
+    llvm::interleaveComma(*patterns, p);
+  }
+  p << " using " << getOptimizer();
   printOptions(p, getOptions());
   if (!getReports().empty()) {
     p << " reports ";
     llvm::interleaveComma(getReports(), p);
   }
-  p.printOptionalAttrDict((*this)->getAttrs(), {"sym_name", "loss", "optimizer",
-                                                "options", "reports"});
+  p.printOptionalAttrDict(
+      (*this)->getAttrs(),
+      {"sym_name", "loss", "wrt", "optimizer", "options", "reports"});
 }

@@ -101,8 +101,8 @@ def JvpOp : Model_Op<"jvp", [NamedResults, DeclareOpInterfaceMethods<SymbolUserO
   let extraClassDefinition = nameMethod;
 }
 def TrainOp : Model_Op<"train", [Symbol, HasParent<"ModelOp">]> {
-  let summary = "A training step: `train @fit minimizes @loss using adam(lr = 1.0e-3) reports @accuracy`";
-  let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefAttr:$loss, StrAttr:$optimizer, DictionaryAttr:$options, ArrayAttr:$reports);
+  let summary = "A training step: `train @fit minimizes @loss using adam(lr = 1.0e-3) reports @accuracy`; `minimizes @loss wrt \"head.*\"` trains the parameters alone whose names match";
+  let arguments = (ins SymbolNameAttr:$sym_name, FlatSymbolRefAttr:$loss, OptionalAttr<ArrayAttr>:$wrt, StrAttr:$optimizer, DictionaryAttr:$options, ArrayAttr:$reports);
 }
 
 #endif // GRADUS_GRAPH_MODEL

@@ -3,14 +3,56 @@
 #ifndef GRADUS_PROOF_H
 #define GRADUS_PROOF_H
 
+#include "gradus/Compiler.h"
 #include "gradus/Reference.h"
+#include <map>
 
 namespace gradus {
+
+/// The numbers that the type holds in their place.
+graph::Array roundedTo(DType type, graph::Array a);
+/// How far results may lie from the reference, which computes in f64: some
+/// roundings of the type.
+double toleranceOf(DType type);
+/// Relative beyond 1, absolute below; infinite if only one is no number.
+double relativeError(double want, double got);
+
+llvm::Expected<Program> compileText(StringRef text,
+                                    const CompileOptions &options);
+/// A compiled function's results. `variables`, by name, take the values that
+/// the call leaves.
+SmallVector<graph::Array>
+callCompiled(const Program &program, const FunctionInterface &f,
+             ArrayRef<graph::Array> args,
+             std::map<std::string, graph::Array> &variables);
 
 /// Runs every function of a program compiled for `cpu` and interpreted. What
 /// differs by more than some roundings of the result's type, or an empty
 /// string; `worst` is the largest error, relative beyond 1.
 std::string compareCompiled(SampleModel &sample, StringRef cpu, double &worst);
+
+struct VerifyOptions {
+  uint64_t seed = 1;
+  std::optional<double> tolerance; ///< that of the results' types if none
+};
+/// An element that compiled code and the reference do not agree on.
+struct Difference {
+  size_t result, element;
+  std::string what; ///< the result's name
+  double got, want;
+};
+struct VerifyResult {
+  size_t results = 0; ///< compared
+  double worst = 0;
+  std::optional<Difference> difference;
+  Operation *op = nullptr; ///< the first whose own result differs, if any does
+};
+/// Compares a compiled function of a model at stage Simple, and what it leaves
+/// in the variables, with the reference, on random numbers; if they differ,
+/// once more with the result of every op to be seen.
+llvm::Expected<VerifyResult> verifyCompiled(ModuleOp simple, StringRef function,
+                                            const CompileOptions &options,
+                                            const VerifyOptions &verify);
 
 /// A program of ops chosen at random, from the samples of their records: each
 /// operand is an earlier result brought to the sample's shape and range, or an
@@ -22,8 +64,7 @@ public:
   ProgramText text() const;
   /// A smaller program that `fails` as well: fewer results, and arguments in
   /// place of what computes operands.
-  RandomProgram
-  shrunk(function_ref<bool(const RandomProgram &)> fails) const;
+  RandomProgram shrunk(function_ref<bool(const RandomProgram &)> fails) const;
   /// As a function in the model language.
   std::string str() const;
 

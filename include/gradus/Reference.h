@@ -19,10 +19,12 @@ using Updates = SmallVector<std::pair<Value, graph::Array>>;
 
 /// Runs a function without calls and without composites but formulas
 /// (`graph-inline-calls`, `graph-decompose`).
+/// `rounds`: results of 16-bit floats are rounded as compiled code rounds them;
+/// differences want them smooth.
 FailureOr<SmallVector<graph::Array>>
 interpret(graph::FuncOp f, ArrayRef<graph::Array> args,
           const Environment &variables = Environment(),
-          Updates *updates = nullptr);
+          Updates *updates = nullptr, bool rounds = false);
 
 /// Random numbers in [low, high), whole ones for integers.
 graph::Array randomArray(Type type, double low, double high,

@@ -12,7 +12,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "EmitLoops.h"
+#include "LoopPlan.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -20,7 +20,6 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/IRMapping.h"
-#include "llvm/ADT/TypeSwitch.h"
 
 using namespace gradus;
 namespace affine = mlir::affine;
@@ -40,39 +39,14 @@ SmallVector<LoopRange> gradus::wholeRanges(linalg::LinalgOp op) {
   return ranges;
 }
 
-/// How the operation that adds to a sum combines, if the sum is used by it
-/// alone.
-static std::optional<vector::CombiningKind> combinerOf(BlockArgument sum,
-                                                       Value yielded) {
-  using Kind = vector::CombiningKind;
-  Operation *op = yielded.getDefiningOp();
-  if (!op || !sum.hasOneUse() || *sum.user_begin() != op)
-    return std::nullopt;
-  return llvm::TypeSwitch<Operation *, std::optional<Kind>>(op)
-      .Case<arith::AddFOp, arith::AddIOp>([](auto) { return Kind::ADD; })
-      .Case<arith::MulFOp, arith::MulIOp>([](auto) { return Kind::MUL; })
-      .Case([](arith::MaximumFOp) { return Kind::MAXIMUMF; })
-      .Case([](arith::MinimumFOp) { return Kind::MINIMUMF; })
-      .Case([](arith::MaxSIOp) { return Kind::MAXSI; })
-      .Case([](arith::MinSIOp) { return Kind::MINSI; })
-      .Default(std::nullopt);
-}
-
 namespace {
-class LoopEmitter {
+class LoopEmitter : LoopPlan {
 public:
-  LoopEmitter(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
-              ArrayRef<LoopRange> ranges, const LocalBuffers &buffers,
-              unsigned vectorBits)
-      : b(b), op(op), ranges(ranges), buffers(buffers),
-        kinds(op.getIteratorTypesArray()), ivs(ranges.size()) {
-    for (auto [d, r] : llvm::enumerate(ranges)) {
-      if (r.at)
-        ivs[d] = r.at;
-      else
-        (isParallel(d) ? parallel : reductions).push_back(d);
-    }
-    chooseVectorLoop(vectorBits);
+  LoopEmitter(ImplicitLocOpBuilder &b, const LoopPlan &plan,
+              const LocalBuffers &buffers)
+      : LoopPlan(plan), b(b), buffers(buffers), ivs(ranges.size()) {
+    for (auto [d, r] : llvm::enumerate(ranges))
+      ivs[d] = r.at;
   }
 
   void emit() {
@@ -89,96 +63,6 @@ public:
 
 private:
   using Values = SmallVector<Value>;
-
-  //===-- What the op looks like ------------------------------------------===//
-
-  bool isParallel(unsigned d) const {
-    return kinds[d] == mlir::utils::IteratorType::parallel;
-  }
-  AffineMap mapOf(OpOperand &o) { return op.getMatchingIndexingMap(&o); }
-  bool isScalar(OpOperand &o) {
-    return !isa<mlir::MemRefType>(o.get().getType());
-  }
-  bool moves(OpOperand &o, unsigned d) {
-    return !isScalar(o) && mapOf(o).isFunctionOfDim(d);
-  }
-  /// Is the operand contiguous along loop `d`?
-  bool contiguous(OpOperand &o, unsigned d) {
-    auto type = cast<mlir::MemRefType>(o.get().getType());
-    AffineMap map = mapOf(o);
-    SmallVector<int64_t> strides;
-    int64_t offset;
-    if (failed(type.getStridesAndOffset(strides, offset)) || strides.empty() ||
-        strides.back() != 1)
-      return false;
-    // The innermost axis; those of size 1 after it do not count.
-    unsigned inner = type.getRank() - 1;
-    while (inner > 0 && type.getDimSize(inner) == 1)
-      --inner;
-    for (auto [i, e] : llvm::enumerate(map.getResults()))
-      if (i != inner && e.isFunctionOfDim(d))
-        return false;
-    // Its index is d, plus what does not depend on it.
-    mlir::AffineExpr dim = b.getAffineDimExpr(d);
-    auto rest = mlir::simplifyAffineExpr(map.getResult(inner) - dim,
-                                         map.getNumDims(), 0);
-    return strides[inner] == 1 && !rest.isFunctionOfDim(d);
-  }
-  /// A truth value in memory takes a byte, in a vector a bit.
-  static bool packsDifferently(OpOperand &o) {
-    auto type = dyn_cast<mlir::MemRefType>(o.get().getType());
-    return type && type.getElementType().isInteger(1);
-  }
-  bool bodyVectorizes() {
-    for (Operation &inner : op.getBlock()->without_terminator())
-      if (!isa<linalg::IndexOp>(inner) &&
-          !inner.hasTrait<mlir::OpTrait::ConstantLike>() &&
-          !mlir::OpTrait::hasElementwiseMappableTraits(&inner))
-        return false;
-    return true;
-  }
-  bool canRunAlong(unsigned d) {
-    for (OpOperand &o : op->getOpOperands())
-      if (moves(o, d) && (packsDifferently(o) || !contiguous(o, d)))
-        return false;
-    for (OpOperand &o : op.getDpsInitsMutable()) {
-      if (isParallel(d) && !moves(o, d))
-        return false;
-      if (!isParallel(d) && !moves(o, d) && (!carried(o) || !combiner(o)))
-        return false;
-    }
-    return true;
-  }
-  /// No reduction loop moves the result: its sum stays in a register.
-  bool carried(OpOperand &init) {
-    return llvm::none_of(reductions,
-                         [&](unsigned d) { return moves(init, d); });
-  }
-  std::optional<vector::CombiningKind> combiner(OpOperand &init) {
-    unsigned r = init.getOperandNumber() - op.getNumDpsInputs();
-    return combinerOf(op.getMatchingBlockArgument(&init),
-                      op.getBlock()->getTerminator()->getOperand(r));
-  }
-
-  void chooseVectorLoop(unsigned vectorBits) {
-    unsigned widest = 8;
-    for (OpOperand &o : op.getDpsInitsMutable())
-      widest = std::max(widest, mlir::getElementTypeOrSelf(o.get().getType())
-                                    .getIntOrFloatBitWidth());
-    lanes = vectorBits / widest;
-    auto sizes = op.getStaticLoopRanges();
-    if (!bodyVectorizes())
-      return;
-    // The longest; at least half a vector, or masks cost more than they gain.
-    int64_t best = lanes / 2 - 1;
-    for (unsigned d = 0; d < sizes.size(); ++d)
-      if (!ranges[d].at && lengthOf(d).value_or(sizes[d]) > best &&
-          canRunAlong(d)) {
-        best = lengthOf(d).value_or(sizes[d]);
-        along = d;
-        unroll = std::clamp<int64_t>(best / lanes, 1, 4);
-      }
-  }
 
   //===-- Loops -----------------------------------------------------------===//
 
@@ -205,12 +89,6 @@ private:
     if (!start.empty())
       scf::YieldOp::create(b, results);
     return Values(made.getResults());
-  }
-  /// How long a loop's range is, if that is known here.
-  std::optional<int64_t> lengthOf(unsigned d) {
-    auto first = mlir::getConstantIntValue(ranges[d].low),
-         last = mlir::getConstantIntValue(ranges[d].high);
-    return first && last ? std::optional(*last - *first) : std::nullopt;
   }
   /// The iterations of a short loop that is written out, unless the copies get
   /// too many.
@@ -570,20 +448,14 @@ private:
   }
 
   ImplicitLocOpBuilder &b;
-  linalg::LinalgOp op;
-  ArrayRef<LoopRange> ranges;
   const LocalBuffers &buffers;
-  SmallVector<mlir::utils::IteratorType> kinds;
-  Values ivs; ///< the index of each loop, where it is known
-  SmallVector<unsigned> parallel, reductions; ///< loops that are left to run
-  std::optional<unsigned> along;              ///< the one along vectors
-  int64_t copies = 1;                         ///< of the body, by short loops
-  int64_t lanes = 1, unroll = 1; ///< of a vector; vectors at a time
+  Values ivs;         ///< the index of each loop, where it is known
+  int64_t copies = 1; ///< of the body, by short loops
 };
 } // namespace
 
 void gradus::emitLoops(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
                        ArrayRef<LoopRange> ranges, const LocalBuffers &buffers,
                        unsigned vectorBits) {
-  LoopEmitter(b, op, ranges, buffers, vectorBits).emit();
+  LoopEmitter(b, LoopPlan(op, ranges, vectorBits), buffers).emit();
 }

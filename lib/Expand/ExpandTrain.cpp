@@ -11,6 +11,7 @@
 #include "gradus/Expand.h"
 #include "gradus/Passes.h"
 #include "mlir/IR/SymbolTable.h"
+#include "llvm/Support/GlobPattern.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_EXPANDTRAIN
@@ -110,6 +111,43 @@ private:
         mlir::emitWarning(p.getLoc())
             << "@" << train.getLoss() << " does not use parameter '"
             << p.getName() << "': training leaves it as it is";
+    return train.getWrt() ? keepMatching() : success();
+  }
+
+  /// Only the parameters whose names match a pattern are trained.
+  LogicalResult keepMatching() {
+    SmallVector<ParamOp> kept;
+    SmallVector<StringRef> names;
+    for (ParamOp p : params)
+      names.push_back(p.getName());
+    ArrayAttr patterns = *train.getWrt();
+    for (Attribute a : patterns) {
+      StringRef text = cast<StringAttr>(a).getValue();
+      auto pattern = llvm::GlobPattern::create(text);
+      if (!pattern) {
+        llvm::consumeError(pattern.takeError());
+        return error() << "'" << text
+                       << "' is no pattern; '*' stands for any characters, "
+                          "[ab] for one of them";
+      }
+      bool matches = false;
+      for (ParamOp p : params)
+        if (pattern->match(p.getName())) {
+          matches = true;
+          if (!llvm::is_contained(kept, p))
+            kept.push_back(p);
+        }
+      if (!matches) {
+        auto d = error() << "no parameter of @" << train.getLoss()
+                         << " matches \"" << text << "\"";
+        if (StringRef n = nearest(text, names); !n.empty())
+          d << "; did you mean \"" << n << "\"?";
+        return d;
+      }
+    }
+    // In the model's order, whatever the order of the patterns.
+    llvm::erase_if(params,
+                   [&](ParamOp p) { return !llvm::is_contained(kept, p); });
     return success();
   }
 

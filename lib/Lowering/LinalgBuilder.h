@@ -59,8 +59,7 @@ public:
   Value pad(Value x, RankedTensorType type, ArrayRef<int64_t> low,
             ArrayRef<int64_t> steps, mlir::TypedAttr value);
 
-  //===-- Sums of products (LowerProducts.cpp)
-  //-----------------------------===//
+  //===-- Sums of products (LowerProducts.cpp) ----------------------------===//
 
   /// The lowered form of a matmul, einsum or convolution; null for other ops.
   /// `lowered` gives the value that stands for an operand.
@@ -69,9 +68,15 @@ public:
   /// The lowered form of uniform or normal (LowerRandom.cpp); null for others.
   Value random(Operation *op, mlir::IRMapping &lowered);
 
+  /// The lowered form of gather or scatter_add (LowerIndexing.cpp); null for
+  /// others.
+  Value lookUp(Operation *op, mlir::IRMapping &lowered);
+
   ImplicitLocOpBuilder &b;
 
 private:
+  Value gather(graph::GatherOp op, mlir::IRMapping &lowered);
+  Value scatterAdd(graph::ScatterAddOp op, mlir::IRMapping &lowered);
   Value contraction(Value lhs, AffineMap lhsMap, Value rhs, AffineMap rhsMap,
                     RankedTensorType type, AffineMap outMap,
                     ArrayRef<Iterator> iterators);
@@ -88,6 +93,10 @@ private:
 /// What a reduction of `element` adds up in, before it rounds the sum.
 inline Type reductionType(Type element) {
   return isa<FloatType>(element) ? graph::sumType(element) : element;
+}
+inline RankedTensorType sumsOf(RankedTensorType type) {
+  return RankedTensorType::get(type.getShape(),
+                               reductionType(type.getElementType()));
 }
 /// A number as the wider type that it is summed in.
 Value widened(ImplicitLocOpBuilder &b, Value number, Type to);

@@ -13,7 +13,7 @@
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/SCF/IR/SCF.h" // the pass's dependent dialect
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace gradus {
@@ -25,7 +25,6 @@ using namespace gradus;
 using namespace gradus::graph;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
-namespace scf = mlir::scf;
 namespace tensor = mlir::tensor;
 
 //===----------------------------------------------------------------------===//
@@ -43,6 +42,8 @@ public:
     if (Value v = linalg.product(op, lowered))
       return v;
     if (Value v = linalg.random(op, lowered))
+      return v;
+    if (Value v = linalg.lookUp(op, lowered))
       return v;
     if (auto formula = dyn_cast<Formula>(op))
       return elementwise(formula);
@@ -67,8 +68,8 @@ public:
         })
         .Case<ReduceSumOp, ReduceProdOp, ReduceMaxOp, ReduceMinOp>(
             [&](auto o) { return reduce(o); })
-        .Case<SliceOp, PadOp, ConcatOp, IotaOp, ArgmaxOp, FoldOp, GatherOp,
-              ScatterAddOp>([&](auto o) { return move(o); })
+        .Case<SliceOp, PadOp, ConcatOp, IotaOp, ArgmaxOp, FoldOp>(
+            [&](auto o) { return move(o); })
         .Default(Value());
   }
 
@@ -321,11 +322,6 @@ private:
         });
   }
 
-  static RankedTensorType sumsOf(RankedTensorType type) {
-    return RankedTensorType::get(type.getShape(),
-                                 reductionType(type.getElementType()));
-  }
-
   Value move(FoldOp op) {
     // Windows overlap: their elements are added one after the other.
     RankedTensorType type = tensorType(op.getOut());
@@ -341,85 +337,6 @@ private:
               inner, widened(inner, args[0], sums.getElementType()), args[1]);
         });
     return linalg.rounded(out, type);
-  }
-
-  /// An index as an `index`, 0 where it lies outside the axis, and whether it
-  /// lies inside.
-  static std::pair<Value, Value> checkedIndex(ImplicitLocOpBuilder &b, Value id,
-                                              int64_t size) {
-    Value index = arith::IndexCastOp::create(b, b.getIndexType(), id);
-    Value n = arith::ConstantIndexOp::create(b, size),
-          zero = arith::ConstantIndexOp::create(b, 0);
-    // As unsigned, a negative index is a large one.
-    Value inside =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, index, n);
-    return {arith::SelectOp::create(b, inside, index, zero), inside};
-  }
-
-  Value move(GatherOp op) {
-    Value x = in(op.getX()), ids = in(op.getIds());
-    RankedTensorType type = tensorType(op.getOut());
-    int64_t axis = Shape(op.getX()).axis(op.getAxis()),
-            idRank = tensorType(ids).getRank();
-    int64_t size = tensorType(x).getDimSize(axis);
-    if (size == 0)
-      return linalg.zeros(type);
-    SmallVector<AffineExpr> exprs;
-    for (int64_t i = 0; i < idRank; ++i)
-      exprs.push_back(dim(axis + i));
-    return linalg.parallel(
-        ids, linalg.map(type.getRank(), exprs), type,
-        [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
-          auto [index, inside] = checkedIndex(inner, args[0], size);
-          SmallVector<Value> at;
-          for (int64_t i = 0, e = tensorType(x).getRank(); i < e; ++i)
-            at.push_back(i == axis
-                             ? index
-                             : Value(linalg::IndexOp::create(
-                                   inner, i < axis ? i : i + idRank - 1)));
-          Value v = tensor::ExtractOp::create(inner, x, at);
-          Value zero = arith::ConstantOp::create(
-              inner, inner.getZeroAttr(type.getElementType()));
-          return arith::SelectOp::create(inner, inside, v, zero);
-        });
-  }
-
-  Value move(ScatterAddOp op) {
-    Value g = in(op.getG()), ids = in(op.getIds());
-    RankedTensorType type = tensorType(op.getOut()), from = tensorType(g);
-    int64_t axis = Shape(op.getOut()).axis(op.getAxis()),
-            idRank = tensorType(ids).getRank();
-    if (type.getNumElements() == 0 || from.getNumElements() == 0)
-      return linalg.zeros(type);
-    Value out = linalg.zeros(sumsOf(type));
-    // Loops over the slices, in order: two may go to one place.
-    SmallVector<Value> low, high, step, at;
-    for (int64_t n : from.getShape()) {
-      low.push_back(arith::ConstantIndexOp::create(b, 0));
-      high.push_back(arith::ConstantIndexOp::create(b, n));
-      step.push_back(arith::ConstantIndexOp::create(b, 1));
-    }
-    auto body = [&](OpBuilder &nested, Location loc, ValueRange at,
-                    ValueRange sums) -> scf::ValueVector {
-      ImplicitLocOpBuilder inner(loc, nested);
-      Value id = tensor::ExtractOp::create(inner, ids, at.slice(axis, idRank));
-      auto [index, inside] = checkedIndex(inner, id, type.getDimSize(axis));
-      SmallVector<Value> to(at.take_front(axis));
-      to.push_back(index);
-      llvm::append_range(to, at.drop_front(axis + idRank));
-      Value v = tensor::ExtractOp::create(inner, g, at);
-      Value zero = arith::ConstantOp::create(
-          inner, inner.getZeroAttr(type.getElementType()));
-      Value term = arith::SelectOp::create(inner, inside, v, zero);
-      Value old = tensor::ExtractOp::create(inner, sums[0], to);
-      term = widened(inner, term, old.getType());
-      Value sum = arith::AddFOp::create(inner, old, term);
-      return {tensor::InsertOp::create(inner, sum, sums[0], to)};
-    };
-    if (from.getRank() == 0)
-      return linalg.rounded(body(b, b.getLoc(), {}, out)[0], type);
-    auto nest = scf::buildLoopNest(b, b.getLoc(), low, high, step, out, body);
-    return linalg.rounded(nest.results[0], type);
   }
 
   LinalgBuilder linalg;

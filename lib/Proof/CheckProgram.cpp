@@ -40,8 +40,8 @@ static std::string checkCanonical(SampleModel &model) {
     });
     SmallVector<Array> args;
     for (auto [i, type] : llvm::enumerate(f.getArgumentTypes())) {
-      auto [low, high] = i < model.ranges.size() ? model.ranges[i]
-                                                 : std::pair(-1.0, 1.0);
+      auto [low, high] =
+          i < model.ranges.size() ? model.ranges[i] : std::pair(-1.0, 1.0);
       args.push_back(randomArray(type, low, high, random));
     }
     auto want = interpret(f, args), got = interpret(other, args);

@@ -6,8 +6,7 @@
 using namespace gradus;
 using namespace gradus::graph;
 
-/// The numbers that the type holds in their place.
-static Array rounded(Array a, DType type) {
+Array gradus::roundedTo(DType type, Array a) {
   HostTensor one({type, {}});
   for (double &x : a.data) {
     one.set(0, x);
@@ -15,9 +14,7 @@ static Array rounded(Array a, DType type) {
   }
   return a;
 }
-/// How far results may lie from the reference, which computes in f64: some
-/// roundings of each type.
-static double tolerance(DType type) {
+double gradus::toleranceOf(DType type) {
   switch (type) {
   case DType::F64:
     return 1e-9;
@@ -29,14 +26,63 @@ static double tolerance(DType type) {
     return 5e-4;
   }
 }
+double gradus::relativeError(double want, double got) {
+  if (want == got || (std::isnan(want) && std::isnan(got)))
+    return 0;
+  double error = std::abs(want - got) / (1 + std::abs(want));
+  return std::isnan(error) ? INFINITY : error;
+}
 
-static Block64 inMemory(const Array &a, const TensorSpec &spec) {
+static void write(const Array &a, const TensorSpec &spec, char *to) {
   HostTensor t(spec);
   for (auto [i, x] : llvm::enumerate(a.data))
     t.set(i, x);
-  Block64 block(spec.byteCount());
-  std::memcpy(block.data(), t.bytes.data(), t.bytes.size());
-  return block;
+  std::memcpy(to, t.bytes.data(), t.bytes.size());
+}
+static Array read(const TensorSpec &spec, const char *from) {
+  HostTensor t(spec);
+  std::memcpy(t.bytes.data(), from, t.bytes.size());
+  Array a(spec.shape);
+  for (auto [i, x] : llvm::enumerate(a.data))
+    x = t.at(i);
+  return a;
+}
+
+SmallVector<Array>
+gradus::callCompiled(const Program &program, const FunctionInterface &f,
+                     ArrayRef<Array> args,
+                     std::map<std::string, Array> &variables) {
+  const ModelInterface &model = program.interface();
+  Block64 block(model.variableBytes), arena(f.arenaBytes);
+  for (const VariableInfo &v : model.variables)
+    write(variables.at(v.name), v.type, block.data() + v.offset);
+  std::vector<Block64> blocks;
+  SmallVector<const void *> in;
+  SmallVector<void *> out;
+  for (auto [p, a] : llvm::zip(f.inputs, args)) {
+    write(a, p.type, blocks.emplace_back(p.type.byteCount()).data());
+    in.push_back(blocks.back().data());
+  }
+  for (const Port &p : f.outputs)
+    out.push_back(blocks.emplace_back(p.type.byteCount()).data());
+  program.call(f, block.data(), in, out, arena.data());
+  for (const VariableInfo &v : model.variables)
+    variables[v.name] = read(v.type, block.data() + v.offset);
+  SmallVector<Array> results;
+  for (auto [p, data] : llvm::zip(f.outputs, out))
+    results.push_back(read(p.type, static_cast<const char *>(data)));
+  return results;
+}
+
+llvm::Expected<Program> gradus::compileText(StringRef text,
+                                            const CompileOptions &options) {
+  Compilation c(options);
+  if (failed(c.parseText(text, "program")))
+    return llvm::createStringError("it does not print and parse");
+  auto objects = c.objects();
+  if (!objects)
+    return objects.takeError();
+  return Program::load(*objects, c.interface());
 }
 
 std::string gradus::compareCompiled(SampleModel &sample, StringRef cpu,
@@ -48,15 +94,9 @@ std::string gradus::compareCompiled(SampleModel &sample, StringRef cpu,
   llvm::raw_string_ostream(text) << *sample.module;
   CompileOptions options;
   options.cpu = cpu.str();
-  Compilation c(options);
-  if (failed(c.parseText(text, "sample")))
-    return "does not print and parse";
-  auto objects = c.objects();
-  if (!objects)
-    return "does not compile: " + llvm::toString(objects.takeError());
-  auto program = Program::load(*objects, c.interface());
+  auto program = compileText(text, options);
   if (!program)
-    return "does not link: " + llvm::toString(program.takeError());
+    return "does not compile: " + llvm::toString(program.takeError());
   std::mt19937_64 random(7);
   worst = 0;
   for (const FunctionInterface &f : program->interface().functions) {
@@ -66,39 +106,28 @@ std::string gradus::compareCompiled(SampleModel &sample, StringRef cpu,
         source = g;
     });
     SmallVector<Array> args;
-    std::vector<Block64> blocks;
-    SmallVector<const void *> in;
-    SmallVector<void *> out;
     for (auto [i, p] : llvm::enumerate(f.inputs)) {
       auto [low, high] =
           i < sample.ranges.size() ? sample.ranges[i] : std::pair(-1.0, 1.0);
       args.push_back(
-          rounded(randomArray(source.getArgumentTypes()[i], low, high, random),
-                  p.type.type));
-      blocks.push_back(inMemory(args.back(), p.type));
+          roundedTo(p.type.type, randomArray(source.getArgumentTypes()[i], low,
+                                             high, random)));
     }
-    for (const Port &p : f.outputs)
-      blocks.emplace_back(p.type.byteCount());
-    for (auto [i, b] : llvm::enumerate(blocks))
-      i < f.inputs.size() ? in.push_back(b.data()) : out.push_back(b.data());
     auto want = interpret(source, args);
     if (failed(want))
       return "has no reference value";
-    Block64 arena(f.arenaBytes);
-    program->call(f, nullptr, in, out, arena.data());
-    for (auto [k, p] : llvm::enumerate(f.outputs)) {
-      HostTensor got(p.type);
-      double bound = tolerance(p.type.type);
-      std::memcpy(got.bytes.data(), out[k], got.bytes.size());
+    std::map<std::string, Array> none;
+    auto got = callCompiled(*program, f, args, none);
+    for (auto [k, p] : llvm::enumerate(f.outputs))
       for (auto [i, w] : llvm::enumerate((*want)[k].data)) {
-        double error = std::abs(w - got.at(i)) / (1 + std::abs(w));
-        worst = std::isnan(error) ? INFINITY : std::max(worst, error);
-        if (!(error < bound))
-          return "compiled @" + f.name + " gives " + std::to_string(got.at(i)) +
-                 " for element " + std::to_string(i) + " of result " +
-                 std::to_string(k) + ", the reference " + std::to_string(w);
+        double error = relativeError(w, got[k].data[i]);
+        worst = std::max(worst, error);
+        if (!(error < toleranceOf(p.type.type)))
+          return "compiled @" + f.name + " gives " +
+                 std::to_string(got[k].data[i]) + " for element " +
+                 std::to_string(i) + " of result " + std::to_string(k) +
+                 ", the reference " + std::to_string(w);
       }
-    }
   }
   return "";
 }

@@ -19,10 +19,10 @@ using namespace gradus;
 using namespace gradus::graph;
 
 static bool hasSteps(StringRef op) {
-  return llvm::is_contained(
-      {"argmax", "cast", "compare", "floor", "max", "max_pool", "min",
-       "reduce_max", "reduce_min", "sign"},
-      op);
+  return llvm::is_contained({"argmax", "cast", "compare", "floor", "max",
+                             "max_pool", "min", "reduce_max", "reduce_min",
+                             "sign"},
+                            op);
 }
 /// Of ops in whose samples' place a program is to be: floats of f32 alone.
 static bool isUsable(StringRef sample) {
@@ -143,8 +143,9 @@ private:
           sample.results.size() == 1 ? name : name + "#" + std::to_string(i);
       results.push_back({own, element, sizes, rangeOf(sample.op)});
     }
-    std::string defined =
-        results.size() == 1 ? name : name + ":" + std::to_string(results.size());
+    std::string defined = results.size() == 1
+                              ? name
+                              : name + ":" + std::to_string(results.size());
     program.lines.push_back({defined + " = " + body, results, names});
   }
   static std::optional<std::pair<double, double>> rangeOf(StringRef op) {
@@ -180,10 +181,10 @@ private:
               ArrayRef<std::string> reads) {
     Tensor t{fresh(), like.element,
              SmallVector<int64_t>(sizes.begin(), sizes.end()), like.range};
-    program.lines.push_back({(t.name + " = " + op).str(),
-                             {t},
-                             SmallVector<std::string>(reads.begin(),
-                                                      reads.end())});
+    program.lines.push_back(
+        {(t.name + " = " + op).str(),
+         {t},
+         SmallVector<std::string>(reads.begin(), reads.end())});
     return t;
   }
   Tensor constant(double x) {
@@ -225,8 +226,8 @@ private:
                          Twine(below(have - want + 1)) +
                          ", length = " + Twine(want),
                      t, {want}, {t.name})
-              : line("pad " + t.name + ", axis = 0, low = " +
-                         Twine((want - have) / 2) +
+              : line("pad " + t.name +
+                         ", axis = 0, low = " + Twine((want - have) / 2) +
                          ", high = " + Twine(want - have - (want - have) / 2),
                      t, {want}, {t.name});
       if (sizes.size() == 1)
@@ -289,8 +290,8 @@ void RandomProgram::dropUnread() {
                std::make_move_iterator(kept.rend()));
 }
 
-RandomProgram RandomProgram::shrunk(
-    function_ref<bool(const RandomProgram &)> fails) const {
+RandomProgram
+RandomProgram::shrunk(function_ref<bool(const RandomProgram &)> fails) const {
   RandomProgram best = *this;
   auto accept = [&](RandomProgram candidate) {
     candidate.dropUnread();

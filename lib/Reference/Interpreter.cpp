@@ -73,9 +73,20 @@ static FailureOr<Arrays> evaluate(Operation *op, ArrayRef<Array> in) {
   return failure();
 }
 
+static void round(Array &a, const llvm::fltSemantics &semantics) {
+  for (double &x : a.data) {
+    llvm::APFloat f(x);
+    bool lossy;
+    f.convert(semantics, llvm::APFloat::rmNearestTiesToEven, &lossy);
+    f.convert(llvm::APFloat::IEEEdouble(), llvm::APFloat::rmNearestTiesToEven,
+              &lossy);
+    x = f.convertToDouble();
+  }
+}
+
 FailureOr<Arrays> gradus::interpret(FuncOp f, ArrayRef<Array> args,
                                     const Environment &variables,
-                                    Updates *updates) {
+                                    Updates *updates, bool rounds) {
   Environment env = variables;
   for (auto [v, a] : llvm::zip(f.getBody().getArguments(), args))
     env[v] = a;
@@ -93,8 +104,12 @@ FailureOr<Arrays> gradus::interpret(FuncOp f, ArrayRef<Array> args,
     FailureOr<Arrays> results = evaluate(&op, values(op.getOperands()));
     if (failed(results))
       return failure();
-    for (auto [v, a] : llvm::zip(op.getResults(), *results))
+    for (auto [v, a] : llvm::zip(op.getResults(), *results)) {
+      if (auto element = dyn_cast<FloatType>(Shape(v).element);
+          rounds && element && element.getWidth() < 32)
+        round(a, element.getFloatSemantics());
       env[v] = std::move(a);
+    }
   }
   llvm_unreachable("a function ends in a return");
 }

@@ -106,6 +106,7 @@ int compileCommand(int argc, char **argv);
 int runCommand(int argc, char **argv);
 int gradCommand(int argc, char **argv);
 int checkGradCommand(int argc, char **argv);
+int verifyCommand(int argc, char **argv);
 int trainCommand(int argc, char **argv);
 int benchCommand(int argc, char **argv);
 

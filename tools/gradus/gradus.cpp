@@ -26,6 +26,8 @@ static constexpr Command commands[] = {
     {"grad", "print a model with its gradients written out", gradCommand},
     {"check-grad", "compare gradients with central differences",
      checkGradCommand},
+    {"verify", "compare compiled code with the reference, op by op",
+     verifyCommand},
     {"train", "train with a step compiled ahead of time", trainCommand},
     {"bench", "time a compiled function", benchCommand},
 };

@@ -1,0 +1,134 @@
+//===- LoopPlan.cpp - how the loops of one op are to run ------------------===//
+
+#include "LoopPlan.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+namespace vector = mlir::vector;
+using mlir::AffineMap;
+using mlir::OpOperand;
+
+/// How the operation that adds to a sum combines, if the sum is used by it
+/// alone.
+static std::optional<vector::CombiningKind> combinerOf(BlockArgument sum,
+                                                       Value yielded) {
+  using Kind = vector::CombiningKind;
+  Operation *op = yielded.getDefiningOp();
+  if (!op || !sum.hasOneUse() || *sum.user_begin() != op)
+    return std::nullopt;
+  return llvm::TypeSwitch<Operation *, std::optional<Kind>>(op)
+      .Case<arith::AddFOp, arith::AddIOp>([](auto) { return Kind::ADD; })
+      .Case<arith::MulFOp, arith::MulIOp>([](auto) { return Kind::MUL; })
+      .Case([](arith::MaximumFOp) { return Kind::MAXIMUMF; })
+      .Case([](arith::MinimumFOp) { return Kind::MINIMUMF; })
+      .Case([](arith::MaxSIOp) { return Kind::MAXSI; })
+      .Case([](arith::MinSIOp) { return Kind::MINSI; })
+      .Default(std::nullopt);
+}
+
+LoopPlan::LoopPlan(linalg::LinalgOp op, ArrayRef<LoopRange> ranges,
+                   unsigned vectorBits)
+    : op(op), ranges(ranges), kinds(op.getIteratorTypesArray()) {
+  for (auto [d, r] : llvm::enumerate(ranges))
+    if (!r.at)
+      (isParallel(d) ? parallel : reductions).push_back(d);
+  lanes = vectorBits / widestElement();
+  auto sizes = op.getStaticLoopRanges();
+  if (!bodyVectorizes())
+    return;
+  // The longest; at least half a vector, or masks cost more than they gain.
+  int64_t best = lanes / 2 - 1;
+  for (unsigned d = 0; d < sizes.size(); ++d)
+    if (!ranges[d].at && lengthOf(d).value_or(sizes[d]) > best &&
+        canRunAlong(d)) {
+      best = lengthOf(d).value_or(sizes[d]);
+      along = d;
+      unroll = std::clamp<int64_t>(best / lanes, 1, 4);
+    }
+}
+
+std::optional<int64_t> LoopPlan::lengthOf(unsigned d) const {
+  auto first = mlir::getConstantIntValue(ranges[d].low),
+       last = mlir::getConstantIntValue(ranges[d].high);
+  return first && last ? std::optional(*last - *first) : std::nullopt;
+}
+
+/// Of what the op computes and writes: a vector has as many lanes as registers
+/// hold of the widest.
+unsigned LoopPlan::widestElement() {
+  unsigned widest = 8;
+  auto consider = [&](Type type) {
+    if (type.isIntOrFloat())
+      widest = std::max(widest, type.getIntOrFloatBitWidth());
+  };
+  for (OpOperand &o : op.getDpsInitsMutable())
+    consider(mlir::getElementTypeOrSelf(o.get().getType()));
+  for (Operation &inner : op.getBlock()->without_terminator())
+    for (Type type : inner.getResultTypes())
+      if (isa<FloatType>(type))
+        consider(type);
+  return widest;
+}
+
+bool LoopPlan::carried(OpOperand &init) {
+  return llvm::none_of(reductions, [&](unsigned d) { return moves(init, d); });
+}
+std::optional<vector::CombiningKind> LoopPlan::combiner(OpOperand &init) {
+  unsigned r = init.getOperandNumber() - op.getNumDpsInputs();
+  return combinerOf(op.getMatchingBlockArgument(&init),
+                    op.getBlock()->getTerminator()->getOperand(r));
+}
+
+/// Is the operand contiguous along loop `d`?
+bool LoopPlan::contiguous(OpOperand &o, unsigned d) {
+  auto type = cast<mlir::MemRefType>(o.get().getType());
+  AffineMap map = mapOf(o);
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (failed(type.getStridesAndOffset(strides, offset)) || strides.empty() ||
+      strides.back() != 1)
+    return false;
+  // The innermost axis; those of size 1 after it do not count.
+  unsigned inner = type.getRank() - 1;
+  while (inner > 0 && type.getDimSize(inner) == 1)
+    --inner;
+  for (auto [i, e] : llvm::enumerate(map.getResults()))
+    if (i != inner && e.isFunctionOfDim(d))
+      return false;
+  // Its index is d, plus what does not depend on it.
+  mlir::AffineExpr dim = mlir::getAffineDimExpr(d, op.getContext());
+  auto rest = mlir::simplifyAffineExpr(map.getResult(inner) - dim,
+                                       map.getNumDims(), 0);
+  return strides[inner] == 1 && !rest.isFunctionOfDim(d);
+}
+/// A truth value in memory takes a byte, in a vector a bit.
+static bool packsDifferently(OpOperand &o) {
+  auto type = dyn_cast<mlir::MemRefType>(o.get().getType());
+  return type && type.getElementType().isInteger(1);
+}
+
+bool LoopPlan::bodyVectorizes() {
+  for (Operation &inner : op.getBlock()->without_terminator())
+    if (!isa<linalg::IndexOp>(inner) &&
+        !inner.hasTrait<mlir::OpTrait::ConstantLike>() &&
+        !mlir::OpTrait::hasElementwiseMappableTraits(&inner))
+      return false;
+  return true;
+}
+
+bool LoopPlan::canRunAlong(unsigned d) {
+  for (OpOperand &o : op->getOpOperands())
+    if (moves(o, d) && (packsDifferently(o) || !contiguous(o, d)))
+      return false;
+  for (OpOperand &o : op.getDpsInitsMutable()) {
+    if (isParallel(d) && !moves(o, d))
+      return false;
+    if (!isParallel(d) && !moves(o, d) && (!carried(o) || !combiner(o)))
+      return false;
+  }
+  return true;
+}

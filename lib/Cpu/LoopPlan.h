@@ -1,0 +1,55 @@
+//===- LoopPlan.h - how the loops of one op are to run ----------*- C++ -*-===//
+
+#ifndef GRADUS_CPU_LOOPPLAN_H
+#define GRADUS_CPU_LOOPPLAN_H
+
+#include "EmitLoops.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace gradus {
+
+/// Which loops of an op are left to run, and which of them along vectors.
+class LoopPlan {
+public:
+  LoopPlan(mlir::linalg::LinalgOp op, ArrayRef<LoopRange> ranges,
+           unsigned vectorBits);
+
+  bool isParallel(unsigned d) const {
+    return kinds[d] == mlir::utils::IteratorType::parallel;
+  }
+  /// How long a loop's range is, if that is known here.
+  std::optional<int64_t> lengthOf(unsigned d) const;
+
+  mlir::AffineMap mapOf(mlir::OpOperand &o) {
+    return op.getMatchingIndexingMap(&o);
+  }
+  static bool isScalar(mlir::OpOperand &o) {
+    return !isa<mlir::MemRefType>(o.get().getType());
+  }
+  /// Does loop `d` move what the operand reads or writes?
+  bool moves(mlir::OpOperand &o, unsigned d) {
+    return !isScalar(o) && mapOf(o).isFunctionOfDim(d);
+  }
+  /// No reduction loop moves the result: its sum stays in a register.
+  bool carried(mlir::OpOperand &init);
+  /// How the op adds to a result, if it does nothing else with it.
+  std::optional<mlir::vector::CombiningKind> combiner(mlir::OpOperand &init);
+
+  mlir::linalg::LinalgOp op;
+  ArrayRef<LoopRange> ranges;
+  SmallVector<unsigned> parallel, reductions; ///< loops that are left to run
+  std::optional<unsigned> along;              ///< the one along vectors
+  int64_t lanes = 1, unroll = 1; ///< of a vector; vectors at a time
+
+private:
+  bool contiguous(mlir::OpOperand &o, unsigned d);
+  bool bodyVectorizes();
+  bool canRunAlong(unsigned d);
+  unsigned widestElement();
+
+  SmallVector<mlir::utils::IteratorType> kinds;
+};
+
+} // namespace gradus
+
+#endif // GRADUS_CPU_LOOPPLAN_H

@@ -1,0 +1,173 @@
+//===- Verify.cpp - a model's compiled function, op by op -----------------===//
+
+#include "gradus/Proof.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace gradus;
+using namespace gradus::graph;
+
+static FuncOp functionOf(ModuleOp module, StringRef name) {
+  FuncOp found;
+  module.walk([&](FuncOp f) {
+    if (f.getSymName() == name)
+      found = f;
+  });
+  return found;
+}
+
+namespace {
+/// Compiled and interpreted, on the same random numbers.
+class Verifier {
+public:
+  Verifier(ModuleOp simple, StringRef function, const CompileOptions &options,
+           const VerifyOptions &verify)
+      : simple(simple), name(function), options(options), verify(verify) {
+    // The model that is compiled is at stage Simple already, its functions
+    // chosen.
+    this->options.functions.clear();
+    this->options.dims.clear();
+    this->options.freeze.clear();
+  }
+
+  llvm::Expected<VerifyResult> run() {
+    chooseNumbers();
+    VerifyResult result;
+    auto whole = compare(simple);
+    if (!whole)
+      return whole.takeError();
+    result.worst = whole->worst;
+    result.results = whole->compared;
+    if (!whole->first)
+      return result;
+    // Which op begins to differ, once every op's result is looked at?
+    result.difference = whole->first;
+    SmallVector<Operation *> ops;
+    for (Operation &op : functionOf(simple, name).getBody().front())
+      if (op.getNumResults() == 1 && !isa<ConstantOp>(op))
+        ops.push_back(&op);
+    constexpr size_t atOnce = 32; // results of one function
+    for (size_t first = 0; first < ops.size(); first += atOnce) {
+      auto some = ArrayRef(ops).drop_front(first).take_front(atOnce);
+      mlir::OwningOpRef<ModuleOp> exposed = expose(some);
+      auto each = compare(*exposed);
+      if (!each)
+        return each.takeError();
+      if (!each->first || each->first->result >= some.size())
+        continue;
+      result.difference = each->first;
+      result.op = some[each->first->result];
+      break;
+    }
+    return result;
+  }
+
+private:
+  void chooseNumbers() {
+    std::mt19937_64 random(verify.seed);
+    FuncOp f = functionOf(simple, name);
+    simple.walk([&](Operation *op) {
+      if (StringAttr variable = variableName(op)) {
+        Shape s(op->getResult(0));
+        // What a step keeps is often a mean of squares, or a count.
+        variables[variable.str()] =
+            roundedTo(dtypeOf(s.element),
+                      randomArray(op->getResult(0).getType(),
+                                  isa<StateOp>(op) ? 0 : -0.5, 0.5, random));
+      }
+    });
+    for (Type t : f.getArgumentTypes()) {
+      bool real = Shape(t).isFloat();
+      args.push_back(roundedTo(dtypeOf(Shape(t).element),
+                               randomArray(t, real ? -1 : 0, real ? 1 : 4,
+                                           random)));
+    }
+  }
+
+  struct Comparison {
+    std::optional<Difference> first;
+    double worst = 0;
+    size_t compared = 0;
+  };
+  llvm::Expected<Comparison> compare(ModuleOp module) {
+    FuncOp f = functionOf(module, name);
+    Environment env;
+    llvm::MapVector<Value, std::string> names;
+    module.walk([&](Operation *op) {
+      if (StringAttr variable = variableName(op)) {
+        env[op->getResult(0)] = variables.at(variable.str());
+        names[op->getResult(0)] = variable.str();
+      }
+    });
+    // What is computed from 16 bits is no better than they are.
+    double roundings = 0;
+    for (Operation &op : f.getBody().front())
+      for (Value v : op.getResults())
+        if (Shape(v).isFloat())
+          roundings =
+              std::max(roundings, toleranceOf(dtypeOf(Shape(v).element)));
+    Updates updates;
+    auto want = interpret(f, args, env, &updates, /*rounds=*/true);
+    if (failed(want))
+      return llvm::createStringError("the function has no reference value");
+    std::string text;
+    llvm::raw_string_ostream(text) << module;
+    auto program = compileText(text, options);
+    if (!program)
+      return program.takeError();
+    const FunctionInterface *compiled = program->interface().find(name);
+    std::map<std::string, Array> after = variables;
+    auto got = callCompiled(*program, *compiled, args, after);
+    Comparison c;
+    for (auto [k, p] : llvm::enumerate(compiled->outputs))
+      add(c, k, p.name, std::max(roundings, toleranceOf(p.type.type)),
+          (*want)[k], got[k]);
+    for (auto &[v, value] : updates)
+      add(c, c.compared, "the next value of " + names[v], roundings, value,
+          after.at(names[v]));
+    return c;
+  }
+  void add(Comparison &c, size_t k, const std::string &what, double tolerance,
+           const Array &want, const Array &got) {
+    tolerance = verify.tolerance.value_or(tolerance);
+    for (auto [i, w] : llvm::enumerate(want.data)) {
+      double error = relativeError(w, got.data[i]);
+      c.worst = std::max(c.worst, error);
+      if (!c.first && !(error <= tolerance))
+        c.first = Difference{k, i, what, got.data[i], w};
+    }
+    ++c.compared;
+  }
+
+  /// The same function with the results of some ops as its results.
+  mlir::OwningOpRef<ModuleOp> expose(ArrayRef<Operation *> ops) {
+    mlir::OwningOpRef<ModuleOp> copy = simple.clone();
+    FuncOp f = functionOf(*copy, name), original = functionOf(simple, name);
+    SmallVector<Value> results;
+    for (auto [op, old] :
+         llvm::zip(f.getBody().front(), original.getBody().front()))
+      if (llvm::is_contained(ops, &old))
+        results.push_back(op.getResult(0));
+    auto ret = cast<ReturnOp>(f.getBody().front().getTerminator());
+    ret->setOperands(results);
+    ret.removeNamesAttr();
+    f.setFunctionType(mlir::FunctionType::get(copy->getContext(),
+                                              f.getArgumentTypes(),
+                                              ValueRange(results).getTypes()));
+    return copy;
+  }
+
+  ModuleOp simple;
+  StringRef name;
+  CompileOptions options;
+  VerifyOptions verify;
+  std::map<std::string, Array> variables;
+  SmallVector<Array> args;
+};
+} // namespace
+
+llvm::Expected<VerifyResult>
+gradus::verifyCompiled(ModuleOp simple, StringRef function,
+                       const CompileOptions &options,
+                       const VerifyOptions &verify) {
+  return Verifier(simple, function, options, verify).run();
+}
