@@ -164,11 +164,13 @@ private:
       change[s.last + 1] -= s.bytes;
     }
     int64_t bytes = 0;
-    for (int64_t i = 0, n = order.size(); i < n; ++i)
-      if ((bytes += change[i]) > peakBytes) {
+    for (int64_t i = 0, n = order.size(); i < n; ++i) {
+      bytes += change[i];
+      if (bytes > peakBytes) {
         peakBytes = bytes;
         peak = i;
       }
+    }
   }
   llvm::DenseMap<Operation *, int64_t> position;
 };
