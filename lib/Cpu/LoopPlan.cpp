@@ -101,8 +101,8 @@ bool LoopPlan::contiguous(OpOperand &o, unsigned d) {
       return false;
   // Its index is d, plus what does not depend on it.
   mlir::AffineExpr dim = mlir::getAffineDimExpr(d, op.getContext());
-  auto rest = mlir::simplifyAffineExpr(map.getResult(inner) - dim,
-                                       map.getNumDims(), 0);
+  auto rest =
+      mlir::simplifyAffineExpr(map.getResult(inner) - dim, map.getNumDims(), 0);
   return strides[inner] == 1 && !rest.isFunctionOfDim(d);
 }
 /// A truth value in memory takes a byte, in a vector a bit.

@@ -40,10 +40,9 @@ Value LinalgBuilder::gather(GatherOp op, mlir::IRMapping &lowered) {
         auto [index, inside] = checkedIndex(inner, args[0], size);
         SmallVector<Value> at;
         for (int64_t i = 0, e = tensorType(x).getRank(); i < e; ++i)
-          at.push_back(i == axis
-                           ? index
-                           : Value(mlir::linalg::IndexOp::create(
-                                 inner, i < axis ? i : i + idRank - 1)));
+          at.push_back(i == axis ? index
+                                 : Value(mlir::linalg::IndexOp::create(
+                                       inner, i < axis ? i : i + idRank - 1)));
         Value v = mlir::tensor::ExtractOp::create(inner, x, at);
         Value zero = mlir::arith::ConstantOp::create(
             inner, inner.getZeroAttr(type.getElementType()));
@@ -69,7 +68,8 @@ Value LinalgBuilder::scatterAdd(ScatterAddOp op, mlir::IRMapping &lowered) {
   auto body = [&](OpBuilder &nested, Location loc, ValueRange at,
                   ValueRange sums) -> mlir::scf::ValueVector {
     ImplicitLocOpBuilder inner(loc, nested);
-    Value id = mlir::tensor::ExtractOp::create(inner, ids, at.slice(axis, idRank));
+    Value id =
+        mlir::tensor::ExtractOp::create(inner, ids, at.slice(axis, idRank));
     auto [index, inside] = checkedIndex(inner, id, type.getDimSize(axis));
     SmallVector<Value> to(at.take_front(axis));
     to.push_back(index);
@@ -85,7 +85,8 @@ Value LinalgBuilder::scatterAdd(ScatterAddOp op, mlir::IRMapping &lowered) {
   };
   if (from.getRank() == 0)
     return rounded(body(b, b.getLoc(), {}, out)[0], type);
-  auto nest = mlir::scf::buildLoopNest(b, b.getLoc(), low, high, step, out, body);
+  auto nest =
+      mlir::scf::buildLoopNest(b, b.getLoc(), low, high, step, out, body);
   return rounded(nest.results[0], type);
 }
 

@@ -77,9 +77,9 @@ private:
     });
     for (Type t : f.getArgumentTypes()) {
       bool real = Shape(t).isFloat();
-      args.push_back(roundedTo(dtypeOf(Shape(t).element),
-                               randomArray(t, real ? -1 : 0, real ? 1 : 4,
-                                           random)));
+      args.push_back(
+          roundedTo(dtypeOf(Shape(t).element),
+                    randomArray(t, real ? -1 : 0, real ? 1 : 4, random)));
     }
   }
 

@@ -68,9 +68,8 @@ int tool::verifyCommand(int argc, char **argv) {
     c.module().walk([&](graph::FuncOp f) { all.push_back(f); });
     SmallVector<std::string> names;
     bool hasVariables = false;
-    c.module().walk([&](Operation *op) {
-      hasVariables |= !!graph::variableName(op);
-    });
+    c.module().walk(
+        [&](Operation *op) { hasVariables |= !!graph::variableName(op); });
     for (graph::FuncOp f : all) {
       if (hasVariables && f.getSymName() == "init")
         f.erase();
