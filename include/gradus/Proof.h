@@ -14,8 +14,6 @@ graph::Array roundedTo(DType type, graph::Array a);
 /// How far results may lie from the reference, which computes in f64: some
 /// roundings of the type.
 double toleranceOf(DType type);
-/// Relative beyond 1, absolute below; infinite if only one is no number.
-double relativeError(double want, double got);
 
 llvm::Expected<Program> compileText(StringRef text,
                                     const CompileOptions &options);

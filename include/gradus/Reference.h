@@ -34,6 +34,10 @@ graph::Array randomArray(Type type, double low, double high,
 // Gradients against central differences
 //===----------------------------------------------------------------------===//
 
+/// |want - got| / (1 + |want|); 0 for infinities that agree, infinite if one is
+/// no number.
+double relativeError(double want, double got);
+
 /// Where a gradient and a central difference differ the most.
 struct GradientError {
   double error = -1; ///< |difference - gradient| / (1 + |difference|)

@@ -42,10 +42,9 @@ namespace {
 /// The arenas that the functions of a model need if the pass gets a limit.
 struct Trial {
   llvm::StringMap<int64_t> arenas;
-  std::string largest; ///< the function with the largest
-  int64_t bytes = 0;   ///< of its arena
-  int64_t steps = 0;   ///< of the pass, in all functions
-  int64_t estimate = 0;
+  std::string largest;  ///< the function with the largest
+  int64_t bytes = 0;    ///< of its arena
+  int64_t estimate = 0; ///< of the pass, without recomputation
 
   static FailureOr<Trial> run(ModuleOp simple, int64_t limit,
                               const CompileOptions &options) {
@@ -53,10 +52,8 @@ struct Trial {
     if (failed(recompute(*copy, limit)))
       return failure();
     Trial t;
-    for (auto &record : takeRecords(*copy)) {
-      t.steps += number(record.second, "steps");
+    for (auto &record : takeRecords(*copy))
       t.estimate = std::max(t.estimate, number(record.second, "before"));
-    }
     mlir::PassManager pm(simple.getContext());
     for (Stage stage : {Stage::Linalg, Stage::Kernels, Stage::Buffers})
       buildStage(stage, pm, options);

@@ -110,15 +110,27 @@ static void buildKernels(OpPassManager &pm) {
   pm.addPass(createOutlineKernels());
 }
 
-/// Does the processor have them all, "+avx,+fma"? Where there is none that the
-/// options describe, that is reported where code is made for it.
-static bool hasFeatures(const CompileOptions &options, StringRef features) {
-  auto machine = createTargetMachine(options);
-  if (machine)
-    return (*machine)->getMCSubtargetInfo()->checkFeatures(features.str());
-  llvm::consumeError(machine.takeError());
-  return false;
-}
+namespace {
+/// What the options describe. Where that is no processor, it has nothing here;
+/// the error is reported where code is made for it.
+class Processor {
+public:
+  explicit Processor(const CompileOptions &options) {
+    if (auto made = createTargetMachine(options))
+      machine = std::move(*made);
+    else
+      llvm::consumeError(made.takeError());
+  }
+  /// All of them, "+avx,+fma"?
+  bool has(StringRef features) const {
+    return machine &&
+           machine->getMCSubtargetInfo()->checkFeatures(features.str());
+  }
+
+private:
+  std::unique_ptr<llvm::TargetMachine> machine;
+};
+} // namespace
 
 /// The width and number of the machine's vector registers, and what it
 /// multiplies in pairs.
@@ -126,17 +138,17 @@ static LowerKernelsOptions machineOptions(const CompileOptions &options) {
   LowerKernelsOptions result;
   result.threads = options.threads;
   result.winograd = options.winograd;
-  auto has = [&](StringRef features) { return hasFeatures(options, features); };
-  if (has("+avx512bw,+avx512vl") || has("+avx2"))
+  Processor processor(options);
+  if (processor.has("+avx512bw,+avx512vl") || processor.has("+avx2"))
     result.pairs.push_back("pmaddwd");
-  if (has("+avx512vnni,+avx512vl"))
+  if (processor.has("+avx512vnni,+avx512vl"))
     result.pairs.push_back("vpdpwssd");
-  if (has("+avx512bf16,+avx512vl"))
+  if (processor.has("+avx512bf16,+avx512vl"))
     result.pairs.push_back("vdpbf16ps");
-  if (has("+avx512f")) {
+  if (processor.has("+avx512f")) {
     result.vectorBits = 512;
     result.registers = 32;
-  } else if (!has("+avx")) {
+  } else if (!processor.has("+avx")) {
     result.vectorBits = 128;
   }
   return result;
@@ -174,7 +186,7 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   if (isX86(options))
     pm.addPass(createFlushDenormals());
   auto &f = pm.nest<func::FuncOp>();
-  bool roundsToBf16 = hasFeatures(options, "+avx512bf16");
+  bool roundsToBf16 = Processor(options).has("+avx512bf16");
   f.addPass(createApproximateMath({roundsToBf16}));
   // No canonicalisation between here and LLVM: it would take the vectors of
   // the micro-kernels apart.

@@ -26,12 +26,6 @@ double gradus::toleranceOf(DType type) {
     return 5e-4;
   }
 }
-double gradus::relativeError(double want, double got) {
-  if (want == got || (std::isnan(want) && std::isnan(got)))
-    return 0;
-  double error = std::abs(want - got) / (1 + std::abs(want));
-  return std::isnan(error) ? INFINITY : error;
-}
 
 static void write(const Array &a, const TensorSpec &spec, char *to) {
   HostTensor t(spec);

@@ -10,11 +10,11 @@ using graph::Array;
 /// rounding, eps / step, takes over; 1e-6 is near the best for f64.
 static constexpr double step = 1e-6;
 
-static double relativeError(double difference, double gradient) {
+double gradus::relativeError(double want, double got) {
   // Infinities that agree are no error; a NaN on one side is.
-  if (difference == gradient)
+  if (want == got)
     return 0;
-  double e = std::abs(difference - gradient) / (1 + std::abs(difference));
+  double e = std::abs(want - got) / (1 + std::abs(want));
   return std::isnan(e) ? INFINITY : e;
 }
 
