@@ -156,9 +156,7 @@ void FuncOp::print(OpAsmPrinter &p) {
 
 void FuncOp::getAsmBlockArgumentNames(Region &region,
                                       mlir::OpAsmSetValueNameFn set) {
-  for (BlockArgument a : region.getArguments())
-    if (auto n = dyn_cast<NameLoc>(a.getLoc()))
-      set(a, n.getName().getValue());
+  nameArguments(region, set);
 }
 LogicalResult FuncOp::verifyRegions() {
   if (ValueRange(returned()).getTypes() != getResultTypes())

@@ -62,6 +62,10 @@ void GraphDialect::registerOps() {
       >();
   addOperations<
 #define GET_OP_LIST
+#include "dialects/graph/Control.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
 #include "dialects/graph/Convolution.cpp.inc"
       >();
   addOperations<
@@ -116,6 +120,8 @@ GraphDialect::getParseOperationHook(StringRef) const {
 }
 
 LogicalResult graph::inferAgain(Operation *op) {
+  if (auto bodies = dyn_cast<HasBodies>(op))
+    return bodies.inferBodies(inferAgain);
   auto inference = dyn_cast<mlir::InferTypeOpInterface>(op);
   if (!inference)
     return success();

@@ -49,6 +49,14 @@ def Evaluable : Graph_Interface<"Evaluable"> {
     (ins "::llvm::ArrayRef<::gradus::graph::Array>":$inputs)>];
 }
 
+/// Of ops with bodies: loops and branches.
+def HasBodies : Graph_Interface<"HasBodies"> {
+  let methods = [InterfaceMethod<
+    "Infers the types in the bodies, each op's by `infer`, and those of the results.",
+    "::llvm::LogicalResult", "inferBodies",
+    (ins "::llvm::function_ref<::llvm::LogicalResult(::mlir::Operation *)>":$infer)>];
+}
+
 def Documented : Graph_Interface<"Documented"> {
   let methods = [
     StaticInterfaceMethod<"Uses of the op in the model language: documentation and tests.",

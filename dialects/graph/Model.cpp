@@ -156,6 +156,17 @@ template <typename Op> static void printVariable(Op op, OpAsmPrinter &p) {
     printOptions(p, op.getOptions());
   p.printOptionalAttrDict(op->getAttrs(), {"name", "init", "options"});
 }
+static LogicalResult verifyVariable(Operation *op) {
+  if (isa<ModelOp, FuncOp>(op->getParentOp()))
+    return success();
+  return mlir::emitError(op->getLoc())
+         << "a " << op->getName().stripDialect()
+         << " is declared in a model or function, outside its loops and "
+            "branches; they may use it";
+}
+LogicalResult ParamOp::verify() { return verifyVariable(*this); }
+LogicalResult StateOp::verify() { return verifyVariable(*this); }
+
 ParseResult ParamOp::parse(OpAsmParser &p, OperationState &s) {
   return parseVariable(p, s);
 }
@@ -183,6 +194,14 @@ ParseResult UpdateOp::parse(OpAsmParser &p, OperationState &s) {
            << ", but its next value is " << Shape(next).str();
   s.addOperands({variable, next});
   return p.parseOptionalAttrDict(s.attributes);
+}
+LogicalResult UpdateOp::verify() {
+  if (isa<FuncOp>((*this)->getParentOp()))
+    return success();
+  return mlir::emitError(getLoc())
+         << display(getVariable())
+         << " is updated once a call of the function, not in a loop or branch: "
+            "carry its value there and update it with the last one";
 }
 void UpdateOp::print(OpAsmPrinter &p) {
   p << " " << getVariable() << ", " << getValue();

@@ -34,7 +34,8 @@ def ModelOp : Model_Op<"model", [IsolatedFromAbove, SymbolTable, Symbol, NoRegio
   let extraClassDefinition = scopeMethod;
 }
 
-class Variable<string m> : Model_Op<m, [ParentOneOf<["ModelOp", "FuncOp"]>, NamedResults]> {
+class Variable<string m> : Model_Op<m, [NamedResults]> {
+  let hasVerifier = 1;
   let arguments = (ins StrAttr:$name, StrAttr:$init, DictionaryAttr:$options);
   let results = (outs AnyRankedTensor:$result);
   let extraClassDefinition = "void $cppClass::getAsmResultNames(::mlir::OpAsmSetValueNameFn set) { set(getResult(), getName()); }\n";
@@ -45,7 +46,8 @@ def ParamOp : Variable<"param"> {
 def StateOp : Variable<"state"> {
   let summary = "Numbers that a step leaves for the next one: `%steps = state f32[] = zeros`";
 }
-def UpdateOp : Model_Op<"update", [ParentOneOf<["FuncOp"]>]> {
+def UpdateOp : Model_Op<"update"> {
+  let hasVerifier = 1;
   let summary = "The value of a parameter or state in the next step: `update %w, %next`";
   let arguments = (ins AnyRankedTensor:$variable, AnyRankedTensor:$value);
 }

@@ -75,6 +75,8 @@ Type sumType(Type element);
 /// their sums, i8 keeps them.
 Type productType(Type element);
 
+/// A size, a name, or `?`.
+ParseResult parseDim(AsmParser &p, Dim &d);
 ParseResult parseShape(AsmParser &p, Type &type);
 void printShape(AsmPrinter &p, Type type);
 

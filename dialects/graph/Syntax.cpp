@@ -11,8 +11,7 @@ using mlir::Diagnostic;
 
 thread_local SmallVector<std::string> graph::namesInScope;
 
-/// Just past the last token read, where something is missing.
-static SMLoc endOfLastToken(AsmParser &p) {
+SMLoc graph::endOfLastToken(AsmParser &p) {
   const char *at = p.getCurrentLocation().getPointer();
   while (llvm::isSpace(at[-1]))
     --at;
@@ -131,6 +130,24 @@ void graph::nameResults(Operation *op, mlir::OpAsmSetValueNameFn set) {
   for (auto [v, n] : llvm::zip(op->getResults(), names))
     if (!n.empty())
       set(v, n);
+}
+
+void graph::rename(mlir::OpResult value, StringRef name) {
+  Operation *op = value.getOwner();
+  SmallVector<std::string> names;
+  for (Value r : op->getResults())
+    names.push_back(r == value ? name.str() : nameOf(r).str());
+  Location loc = op->getLoc();
+  if (auto named = dyn_cast<NameLoc>(loc))
+    loc = named.getChildLoc();
+  op->setLoc(NameLoc::get(
+      StringAttr::get(op->getContext(), llvm::join(names, ",")), loc));
+}
+
+void graph::nameArguments(Region &region, mlir::OpAsmSetValueNameFn set) {
+  for (BlockArgument a : region.getArguments())
+    if (auto n = dyn_cast<NameLoc>(a.getLoc()))
+      set(a, n.getName().getValue());
 }
 
 //===----------------------------------------------------------------------===//

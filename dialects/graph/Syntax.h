@@ -61,6 +61,8 @@ private:
 /// An error without the prefix that the parser's own emitError gives it.
 InFlightDiagnostic error(AsmParser &p, llvm::SMLoc loc,
                          const Twine &message = {});
+/// Just past the last token read, where something is missing.
+llvm::SMLoc endOfLastToken(AsmParser &p);
 /// The candidate nearest to `word`, or an empty string when none is near.
 StringRef nearest(StringRef word, ArrayRef<StringRef> candidates);
 /// A type in a message: MLIR puts quotes around one that is streamed.
@@ -182,6 +184,10 @@ void printResultTypes(OpAsmPrinter &p, mlir::TypeRange types);
 /// Keeps the author's names for results, as the op's location.
 void recordNames(OpAsmParser &p, OperationState &s);
 void nameResults(Operation *op, mlir::OpAsmSetValueNameFn set);
+/// Gives a value of an op with or without other results a name.
+void rename(mlir::OpResult value, StringRef name);
+/// Block arguments are printed under the names that their locations give.
+void nameArguments(mlir::Region &region, mlir::OpAsmSetValueNameFn set);
 /// The value an operand names, whatever its type; an error if there is none.
 FailureOr<Value> resolve(OpAsmParser &p,
                          const OpAsmParser::UnresolvedOperand &operand);

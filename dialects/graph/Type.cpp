@@ -116,7 +116,7 @@ Type graph::productType(Type element) {
 /// More elements than any machine holds: refused before something multiplies.
 static constexpr int64_t largestDim = int64_t(1) << 40;
 
-static ParseResult parseDim(AsmParser &p, Dim &d) {
+ParseResult graph::parseDim(AsmParser &p, Dim &d) {
   auto loc = p.getCurrentLocation();
   if (succeeded(p.parseOptionalQuestion()))
     return success();

@@ -17,9 +17,17 @@ SmallVector<Value> inlineBody(OpBuilder &b, graph::FuncOp f, ValueRange args,
                               Location call,
                               function_ref<void(Operation *)> made);
 
+/// Inlines every call in the op's bodies; returns the functions called.
+SmallVector<graph::FuncOp> inlineCallsIn(Operation *op);
+
 /// The params and states that `f` and its callees use, in order of
 /// declaration.
 SmallVector<Operation *> usedVariables(graph::FuncOp f);
+
+/// Loops in `op`, or it itself, that walk another axis walk axis 0 of
+/// transposed tensors. `replaced` hears which value stands for a result of such
+/// a loop.
+void walkAlongAxis0(Operation *op, function_ref<void(Value, Value)> replaced);
 
 /// Infers the types of an op's results anew; a call's from its callee, a
 /// function's from what it returns.

@@ -7,7 +7,14 @@
 #include "dialects/graph/Infer.h"
 #include "dialects/graph/Shape.h"
 #include "dialects/graph/Syntax.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 #include "llvm/ADT/SmallBitVector.h"
+
+namespace mlir {
+class IRMapping;
+} // namespace mlir
 
 namespace gradus::graph {
 class FuncOp;
@@ -24,6 +31,8 @@ struct BlocksGradient : mlir::OpTrait::TraitBase<T, BlocksGradient> {};
 #include "dialects/graph/Attributes.h.inc"
 #include "dialects/graph/Interfaces.h.inc"
 
+#define GET_OP_CLASSES
+#include "dialects/graph/Control.h.inc"
 #define GET_OP_CLASSES
 #include "dialects/graph/Convolution.h.inc"
 #define GET_OP_CLASSES
@@ -68,6 +77,13 @@ callResults(const Signature &callee, ValueRange inputs, DictionaryAttr options,
 FuncOp lookupCallee(Operation *from, StringRef name);
 /// Infers the result types of `op` anew from its operands.
 LogicalResult inferAgain(Operation *op);
+/// Clones a body's ops, but its last one, to the insertion point. `map` says
+/// what its arguments stand for; its yields are among the results.
+struct ClonedBody {
+  SmallVector<Operation *> ops;
+  SmallVector<Value> carried, stacked;
+};
+ClonedBody cloneBody(OpBuilder &b, Region &body, mlir::IRMapping &map);
 /// Does the function declare parameters, states of its own?
 bool isLayer(FuncOp f);
 /// The name of a param or state, null for another op.

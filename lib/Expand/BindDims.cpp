@@ -19,6 +19,8 @@ using namespace gradus;
 using namespace gradus::graph;
 
 LogicalResult gradus::inferAnew(Operation *op) {
+  if (auto bodies = dyn_cast<HasBodies>(op))
+    return bodies.inferBodies(inferAnew);
   if (auto ret = dyn_cast<ReturnOp>(op)) {
     auto f = ret->getParentOfType<FuncOp>();
     f.setFunctionType(
@@ -72,12 +74,10 @@ struct BindDims : impl::BindDimsBase<BindDims> {
     replacer.recursivelyReplaceElementsIn(getOperation(), /*replaceAttrs=*/true,
                                           /*replaceLocs=*/false,
                                           /*replaceTypes=*/true);
-    auto infer = [](Operation *op) {
-      return failed(inferAnew(op)) ? WalkResult::interrupt()
-                                   : WalkResult::advance();
-    };
-    if (getOperation()->walk(infer).wasInterrupted())
-      signalPassFailure();
+    for (auto f : getOperation().getBody().getOps<FuncOp>())
+      for (Operation &op : f.getBody().front())
+        if (failed(inferAnew(&op)))
+          return signalPassFailure();
   }
 
 private:

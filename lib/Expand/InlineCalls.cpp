@@ -49,7 +49,6 @@ SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
   for (Operation &op : f.getBody().front()) {
     if (isa<ReturnOp>(op))
       return mapped(op.getOperands());
-    auto at = mlir::CallSiteLoc::get(op.getLoc(), call);
     if (auto inner = dyn_cast<CallOp>(op)) {
       FuncOp callee = lookupCallee(inner, inner.getCallee());
       auto results = inlineBody(
@@ -59,14 +58,33 @@ SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
       continue;
     }
     Operation *copy = b.clone(op, map);
-    copy->setLoc(at);
+    copy->walk([&](Operation *nested) {
+      nested->setLoc(mlir::CallSiteLoc::get(nested->getLoc(), call));
+    });
     sizes.recursivelyReplaceElementsIn(copy, /*replaceAttrs=*/true,
                                        /*replaceLocs=*/false,
                                        /*replaceTypes=*/true);
+    if (copy->getNumRegions())
+      inlineCallsIn(copy);
     if (!isa<UpdateOp>(copy))
       made(copy);
   }
   llvm_unreachable("a function ends in a return");
+}
+
+SmallVector<FuncOp> gradus::inlineCallsIn(Operation *op) {
+  llvm::SetVector<FuncOp> callees;
+  SmallVector<CallOp> calls;
+  op->walk([&](CallOp c) { calls.push_back(c); });
+  for (CallOp c : calls) {
+    FuncOp callee = lookupCallee(c, c.getCallee());
+    callees.insert(callee);
+    OpBuilder b(c);
+    c.replaceAllUsesWith(inlineBody(
+        b, callee, c.getInputs(), withoutName(c.getLoc()), [](Operation *) {}));
+    c.erase();
+  }
+  return callees.takeVector();
 }
 
 SmallVector<Operation *> gradus::usedVariables(FuncOp f) {
@@ -96,24 +114,13 @@ SmallVector<Operation *> gradus::usedVariables(FuncOp f) {
 namespace {
 struct InlineCalls : impl::InlineCallsBase<InlineCalls> {
   void runOnOperation() override {
-    llvm::SmallPtrSet<Operation *, 8> helpers;
-    for (auto f : getOperation().getBody().getOps<FuncOp>()) {
-      SmallVector<CallOp> calls;
-      f.walk([&](CallOp c) { calls.push_back(c); });
-      for (CallOp c : calls) {
-        helpers.insert(lookupCallee(c, c.getCallee()));
-        OpBuilder b(c);
-        auto results =
-            inlineBody(b, lookupCallee(c, c.getCallee()), c.getInputs(),
-                       withoutName(c.getLoc()), [](Operation *) {});
-        c.replaceAllUsesWith(results);
-        c.erase();
-      }
-    }
+    llvm::SetVector<FuncOp> helpers;
+    for (auto f : getOperation().getBody().getOps<FuncOp>())
+      helpers.insert_range(inlineCallsIn(f));
     // A helper whose dimensions only its calls give sizes is no function of
     // the compiled model.
-    for (Operation *f : helpers)
-      if (!hasSizes(cast<FuncOp>(f)))
+    for (FuncOp f : helpers)
+      if (!hasSizes(f))
         f->erase();
   }
 

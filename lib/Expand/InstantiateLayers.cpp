@@ -113,6 +113,8 @@ private:
     std::reverse(work.begin() + before, work.end());
     // What follows learns of sizes that the call could not tell: those that
     // the layer computes from this call's.
+    while (isa<HasBodies>(next->getParentOp()))
+      next = next->getParentOp();
     for (; learned && next; next = next->getNextNode())
       if (failed(inferAnew(next)))
         return failure();
@@ -153,30 +155,45 @@ private:
                      mlir::AttrTypeReplacer &sizes, mlir::IRMapping &map) {
     std::string prefix = prefixOf(call);
     Operation *made = b.clone(op, map);
-    auto site = CallSiteLoc::get(withoutName(op.getLoc()), call.getLoc());
-    made->setLoc(site);
-    if (auto named = dyn_cast<NameLoc>(op.getLoc())) {
-      SmallVector<StringRef> parts;
-      named.getName().getValue().split(parts, ',');
-      std::string names = llvm::join(
-          llvm::map_range(
-              parts,
-              [&](StringRef n) { return n.empty() ? "" : joined(prefix, n); }),
-          ",");
-      made->setLoc(NameLoc::get(b.getStringAttr(names), site));
-    }
+    made->walk([&](Operation *o) { relocate(o, call, prefix); });
     sizes.recursivelyReplaceElementsIn(made, /*replaceAttrs=*/true,
                                        /*replaceLocs=*/false,
                                        /*replaceTypes=*/true);
-    if (failed(inferAgain(made)))
+    if (failed(adopt(made, call, prefix)))
       return failure();
-    if (StringAttr name = variableName(made)) {
+    if (StringAttr name = variableName(made))
       declare(made, b.getStringAttr(joined(prefix, name)), op, call, map);
-      return success();
-    }
-    auto inner = dyn_cast<CallOp>(made);
+    return success();
+  }
+
+  /// The copy of an op stands where the layer is called, its results' names
+  /// behind the call's.
+  static void relocate(Operation *copy, CallOp call, StringRef prefix) {
+    auto named = dyn_cast<NameLoc>(copy->getLoc());
+    auto site = CallSiteLoc::get(withoutName(copy->getLoc()), call.getLoc());
+    copy->setLoc(site);
+    if (!named)
+      return;
+    SmallVector<StringRef> parts;
+    named.getName().getValue().split(parts, ',');
+    std::string names =
+        llvm::join(llvm::map_range(parts,
+                                   [&](StringRef n) {
+                                     return n.empty() ? "" : joined(prefix, n);
+                                   }),
+                   ",");
+    copy->setLoc(
+        NameLoc::get(StringAttr::get(copy->getContext(), names), site));
+  }
+
+  /// Infers a copy's types; its calls, and those in its bodies, join the work.
+  LogicalResult adopt(Operation *copy, CallOp call, StringRef prefix) {
+    if (auto bodies = dyn_cast<HasBodies>(copy))
+      return bodies.inferBodies(
+          [&](Operation *nested) { return adopt(nested, call, prefix); });
+    auto inner = dyn_cast<CallOp>(copy);
     if (!inner)
-      return success();
+      return inferAgain(copy);
     if (isStandard(call) && !isStandard(inner))
       inner.setCallee(("std." + inner.getCallee()).str());
     if (callsLayer(inner)) {
@@ -185,14 +202,7 @@ private:
       work.push_back(inner);
     }
     // Only now does the callee's name say which function it is.
-    FuncOp f = lookupCallee(inner, inner.getCallee());
-    auto types = callResults(Signature(f), inner.getInputs(),
-                             inner.getOptionsAttr(), Report(inner.getLoc()));
-    if (failed(types))
-      return failure();
-    for (auto [v, t] : llvm::zip(inner.getResults(), *types))
-      v.setType(t);
-    return success();
+    return inferAnew(inner);
   }
 
   /// Moves a variable's copy to the model, or takes the one that is there.

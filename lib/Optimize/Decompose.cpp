@@ -46,6 +46,7 @@ static Value pairwise(ImplicitLocOpBuilder &b, EinsumOp op) {
 namespace {
 struct Decompose : impl::DecomposeBase<Decompose> {
   void runOnOperation() override {
+    walkAlongAxis0(getOperation(), [](Value, Value) {});
     // Parts may be composites in turn: they are visited after their whole.
     SmallVector<Operation *> work;
     auto isWork = [](Operation *op) {

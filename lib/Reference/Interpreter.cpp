@@ -84,34 +84,125 @@ static void round(Array &a, const llvm::fltSemantics &semantics) {
   }
 }
 
+/// Copies one step of a loop between `whole`, at `index` of its axis 0 or
+/// later, and `part`.
+template <typename Copy>
+static void forSlice(Array &whole, Array &part, int64_t axis, int64_t index,
+                     Copy copy) {
+  Strides strides = whole.strides();
+  int64_t first = strides[axis] * index;
+  strides.erase(strides.begin() + axis);
+  forEachIndex<2>(
+      part.shape, {first, 0}, {strides, part.strides()},
+      [&](auto offset) { copy(whole.data[offset[0]], part.data[offset[1]]); });
+}
+
+namespace {
+/// Runs bodies, each op after those before it.
+class Interpreter {
+public:
+  Interpreter(Environment env, Updates *updates, bool rounds)
+      : env(std::move(env)), updates(updates), rounds(rounds) {}
+
+  /// The operands of the block's terminator.
+  FailureOr<Arrays> run(Block &block, ArrayRef<Array> args) {
+    for (auto [v, a] : llvm::zip(block.getArguments(), args))
+      env[v] = a;
+    for (Operation &op : block.without_terminator()) {
+      if (auto update = dyn_cast<UpdateOp>(op)) {
+        if (updates)
+          updates->push_back({update.getVariable(), env.at(update.getValue())});
+        continue;
+      }
+      FailureOr<Arrays> results = runOp(&op);
+      if (failed(results))
+        return failure();
+      for (auto [v, a] : llvm::zip(op.getResults(), *results)) {
+        if (auto element = dyn_cast<FloatType>(Shape(v).element);
+            rounds && element && element.getWidth() < 32)
+          round(a, element.getFloatSemantics());
+        env[v] = std::move(a);
+      }
+    }
+    return values(block.getTerminator()->getOperands());
+  }
+
+private:
+  Arrays values(ValueRange operands) {
+    return llvm::map_to_vector(operands, [&](Value v) { return env.at(v); });
+  }
+  FailureOr<Arrays> runOp(Operation *op) {
+    if (auto loop = dyn_cast<ForOp>(op))
+      return runFor(loop);
+    if (auto loop = dyn_cast<WhileOp>(op))
+      return runWhile(loop);
+    if (auto branch = dyn_cast<IfOp>(op))
+      return run(isTrue(env.at(branch.getPredicate())) ? branch.getYes().front()
+                                                       : branch.getNo().front(),
+                 {});
+    return evaluate(op, values(op->getOperands()));
+  }
+  static bool isTrue(const Array &truth) { return truth.data[0] != 0; }
+
+  FailureOr<Arrays> runFor(ForOp loop) {
+    Arrays results = values(loop.getInitial());
+    size_t carries = results.size();
+    for (Value v : loop.getStacks())
+      results.emplace_back(cast<RankedTensorType>(v.getType()).getShape());
+    Arrays sources = values(loop.getSources());
+    int64_t steps = loop.getSteps().size;
+    auto axisIn = [&](const Array &whole) {
+      auto axis = int64_t(loop.getAxis());
+      return axis < 0 ? axis + whole.rank() : axis;
+    };
+    for (int64_t n = 0; n < steps; ++n) {
+      int64_t at = loop.getReverse() ? steps - 1 - n : n;
+      Arrays args{Array({}, double(at))};
+      args.append(results.begin(), results.begin() + carries);
+      for (auto [source, slice] : llvm::zip(sources, loop.getSlices())) {
+        args.emplace_back(cast<RankedTensorType>(slice.getType()).getShape());
+        forSlice(source, args.back(), axisIn(source), at,
+                 [](double &from, double &to) { to = from; });
+      }
+      FailureOr<Arrays> yields = run(loop.getBody().front(), args);
+      if (failed(yields))
+        return failure();
+      for (auto [i, result, value] : llvm::enumerate(results, *yields))
+        if (i < carries)
+          result = std::move(value);
+        else
+          forSlice(result, value, axisIn(result), at,
+                   [](double &to, double &from) { to = from; });
+    }
+    return results;
+  }
+
+  FailureOr<Arrays> runWhile(WhileOp loop) {
+    Arrays carries = values(loop.getInitial());
+    for (uint64_t n = 0; n < loop.getLimit().value_or(UINT64_MAX); ++n) {
+      FailureOr<Arrays> goOn = run(loop.getCondition().front(), carries);
+      if (failed(goOn))
+        return failure();
+      if (!isTrue(goOn->front()))
+        break;
+      FailureOr<Arrays> next = run(loop.getBody().front(), carries);
+      if (failed(next))
+        return failure();
+      carries = std::move(*next);
+    }
+    return carries;
+  }
+
+  Environment env;
+  Updates *updates;
+  bool rounds;
+};
+} // namespace
+
 FailureOr<Arrays> gradus::interpret(FuncOp f, ArrayRef<Array> args,
                                     const Environment &variables,
                                     Updates *updates, bool rounds) {
-  Environment env = variables;
-  for (auto [v, a] : llvm::zip(f.getBody().getArguments(), args))
-    env[v] = a;
-  auto values = [&](ValueRange operands) {
-    return llvm::map_to_vector(operands, [&](Value v) { return env.at(v); });
-  };
-  for (Operation &op : f.getBody().front()) {
-    if (isa<ReturnOp>(op))
-      return values(op.getOperands());
-    if (auto update = dyn_cast<UpdateOp>(op)) {
-      if (updates)
-        updates->push_back({update.getVariable(), env.at(update.getValue())});
-      continue;
-    }
-    FailureOr<Arrays> results = evaluate(&op, values(op.getOperands()));
-    if (failed(results))
-      return failure();
-    for (auto [v, a] : llvm::zip(op.getResults(), *results)) {
-      if (auto element = dyn_cast<FloatType>(Shape(v).element);
-          rounds && element && element.getWidth() < 32)
-        round(a, element.getFloatSemantics());
-      env[v] = std::move(a);
-    }
-  }
-  llvm_unreachable("a function ends in a return");
+  return Interpreter(variables, updates, rounds).run(f.getBody().front(), args);
 }
 
 Array gradus::randomArray(Type type, double low, double high,
