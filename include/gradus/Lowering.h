@@ -57,6 +57,8 @@ inline constexpr llvm::StringLiteral winogradAttr = "graph.winograd";
 /// the symbol of their bytes.
 inline constexpr llvm::StringLiteral constantsAttr = "graph.constants";
 inline constexpr llvm::StringLiteral constantsSymbol = "model.constants";
+/// Private function: the body of a loop or branch.
+inline constexpr llvm::StringLiteral bodyAttr = "graph.body";
 /// Private function: a kernel.
 inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
 /// Op: the group of ops that run row by row together; and its own loops that

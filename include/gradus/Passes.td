@@ -100,6 +100,13 @@ def ParamsToArgs : Pass<"graph-params-to-args", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }
+def OutlineBodies : Pass<"graph-outline-bodies", "::mlir::ModuleOp"> {
+  let summary = "Move the bodies of loops and branches into functions";
+  let description = [{
+    The functions are private, marked `graph.body`, and take what the body gets and what it reads from outside. Later
+    stages meet straight lists of ops only.
+  }];
+}
 def LowerToLinalg : Pass<"graph-lower-to-linalg", "::mlir::func::FuncOp"> {
   let summary = "Lower graph ops on tensors to linalg.generic";
   let description = [{
@@ -151,9 +158,11 @@ def DefineBoundary : Pass<"graph-define-boundary", "::mlir::ModuleOp"> {
   let description = [{
     Arguments become memrefs read through `to_tensor`; results are materialised into extra memref arguments; the next
     value of a variable is materialised into the variable itself, whose kernel takes it as its destination, so that
-    bufferisation updates in place.
+    bufferisation updates in place. The functions of bodies are treated alike; their calls become loops and branches
+    over buffers.
   }];
-  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::memref::MemRefDialect"];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect"];
 }
 def PlanMemory : Pass<"graph-plan-memory", "::mlir::ModuleOp"> {
   let summary = "Place every buffer of a function in one arena";

@@ -46,8 +46,9 @@ private:
   func::FuncOp sharedKernel(mlir::memref::CopyOp copy) {
     auto from = dyn_cast<mlir::MemRefType>(copy.getSource().getType()),
          to = dyn_cast<mlir::MemRefType>(copy.getTarget().getType());
-    if (copy->getParentOfType<func::FuncOp>().isPrivate() || !from || !to ||
-        !from.getLayout().isIdentity() || !to.getLayout().isIdentity())
+    if (copy->getParentOfType<func::FuncOp>()->hasAttr(lowering::kernelAttr) ||
+        !from || !to || !from.getLayout().isIdentity() ||
+        !to.getLayout().isIdentity())
       return {};
     func::FuncOp &kernel = kernels[{from, to}];
     if (kernel)

@@ -10,10 +10,13 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "gradus/Graph.h"
 #include "gradus/Passes.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
 #include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
 #include "mlir/Conversion/LLVMCommon/ConversionTarget.h"
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/Pattern.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
@@ -55,6 +58,32 @@ struct BroadcastConverted
   }
 };
 
+/// A part begins at a pointer of its own: bare pointers carry no offset.
+struct PartToPointer : mlir::ConvertOpToLLVMPattern<graph::PartOp> {
+  using ConvertOpToLLVMPattern::ConvertOpToLLVMPattern;
+
+  LogicalResult
+  matchAndRewrite(graph::PartOp op, OpAdaptor adaptor,
+                  mlir::ConversionPatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto type = cast<mlir::MemRefType>(op.getPart().getType());
+    Value first =
+        mlir::MemRefDescriptor(adaptor.getSource()).alignedPtr(rewriter, loc);
+    Value elements = mlir::LLVM::ConstantOp::create(
+        rewriter, loc, getIndexType(),
+        rewriter.getIntegerAttr(getIndexType(), type.getNumElements()));
+    Value at =
+        mlir::LLVM::MulOp::create(rewriter, loc, adaptor.getIndex(), elements);
+    Type element = getTypeConverter()->convertType(type.getElementType());
+    Value pointer = mlir::LLVM::GEPOp::create(rewriter, loc, first.getType(),
+                                              element, first, at);
+    rewriter.replaceOp(op,
+                       {mlir::MemRefDescriptor::fromStaticShape(
+                           rewriter, loc, *getTypeConverter(), type, pointer)});
+    return success();
+  }
+};
+
 struct LowerToLlvm : impl::LowerToLlvmBase<LowerToLlvm> {
   using LowerToLlvmBase::LowerToLlvmBase;
 
@@ -76,6 +105,7 @@ struct LowerToLlvm : impl::LowerToLlvmBase<LowerToLlvm> {
     }
     mlir::RewritePatternSet set(ctx);
     set.add<BroadcastConverted>(*converter, ctx, /*benefit=*/2);
+    set.add<PartToPointer>(*converter);
     mlir::vector::populateVectorMaskMaterializationPatterns(
         set, /*force32BitVectorIndices=*/false);
     mlir::vector::populateVectorStepLoweringPatterns(set);
@@ -95,6 +125,7 @@ struct LowerToLlvm : impl::LowerToLlvmBase<LowerToLlvm> {
         mlir::arith::ArithDialect, mlir::memref::MemRefDialect,
         mlir::vector::VectorDialect, mlir::cf::ControlFlowDialect,
         mlir::ub::UBDialect>();
+    target.addIllegalOp<graph::PartOp>();
     target.addLegalDialect<mlir::func::FuncDialect>();
     mlir::ConversionConfig config;
     // No pattern fails once it has begun, and nothing folds that CSE and LLVM

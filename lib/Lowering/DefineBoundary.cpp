@@ -1,8 +1,8 @@
 //===- DefineBoundary.cpp - entry functions read and write buffers --------===//
 //
-// In: entry functions on tensors. Out: their arguments are memrefs; each
-// result is materialised into a new memref argument (`graph.output`), the next
-// value of a variable into the variable's own.
+// In: entry functions, and bodies that they call, on tensors. Out: their
+// arguments are memrefs; each result is materialised into a new memref argument
+// (`graph.output`), the next value of a variable into the variable's own.
 //
 // The op that makes such a value takes its place as destination. Where it also
 // reads the variable elementwise, reading and writing become one operand, so
@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "CallBodies.h"
 #include "LinalgBuilder.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
@@ -18,6 +19,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h" // the pass's dependent dialect
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace gradus {
@@ -29,11 +31,6 @@ using namespace gradus;
 namespace bufferization = mlir::bufferization;
 namespace func = mlir::func;
 namespace linalg = mlir::linalg;
-
-static mlir::MemRefType bufferType(Type t) {
-  auto tensor = cast<RankedTensorType>(t);
-  return mlir::MemRefType::get(tensor.getShape(), tensor.getElementType());
-}
 
 /// Gives input `variable` of an elementwise op, read at the index that result
 /// `r` is written at, to the result as its initial value.
@@ -93,9 +90,10 @@ static void separateStarts(Block &body) {
 namespace {
 struct DefineBoundary : impl::DefineBoundaryBase<DefineBoundary> {
   void runOnOperation() override {
-    for (auto f : getOperation().getOps<func::FuncOp>())
-      if (!f.isPrivate())
-        convert(f);
+    for (auto f : getOperation().getOps<func::FuncOp>()) {
+      convert(f);
+      callBodies(f);
+    }
   }
 
 private:
@@ -130,10 +128,12 @@ private:
         auto type = bufferType(value.getType());
         buffer = body.addArgument(type, value.getLoc());
         inputs.push_back(type);
-        auto name = f.getResultAttrOfType<StringAttr>(i, lowering::nameAttr);
-        attrs.push_back(b.getDictionaryAttr(
-            {b.getNamedAttr(lowering::nameAttr, name),
-             b.getNamedAttr(lowering::outputAttr, b.getUnitAttr())}));
+        NamedAttrList outputAttrs;
+        outputAttrs.set(lowering::outputAttr, b.getUnitAttr());
+        if (auto name =
+                f.getResultAttrOfType<StringAttr>(i, lowering::nameAttr))
+          outputAttrs.set(lowering::nameAttr, name);
+        attrs.push_back(outputAttrs.getDictionary(f.getContext()));
         tensor = bufferization::ToTensorOp::create(
             b, value.getLoc(), value.getType(), buffer,
             /*restrict=*/true, /*writable=*/true);

@@ -362,6 +362,12 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
         continue;
       b.setInsertionPoint(&op);
       b.setLoc(op.getLoc());
+      if (isa<CallForOp, CallWhileOp, CallIfOp>(op)) {
+        for (mlir::OpOperand &use : op.getOpOperands())
+          use.set(lowered.lookup(use.get()));
+        lowered.map(op.getResults(), op.getResults());
+        continue;
+      }
       Value v = lowering.lower(&op);
       if (!v) {
         mlir::emitError(op.getLoc())

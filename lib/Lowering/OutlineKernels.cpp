@@ -31,7 +31,10 @@ namespace linalg = mlir::linalg;
 namespace tensor = mlir::tensor;
 
 static bool computes(Operation *op) {
-  return isa<linalg::LinalgOp, mlir::scf::ForOp, tensor::InsertSliceOp>(op);
+  // A loop over buffers is one of the model: its body has kernels of its own.
+  if (auto loop = dyn_cast<mlir::scf::ForOp>(op))
+    return llvm::any_of(loop.getResultTypes(), llvm::IsaPred<mlir::TensorType>);
+  return isa<linalg::LinalgOp, tensor::InsertSliceOp>(op);
 }
 /// The tensor that the op's result starts from, if it is another op's.
 static Operation *startsFrom(Operation *op) {
@@ -74,7 +77,7 @@ struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
   void runOnOperation() override {
     kernels.clear();
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
-      if (f.isPrivate())
+      if (f->hasAttr(lowering::kernelAttr))
         continue;
       // From the end, so that the last op of a group comes first.
       llvm::SmallPtrSet<Operation *, 32> taken;

@@ -1,8 +1,9 @@
 //===- PlanMemory.cpp - every buffer of a function in one arena -----------===//
 //
 // In: bufferised functions. Out: no memref.alloc; a function that needs memory
-// takes an arena as its last argument. Kernels first: a call of a kernel with
-// an arena allocates one around the call, which the caller's plan then places.
+// takes an arena as its last argument. Kernels first, then the bodies of loops
+// and branches, inner ones first: a call of one with an arena allocates one
+// around the call, which the caller's plan then places.
 // A function that runs in parts gets as many arenas, one after the other.
 // Entry functions always take an arena; their variables become views into one
 // leading block of bytes.
@@ -139,16 +140,18 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
     calls.clear();
     getOperation().walk(
         [&](func::CallOp call) { calls[call.getCallee()].push_back(call); });
-    SmallVector<func::FuncOp> entries;
+    SmallVector<func::FuncOp> bodies, entries;
     for (auto f : getOperation().getOps<func::FuncOp>()) {
       f.walk([](memref::DeallocOp op) { op.erase(); });
-      if (f.isPrivate())
-        planKernel(f);
+      if (f->hasAttr(lowering::bodyAttr))
+        bodies.push_back(f);
+      else if (f.isPrivate())
+        planCallee(f);
       else
         entries.push_back(f);
     }
-    for (func::FuncOp f : entries)
-      planEntry(f);
+    llvm::for_each(bodies, [&](func::FuncOp f) { planCallee(f); });
+    llvm::for_each(entries, [&](func::FuncOp f) { planEntry(f); });
   }
 
 private:
@@ -267,7 +270,7 @@ private:
     alloc.erase();
   }
 
-  void planKernel(func::FuncOp f) {
+  void planCallee(func::FuncOp f) {
     Plan plan(f);
     if (plan.buffers.empty())
       return;

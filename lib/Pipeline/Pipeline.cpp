@@ -94,6 +94,7 @@ static void buildSimple(OpPassManager &pm, const CompileOptions &options) {
 
 static void buildLinalg(OpPassManager &pm) {
   pm.addPass(createParamsToArgs());
+  pm.addPass(createOutlineBodies());
   // No CSE from here to bufferisation: it would merge the empty tensors and
   // fills that distinct results start from.
   pm.addNestedPass<func::FuncOp>(createLowerToLinalg());
