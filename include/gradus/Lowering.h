@@ -57,8 +57,11 @@ inline constexpr llvm::StringLiteral winogradAttr = "graph.winograd";
 /// the symbol of their bytes.
 inline constexpr llvm::StringLiteral constantsAttr = "graph.constants";
 inline constexpr llvm::StringLiteral constantsSymbol = "model.constants";
-/// Private function: the body of a loop or branch.
+/// Private function: the body of a loop or branch; how many carries follow its
+/// first argument, the counter (0 if it is no body of a `for`).
 inline constexpr llvm::StringLiteral bodyAttr = "graph.body";
+/// Body: which carries it updates in place.
+inline constexpr llvm::StringLiteral inPlaceAttr = "graph.in_place";
 /// Private function: a kernel.
 inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
 /// Op: the group of ops that run row by row together; and its own loops that

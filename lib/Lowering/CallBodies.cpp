@@ -1,7 +1,8 @@
 //===- CallBodies.cpp - loops and branches over buffers -------------------===//
 //
 // A step reads its carries in one buffer and leaves the next ones in another;
-// the two change places, so that nothing is copied. What a loop keeps it writes
+// the two change places, so that nothing is copied. Carries that the body
+// updates in place have one. What a loop keeps it writes
 // where it belongs: a slice along the first axis is a buffer of its own
 // (graph.part). Operands are read through to_buffer, results are to_tensor of
 // buffers that nothing else knows.
@@ -53,12 +54,27 @@ public:
 
   void lower(CallForOp loop) {
     auto body = callee(loop.getBody());
+    auto updated =
+        body->getAttrOfType<mlir::DenseI64ArrayAttr>(lowering::inPlaceAttr);
+    auto isUpdated = [&](size_t carry) {
+      return updated &&
+             llvm::is_contained(updated.asArrayRef(), int64_t(carry));
+    };
     Value counter = allocated(RankedTensorType::get({}, b.getI32Type()));
     SmallVector<Value> sources = buffers(loop.getSources()),
                        captures = buffers(loop.getCaptures()), stacks;
     size_t carries = loop.getInitial().size();
-    Rotation start{buffers(loop.getInitial()), fresh(loop.getInitial()),
-                   fresh(loop.getInitial())};
+    SmallVector<Value> inPlace(carries); // null: changes places
+    Rotation start;
+    for (auto [i, v] : llvm::enumerate(loop.getInitial())) {
+      if (isUpdated(i)) {
+        inPlace[i] = buffer(v, /*readOnly=*/false);
+        continue;
+      }
+      start.now.push_back(buffer(v));
+      start.next.push_back(allocated(v.getType()));
+      start.other.push_back(allocated(v.getType()));
+    }
     for (Value v : loop.getResults().drop_front(carries))
       stacks.push_back(allocated(v.getType()));
     auto steps = int64_t(loop.getSteps());
@@ -69,17 +85,20 @@ public:
     if (loop.getReverse())
       at = arith::SubIOp::create(b, index(steps - 1), at);
     store(arith::IndexCastOp::create(b, b.getI32Type(), at), counter);
-    Rotation turn = Rotation::of(nest.getRegionIterArgs(), carries);
+    size_t rotating = start.now.size();
+    Rotation turn = Rotation::of(nest.getRegionIterArgs(), rotating);
     SmallVector<Value> args{counter};
-    args.append(turn.now);
+    args.append(merged(inPlace, turn.now));
     args.append(parts(sources, at));
     args.append(captures);
     args.append(turn.next);
     args.append(parts(stacks, at));
     call(body, args);
-    scf::YieldOp::create(b, turn.turned().all());
+    if (rotating > 0) // else the yield is there
+      scf::YieldOp::create(b, turn.turned().all());
     b.setInsertionPoint(op);
-    SmallVector<Value> results(nest.getResults().take_front(carries));
+    SmallVector<Value> results =
+        merged(inPlace, nest.getResults().take_front(rotating));
     results.append(stacks);
     replaceByTensors(results);
     addFlops(body, double(steps));
@@ -169,9 +188,18 @@ private:
     return llvm::map_to_vector(tensors,
                                [&](Value v) { return allocated(v.getType()); });
   }
-  Value buffer(Value tensor) {
+  Value buffer(Value tensor, bool readOnly = true) {
     return bufferization::ToBufferOp::create(b, bufferType(tensor.getType()),
-                                             tensor, /*readOnly=*/true);
+                                             tensor, readOnly);
+  }
+  /// All carries: those in place, and the others in their places.
+  static SmallVector<Value> merged(ArrayRef<Value> inPlace, ValueRange others) {
+    SmallVector<Value> all(inPlace);
+    auto next = others.begin();
+    for (Value &v : all)
+      if (!v)
+        v = *next++;
+    return all;
   }
   SmallVector<Value> buffers(ValueRange tensors) {
     return llvm::map_to_vector(tensors, [&](Value v) { return buffer(v); });

@@ -87,6 +87,32 @@ static void separateStarts(Block &body) {
   }
 }
 
+/// Is `next` made by an elementwise op that alone reads `carry`, each element
+/// at its own place? Then it takes the carry's place.
+static bool replacesCarry(Value next, BlockArgument carry) {
+  auto op = next.getDefiningOp<linalg::GenericOp>();
+  if (!op || !carry.hasOneUse() || *carry.user_begin() != op ||
+      op.getNumParallelLoops() != op.getNumLoops())
+    return false;
+  mlir::OpOperand *out =
+      op.getDpsInitOperand(cast<mlir::OpResult>(next).getResultNumber());
+  mlir::OpOperand &in = *carry.use_begin();
+  return op.isDpsInput(&in) &&
+         out->get().getDefiningOp<mlir::tensor::EmptyOp>() &&
+         op.getMatchingIndexingMap(&in) == op.getMatchingIndexingMap(out);
+}
+
+/// The carries of a loop's body that are updated in place.
+static SmallVector<int64_t> carriesInPlace(func::FuncOp body) {
+  SmallVector<int64_t> inPlace;
+  auto carries = body->getAttrOfType<IntegerAttr>(lowering::bodyAttr);
+  auto ret = body.getBody().front().getTerminator();
+  for (int64_t i = 0, n = carries ? carries.getInt() : 0; i < n; ++i)
+    if (replacesCarry(ret->getOperand(i), body.getArgument(1 + i)))
+      inPlace.push_back(i);
+  return inPlace;
+}
+
 namespace {
 struct DefineBoundary : impl::DefineBoundaryBase<DefineBoundary> {
   void runOnOperation() override {
@@ -100,6 +126,8 @@ private:
   static void convert(func::FuncOp f) {
     Block &body = f.getBody().front();
     separateStarts(body);
+    SmallVector<int64_t> inPlace = carriesInPlace(f);
+    SmallVector<std::pair<Value, Value>> carries;
     OpBuilder b = OpBuilder::atBlockBegin(&body);
     llvm::DenseMap<StringAttr, std::pair<Value, Value>> variables;
     SmallVector<Type> inputs;
@@ -111,9 +139,13 @@ private:
       attrs.push_back(f.getArgAttrDict(i));
       a.setType(bufferType(type));
       inputs.push_back(a.getType());
+      bool isUpdated = llvm::is_contained(inPlace, int64_t(i) - 1);
       auto tensor = bufferization::ToTensorOp::create(
-          b, a.getLoc(), type, a, /*restrict=*/true, /*writable=*/!!name);
+          b, a.getLoc(), type, a, /*restrict=*/true,
+          /*writable=*/name || isUpdated);
       a.replaceAllUsesExcept(tensor, tensor);
+      if (isUpdated)
+        carries.push_back({a, tensor});
       if (name)
         variables[name] = {a, tensor};
     }
@@ -124,6 +156,9 @@ private:
       Value buffer, tensor;
       if (next) {
         std::tie(buffer, tensor) = variables.lookup(next);
+      } else if (auto *carry = llvm::find(inPlace, int64_t(i));
+                 carry != inPlace.end()) {
+        std::tie(buffer, tensor) = carries[carry - inPlace.begin()];
       } else {
         auto type = bufferType(value.getType());
         buffer = body.addArgument(type, value.getLoc());
@@ -148,6 +183,8 @@ private:
     ret->setOperands({});
     f.setType(b.getFunctionType(inputs, {}));
     f.removeResAttrsAttr();
+    if (!inPlace.empty())
+      f->setAttr(lowering::inPlaceAttr, b.getDenseI64ArrayAttr(inPlace));
     f.setAllArgAttrs(attrs);
   }
 };

@@ -129,11 +129,13 @@ private:
     SmallVector<Type> inputs(block.getArgumentTypes());
     llvm::append_range(inputs, ValueRange(captures).getTypes());
     Operation *yield = block.getTerminator();
+    auto loop = dyn_cast<ForOp>(body.getParentOp());
     auto out = func::FuncOp::create(
         b, body.getParentOp()->getLoc(), name,
         b.getFunctionType(inputs, SmallVector<Type>(yield->getOperandTypes())));
     out.setPrivate();
-    out->setAttr(lowering::bodyAttr, b.getUnitAttr());
+    out->setAttr(lowering::bodyAttr,
+                 b.getI64IntegerAttr(loop ? loop.getInitial().size() : 0));
     out.getBody().takeBody(body);
 
     auto replaceInside = [&](Value from, Value to) {
