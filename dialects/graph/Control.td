@@ -21,7 +21,6 @@ class Control_Op<string m, list<Trait> traits> : Op<GraphDialect, m, traits # [
   let extraClassDefinition = [{
 ::llvm::StringRef $cppClass::getDefaultDialect() { return "graph"; }
 void $cppClass::getAsmResultNames(::mlir::OpAsmSetValueNameFn set) { ::gradus::graph::nameResults(*this, set); }
-void $cppClass::getAsmBlockArgumentNames(::mlir::Region &region, ::mlir::OpAsmSetValueNameFn set) { ::gradus::graph::nameArguments(region, set); }
 }];
 }
 

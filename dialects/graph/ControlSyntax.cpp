@@ -1,6 +1,7 @@
 //===- ControlSyntax.cpp - loops and branches in the text -----------------===//
 
 #include "Control.h"
+#include "llvm/ADT/StringExtras.h"
 
 using namespace gradus;
 using namespace gradus::graph;
@@ -301,8 +302,28 @@ ParseResult ForOp::parse(OpAsmParser &p, OperationState &s) {
   return parseResultTypes(p, s, *types);
 }
 
+/// A counter that nothing reads is not printed if the slices count as well.
+static bool showsCounter(ForOp loop) {
+  return !loop.getCounter().use_empty() || loop.getSources().empty();
+}
+void ForOp::getAsmBlockArgumentNames(mlir::Region &region,
+                                     mlir::OpAsmSetValueNameFn set) {
+  // One that is not printed must take no name that others would have without.
+  StringRef name = nameOf(getCounter());
+  set(getCounter(), !showsCounter(*this) ? "unused"
+                    : name.empty()       ? "i"
+                                         : name);
+  nameArguments(region.getArguments().drop_front(), set);
+}
+void WhileOp::getAsmBlockArgumentNames(mlir::Region &region,
+                                       mlir::OpAsmSetValueNameFn set) {
+  nameArguments(region.getArguments(), set);
+}
+void IfOp::getAsmBlockArgumentNames(mlir::Region &, mlir::OpAsmSetValueNameFn) {
+}
+
 void ForOp::print(OpAsmPrinter &p) {
-  bool counts = !getCounter().use_empty() || getSources().empty();
+  bool counts = showsCounter(*this);
   p << " ";
   if (counts)
     p << getCounter() << " in " << getSteps().str();

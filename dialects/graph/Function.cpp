@@ -156,7 +156,7 @@ void FuncOp::print(OpAsmPrinter &p) {
 
 void FuncOp::getAsmBlockArgumentNames(Region &region,
                                       mlir::OpAsmSetValueNameFn set) {
-  nameArguments(region, set);
+  nameArguments(region.getArguments(), set);
 }
 LogicalResult FuncOp::verifyRegions() {
   if (ValueRange(returned()).getTypes() != getResultTypes())

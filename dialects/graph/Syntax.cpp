@@ -144,8 +144,9 @@ void graph::rename(mlir::OpResult value, StringRef name) {
       StringAttr::get(op->getContext(), llvm::join(names, ",")), loc));
 }
 
-void graph::nameArguments(Region &region, mlir::OpAsmSetValueNameFn set) {
-  for (BlockArgument a : region.getArguments())
+void graph::nameArguments(Block::BlockArgListType args,
+                          mlir::OpAsmSetValueNameFn set) {
+  for (BlockArgument a : args)
     if (auto n = dyn_cast<NameLoc>(a.getLoc()))
       set(a, n.getName().getValue());
 }

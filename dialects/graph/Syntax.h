@@ -187,7 +187,7 @@ void nameResults(Operation *op, mlir::OpAsmSetValueNameFn set);
 /// Gives a value of an op with or without other results a name.
 void rename(mlir::OpResult value, StringRef name);
 /// Block arguments are printed under the names that their locations give.
-void nameArguments(mlir::Region &region, mlir::OpAsmSetValueNameFn set);
+void nameArguments(Block::BlockArgListType args, mlir::OpAsmSetValueNameFn set);
 /// The value an operand names, whatever its type; an error if there is none.
 FailureOr<Value> resolve(OpAsmParser &p,
                          const OpAsmParser::UnresolvedOperand &operand);

@@ -54,7 +54,8 @@ llvm::Expected<VerifyResult> verifyCompiled(ModuleOp simple, StringRef function,
 
 /// A program of ops chosen at random, from the samples of their records: each
 /// operand is an earlier result brought to the sample's shape and range, or an
-/// argument of its own. New ops take part by having samples.
+/// argument of its own. New ops take part by having samples. Loops and branches
+/// stand around a few ops each.
 class RandomProgram {
 public:
   RandomProgram(uint64_t seed, unsigned ops, MLIRContext *ctx);
@@ -72,9 +73,10 @@ private:
     std::string name, element;
     SmallVector<int64_t> sizes;
     std::optional<std::pair<double, double>> range; ///< that it stays in
+    std::string type() const;
   };
   struct Line {
-    std::string text;
+    std::string text; ///< a loop's or branch's with its bodies
     SmallVector<Tensor> results;
     SmallVector<std::string> reads; ///< names of results and arguments
   };

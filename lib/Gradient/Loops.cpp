@@ -26,7 +26,11 @@ static ForOp bounded(ImplicitLocOpBuilder &b, WhileOp loop) {
         [&] { return SmallVector<Value>(carries); });
     return {SmallVector<Value>(next.getResults()), {}};
   };
-  return ForOp::make(b, loop.getInitial(), {}, counts, /*reverse=*/false, step);
+  auto steps = ForOp::make(b, loop.getInitial(), {}, counts,
+                           /*reverse=*/false, step);
+  nameAfter(llvm::to_vector(steps.getCarries()),
+            llvm::to_vector(loop.getBody().getArguments()));
+  return steps;
 }
 
 LogicalResult gradus::boundLoops(ImplicitLocOpBuilder &b, Tape &tape,

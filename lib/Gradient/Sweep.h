@@ -28,6 +28,12 @@ inline bool isFloat(Value v) { return graph::Shape(v).isFloat(); }
 Value filled(ImplicitLocOpBuilder &b, Value like, double n);
 /// The ops that `build` puts at the insertion point, but updates.
 Tape recorded(ImplicitLocOpBuilder &b, function_ref<void()> build);
+/// Arguments of a body take the names of another's.
+inline void nameAfter(SmallVector<BlockArgument> args,
+                      ArrayRef<BlockArgument> named) {
+  for (auto [to, from] : llvm::zip(args, named))
+    to.setLoc(from.getLoc());
+}
 /// The values that depend on `from`, those in bodies too.
 ValueSet reached(ArrayRef<Value> from, ArrayRef<Operation *> tape);
 

@@ -54,16 +54,13 @@ static SmallVector<Value> at(const Range &values, ArrayRef<unsigned> which) {
 static Location named(Location loc, const Twine &name) {
   return NameLoc::get(StringAttr::get(loc.getContext(), name), loc);
 }
-/// `d.` and the names of values.
+/// `d.` and the names of values; those without one have none.
 static Location derivativesOf(ArrayRef<Value> values, Location loc) {
-  return named(loc, llvm::join(llvm::map_range(values,
-                                               [](Value v) -> std::string {
-                                                 StringRef n = nameOf(v);
-                                                 return n.empty()
-                                                            ? ""
-                                                            : ("d." + n).str();
-                                               }),
-                               ","));
+  SmallVector<std::string> names;
+  for (Value v : values)
+    names.push_back(nameOf(v).empty() ? "" : ("d." + nameOf(v)).str());
+  bool any = llvm::any_of(names, [](StringRef n) { return !n.empty(); });
+  return any ? named(loc, llvm::join(names, ",")) : loc;
 }
 
 //===----------------------------------------------------------------------===//
@@ -415,6 +412,10 @@ void Sweep::forwardLoop(ForOp loop, const ValueSet &active,
             forwardBody(loop.getBody(), map, inner, carries, stacks);
         return {step.carried, step.stacked};
       });
+  gradus::nameAfter(llvm::to_vector(both.getCarries()),
+                    llvm::to_vector(loop.getCarries()));
+  gradus::nameAfter(llvm::to_vector(both.getSlices()),
+                    llvm::to_vector(loop.getSlices()));
   unsigned numFinals = loop.getFinals().size(),
            numStacks = loop.getStacks().size();
   SmallVector<Value> values(both.getFinals().take_front(numFinals));

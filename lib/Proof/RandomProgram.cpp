@@ -1,258 +1,29 @@
-//===- RandomProgram.cpp - programs of ops chosen at random ---------------===//
-//
-// The samples of the op records say how each op may be used. A program strings
-// them together: an operand of a sample is an earlier result, brought to the
-// operand's shape by reshaping, broadcasting, cutting or padding, and into its
-// range by a sigmoid; or an argument of its own.
-//
-// Ops with steps take arguments only: at a step, results that are equal but for
-// their rounding would make the reference and compiled code differ.
-//
-//===----------------------------------------------------------------------===//
+//===- RandomProgram.cpp - a program as lines, and smaller ones -----------===//
 
 #include "gradus/Proof.h"
-#include "mlir/Parser/Parser.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace gradus;
-using namespace gradus::graph;
 
-static bool hasSteps(StringRef op) {
-  return llvm::is_contained({"argmax", "cast", "compare", "floor", "max",
-                             "max_pool", "min", "reduce_max", "reduce_min",
-                             "sign"},
-                            op);
-}
-/// Of ops in whose samples' place a program is to be: floats of f32 alone.
-static bool isUsable(StringRef sample) {
-  return llvm::none_of(ArrayRef<StringRef>{"f16", "i8[", "f64", "= i8"},
-                       [&](StringRef s) { return sample.contains(s); });
-}
-
-namespace {
-struct Sample {
-  std::string op; ///< "reduce_sum"
-  ProgramText text;
-  SmallVector<Type> results;
-};
-} // namespace
-
-/// Every sample that a program may be made of, by op.
-static std::vector<std::vector<Sample>> allSamples(MLIRContext *ctx) {
-  std::vector<std::vector<Sample>> all;
-  for (auto name : ctx->getRegisteredOperationsByDialect("graph")) {
-    auto *documented = name.getInterface<Documented>();
-    if (!documented || name.hasTrait<BlocksGradient>())
-      continue;
-    std::vector<Sample> own;
-    for (StringRef s : documented->getSamples()) {
-      if (!isUsable(s))
-        continue;
-      Sample sample{name.stripDialect().str(), takeSampleApart(s), {}};
-      auto module = mlir::parseSourceString<ModuleOp>(
-          "graph.model @m { func @op(" + declareOperands(sample.text) + ") { " +
-              sample.text.body + "\n return } }",
-          mlir::ParserConfig(ctx), "sample");
-      if (!module)
-        continue;
-      module->walk([&](FuncOp f) {
-        llvm::append_range(sample.results,
-                           f.getBody().front().front().getResultTypes());
-      });
-      own.push_back(std::move(sample));
-    }
-    if (!own.empty())
-      all.push_back(std::move(own));
-  }
-  return all;
-}
-
-static std::string shapeText(StringRef element, ArrayRef<int64_t> sizes) {
-  std::string s = element.str() + "[";
+std::string RandomProgram::Tensor::type() const {
+  std::string s = element + "[";
   llvm::raw_string_ostream os(s);
   llvm::interleaveComma(sizes, os);
   return s + "]";
 }
-static std::pair<std::string, SmallVector<int64_t>> parseShape(StringRef text) {
-  auto [element, rest] = text.split('[');
-  SmallVector<int64_t> sizes;
-  SmallVector<StringRef> parts;
-  rest.drop_back().split(parts, ',', -1, /*KeepEmpty=*/false);
-  for (StringRef part : parts) {
-    int64_t n = 0;
-    part.trim().getAsInteger(10, n);
-    sizes.push_back(n);
-  }
-  return {element.str(), sizes};
-}
-/// With a point, as the language wants numbers.
-static std::string numberText(double x) {
-  std::string s;
-  llvm::raw_string_ostream(s) << llvm::formatv("{0:F6}", x).str();
-  return s;
-}
 
-namespace gradus {
-/// Writes a program, line by line.
-class ProgramWriter {
-public:
-  using Tensor = RandomProgram::Tensor;
-
-  ProgramWriter(RandomProgram &program, uint64_t seed)
-      : program(program), random(seed) {}
-
-  void addOps(unsigned count, ArrayRef<std::vector<Sample>> samples) {
-    for (unsigned i = 0; i < count; ++i) {
-      const std::vector<Sample> &op = samples[below(samples.size())];
-      add(op[below(op.size())]);
-    }
-    // What nothing reads is a result; a few of them will do.
-    constexpr size_t mostResults = 4;
-    for (const auto &line : llvm::reverse(program.lines))
-      for (const Tensor &t : line.results)
-        if (!isRead(t.name) && program.results.size() < mostResults)
-          program.results.push_back(t.name);
-    program.dropUnread();
+/// Puts a name in another's place wherever the text reads it.
+static void replaceName(std::string &text, StringRef from, StringRef to) {
+  for (size_t at = text.find('=');
+       (at = text.find(from.str(), at)) != std::string::npos;) {
+    size_t end = at + from.size();
+    bool whole =
+        end == text.size() || (!llvm::isAlnum(text[end]) && text[end] != '#');
+    if (whole)
+      text.replace(at, from.size(), to.str());
+    at += whole ? to.size() : from.size();
   }
-
-private:
-  size_t below(size_t n) { return random() % n; }
-  bool isRead(StringRef name) const {
-    return llvm::any_of(program.lines, [&](const RandomProgram::Line &line) {
-      return llvm::is_contained(line.reads, name);
-    });
-  }
-
-  void add(const Sample &sample) {
-    SmallVector<std::string> names;
-    for (const ProgramOperand &o : sample.text.operands)
-      names.push_back(operandFor(o, hasSteps(sample.op)));
-    // Every operand's name in its place, the last first: %a1 begins %a10.
-    std::string body = sample.text.body;
-    for (size_t i = names.size(); i-- > 0;) {
-      std::string from = "%a" + std::to_string(i);
-      size_t at = body.find(from);
-      body.replace(at, from.size(), names[i]);
-    }
-    SmallVector<Tensor> results;
-    std::string name = fresh();
-    for (auto [i, type] : llvm::enumerate(sample.results)) {
-      auto [element, sizes] = parseShape(Shape(type).str());
-      std::string own =
-          sample.results.size() == 1 ? name : name + "#" + std::to_string(i);
-      results.push_back({own, element, sizes, rangeOf(sample.op)});
-    }
-    std::string defined = results.size() == 1
-                              ? name
-                              : name + ":" + std::to_string(results.size());
-    program.lines.push_back({defined + " = " + body, results, names});
-  }
-  static std::optional<std::pair<double, double>> rangeOf(StringRef op) {
-    if (llvm::is_contained({"tanh", "sin", "cos", "sigmoid", "erf", "softmax"},
-                           op))
-      return std::pair(-1.0, 1.0);
-    return std::nullopt;
-  }
-
-  std::string argument(const ProgramOperand &o) {
-    program.operands.push_back(o);
-    return "%a" + std::to_string(program.operands.size() - 1);
-  }
-  std::string operandFor(const ProgramOperand &o, bool argumentOnly) {
-    auto [element, sizes] = parseShape(o.shape);
-    constexpr size_t oneIn = 4;
-    SmallVector<Tensor> candidates;
-    for (const RandomProgram::Line &line : program.lines)
-      for (const Tensor &t : line.results)
-        if (t.element == element && element == "f32")
-          candidates.push_back(t);
-    if (argumentOnly || candidates.empty() || below(oneIn) == 0)
-      return argument(o);
-    // The last results more often: programs get deep.
-    size_t back = std::min(below(candidates.size()), below(candidates.size()));
-    Tensor t = candidates[candidates.size() - 1 - back];
-    // Padding adds zeros, which the range may not have.
-    return inRange(inShape(t, sizes), o.low, o.high).name;
-  }
-
-  std::string fresh() { return "%v" + std::to_string(next++); }
-  Tensor line(const Twine &op, const Tensor &like, ArrayRef<int64_t> sizes,
-              ArrayRef<std::string> reads) {
-    Tensor t{fresh(), like.element,
-             SmallVector<int64_t>(sizes.begin(), sizes.end()), like.range};
-    program.lines.push_back(
-        {(t.name + " = " + op).str(),
-         {t},
-         SmallVector<std::string>(reads.begin(), reads.end())});
-    return t;
-  }
-  Tensor constant(double x) {
-    return line("constant f32[] = " + numberText(x),
-                {"", "f32", {}, std::nullopt}, {}, {});
-  }
-  Tensor inRange(Tensor t, double low, double high) {
-    if (t.range && t.range->first >= low && t.range->second <= high)
-      return t;
-    bool isDefault = low == -1 && high == 1;
-    t.range = {isDefault ? -1.0 : 0.0, 1.0};
-    t = line((isDefault ? "tanh " : "sigmoid ") + t.name, t, t.sizes, {t.name});
-    if (isDefault)
-      return t;
-    t.range = std::nullopt;
-    Tensor width = constant(high - low), start = constant(low);
-    t = line("mul " + t.name + ", " + width.name, t, t.sizes,
-             {t.name, width.name});
-    t.range = {low, high};
-    return line("add " + t.name + ", " + start.name, t, t.sizes,
-                {t.name, start.name});
-  }
-  Tensor inShape(Tensor t, ArrayRef<int64_t> sizes) {
-    if (ArrayRef(t.sizes) == sizes)
-      return t;
-    auto to = [&](ArrayRef<int64_t> s) {
-      return ", to = " + shapeText(t.element, s);
-    };
-    if (broadcasts(t.sizes, sizes))
-      return line("broadcast " + t.name + to(sizes), t, sizes, {t.name});
-    int64_t have = Array::count(t.sizes), want = Array::count(sizes);
-    if (have < want && t.range) // zeros join
-      t.range = {std::min(t.range->first, 0.0), std::max(t.range->second, 0.0)};
-    if (have != want) {
-      if (t.sizes.size() != 1)
-        t = line("reshape " + t.name + to({have}), t, {have}, {t.name});
-      t = have > want
-              ? line("slice " + t.name + ", axis = 0, start = " +
-                         Twine(below(have - want + 1)) +
-                         ", length = " + Twine(want),
-                     t, {want}, {t.name})
-              : line("pad " + t.name +
-                         ", axis = 0, low = " + Twine((want - have) / 2) +
-                         ", high = " + Twine(want - have - (want - have) / 2),
-                     t, {want}, {t.name});
-      if (sizes.size() == 1)
-        return t;
-    }
-    return line("reshape " + t.name + to(sizes), t, sizes, {t.name});
-  }
-  static bool broadcasts(ArrayRef<int64_t> from, ArrayRef<int64_t> to) {
-    if (from.size() > to.size())
-      return false;
-    for (size_t i = 1; i <= from.size(); ++i)
-      if (from[from.size() - i] != 1 &&
-          from[from.size() - i] != to[to.size() - i])
-        return false;
-    return true;
-  }
-
-  RandomProgram &program;
-  std::mt19937_64 random;
-  unsigned next = 0;
-};
-} // namespace gradus
-
-RandomProgram::RandomProgram(uint64_t seed, unsigned ops, MLIRContext *ctx) {
-  ProgramWriter(*this, seed).addOps(ops, allSamples(ctx));
 }
 
 ProgramText RandomProgram::text() const {
@@ -316,13 +87,12 @@ RandomProgram::shrunk(function_ref<bool(const RandomProgram &)> fails) const {
     RandomProgram cut = best;
     std::string name = "%a" + std::to_string(cut.operands.size());
     auto [low, high] = t.range.value_or(std::pair(-1.0, 1.0));
-    cut.operands.push_back({shapeText(t.element, t.sizes), low, high});
+    cut.operands.push_back({t.type(), low, high});
     cut.lines.erase(cut.lines.begin() + i);
     for (Line &line : cut.lines)
       for (std::string &read : line.reads)
         if (read == t.name) {
-          size_t at = line.text.find(read, line.text.find('='));
-          line.text.replace(at, read.size(), name);
+          replaceName(line.text, read, name);
           read = name;
         }
     accept(std::move(cut));
