@@ -186,13 +186,22 @@ private:
     SmallVector<Value> inputs;
     SmallVector<AffineMap> maps;
     if (auto windows = op.getX().template getDefiningOp<WindowsOp>()) {
-      // Read the image itself. Its size does not tell the window's: an empty
-      // tensor of that shape does.
-      inputs = {in(windows.getX()), linalg.empty(RankedTensorType::get(
-                                        windows.getWindow(), element))};
+      // Read the image itself. Its size does not tell the window's, nor how
+      // many places there are if the result does not: an empty tensor does.
+      SmallVector<int64_t> counts;
       SmallVector<AffineExpr> taps;
-      for (int64_t axis : windowAxes(windows.getWindow()))
+      auto count = [&](int64_t axis) {
+        counts.push_back(s[axis].size);
         taps.push_back(dim(axis));
+      };
+      int64_t rank = windows.getWindow().size();
+      for (int64_t place = 1; place <= rank; ++place)
+        if (iterators[place] == Iterator::reduction)
+          count(place);
+      for (int64_t axis : windowAxes(windows.getWindow()))
+        count(axis);
+      inputs = {in(windows.getX()),
+                linalg.empty(RankedTensorType::get(counts, element))};
       maps = {sourceMap(windows), linalg.map(s.rank(), taps)};
     } else {
       inputs = {in(op.getX())};

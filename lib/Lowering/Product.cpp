@@ -15,13 +15,17 @@ static bool isFactor(Value v) {
   return isa<BlockArgument>(v);
 }
 
+/// Upstream's check looks through any op of one operand, a negation too.
+static bool isPartOfProduct(Operation &op) {
+  if (isa<arith::MulFOp, arith::MulIOp, arith::ExtFOp, arith::ExtSIOp>(op))
+    return llvm::all_of(op.getOperands(), isFactor);
+  return isa<arith::AddFOp, arith::AddIOp, linalg::YieldOp>(op);
+}
+
 bool lowering::addsProducts(linalg::GenericOp op) {
-  for (Operation &inner : *op.getBody())
-    if (isa<arith::MulFOp, arith::MulIOp>(inner) &&
-        !llvm::all_of(inner.getOperands(), isFactor))
-      return false;
   return op.getNumDpsInputs() == 2 && op.getNumDpsInits() == 1 &&
          op.getNumReductionLoops() > 0 &&
+         llvm::all_of(*op.getBody(), isPartOfProduct) &&
          linalg::detail::isContractionBody(
              *op.getBody(), [](Operation *a, Operation *b) {
                return (isa<arith::MulFOp>(a) && isa<arith::AddFOp>(b)) ||
