@@ -415,7 +415,7 @@ static void reduceTo(PatternRewriter &rewriter, ForOp loop, const Kept &kept) {
   auto reduced = ForOp::create(
       rewriter, loop.getLoc(), types, chosen(loop.getInitial(), kept.carries),
       chosen(loop.getSources(), kept.sources), loop.getCountsAttr(),
-      loop.getAxis(), loop.getReverse());
+      loop.getAxis(), loop.getReverse(), loop.getCheckpoint());
   rewriter.modifyOpInPlace(y, [&] {
     SmallVector<Value> carried = chosen(y.getCarried(), kept.carries),
                        stacked = chosen(y.getStacked(), kept.stacks);

@@ -42,10 +42,11 @@ def ForOp : Control_Op<"for", [AttrSizedOperandSegments, DeclareOpInterfaceMetho
     last carries, then one tensor for each value kept, its steps along `axis`.
 
     Gradient: a loop in the other direction. Its carries are the cotangents of the carries and of what the body reads from
-    outside; what it needs of the forward loop is stacked there.
+    outside; what it needs of the forward loop is stacked there. With `checkpoint` that is about the square root of the
+    steps only: reverse mode sees two nested loops, and runs the inner one again.
   }];
   let arguments = (ins Variadic<Tensor>:$initial, Variadic<Tensor>:$sources, ShapeOf:$counts,
-                       DefaultValuedAttr<I64Attr, "0">:$axis, UnitAttr:$reverse);
+                       DefaultValuedAttr<I64Attr, "0">:$axis, UnitAttr:$reverse, UnitAttr:$checkpoint);
   let regions = (region SizedRegion<1>:$body);
   let hasCanonicalizeMethod = 1;
   // The counter walks a tensor of numbers that nobody makes; `counts` is its type.

@@ -186,7 +186,7 @@ public:
   Bindings slices;
   Dim steps;
   int64_t axis = 0;
-  bool reverse = false;
+  bool reverse = false, checkpoint = false;
 
 private:
   struct Source {
@@ -204,17 +204,18 @@ private:
     StringRef word;
     if (failed(p.parseOptionalKeyword(&word)))
       return error(p, at) << "expected '%i in 10', '%slice in %tensor', "
-                             "'axis = 1' or 'reverse'";
-    if (word == "reverse") {
-      reverse = true;
+                             "'axis = 1', 'reverse' or 'checkpoint'";
+    if (word == "reverse" || word == "checkpoint") {
+      (word == "reverse" ? reverse : checkpoint) = true;
       return success();
     }
     if (word == "axis")
       return ParseResult(failure(p.parseEqual() || p.parseInteger(axis)));
     auto d = error(p, at) << "for has no attribute '" << word << "'";
-    if (StringRef n = nearest(word, {"axis", "reverse"}); !n.empty())
+    if (StringRef n = nearest(word, {"axis", "reverse", "checkpoint"});
+        !n.empty())
       d << "; did you mean '" << n << "'?";
-    d.attachNote(s.location) << "its attributes are: axis, reverse";
+    d.attachNote(s.location) << "its attributes are: axis, reverse, checkpoint";
     return d;
   }
 
@@ -297,6 +298,8 @@ ParseResult ForOp::parse(OpAsmParser &p, OperationState &s) {
   properties.setAxis(p.getBuilder().getI64IntegerAttr(head.axis));
   if (head.reverse)
     properties.setReverse(p.getBuilder().getUnitAttr());
+  if (head.checkpoint)
+    properties.setCheckpoint(p.getBuilder().getUnitAttr());
   if (p.parseOptionalAttrDict(s.attributes))
     return failure();
   return parseResultTypes(p, s, *types);
@@ -335,6 +338,8 @@ void ForOp::print(OpAsmPrinter &p) {
     p << ", axis = " << int64_t(getAxis());
   if (getReverse())
     p << ", reverse";
+  if (getCheckpoint())
+    p << ", checkpoint";
   printCarries(p, llvm::to_vector(getCarries()), getInitial());
   p << " ";
   printBody(p, getBody());

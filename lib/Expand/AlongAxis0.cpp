@@ -42,9 +42,9 @@ void gradus::walkAlongAxis0(Operation *root,
       s.dims.insert(s.dims.begin(), steps);
       types.push_back(s.type());
     }
-    auto along0 =
-        ForOp::create(b, loop.getLoc(), types, loop.getInitial(), sources,
-                      loop.getCountsAttr(), /*axis=*/0, loop.getReverse());
+    auto along0 = ForOp::create(b, loop.getLoc(), types, loop.getInitial(),
+                                sources, loop.getCountsAttr(), /*axis=*/0,
+                                loop.getReverse(), loop.getCheckpoint());
     along0.getBody().takeBody(loop.getBody());
     b.setInsertionPointAfter(along0);
     for (auto [from, to] : llvm::zip(loop.getResults(), along0.getResults())) {

@@ -108,8 +108,10 @@ private:
     b.setLoc(request);
     SmallVector<Value> wrt(op.getWrt());
     auto [tape, results] = inlined(b, callee, op.getInputs());
-    if (failed(boundLoops(b, tape, reached(wrt, tape), results, request)))
+    if (failed(boundLoops(b, tape, reached(wrt, tape), results, request)) ||
+        failed(splitCheckpoints(b, tape, reached(wrt, tape), results)))
       return failure();
+    b.setLoc(request);
     ValueMap cotangents;
     cotangents[results[0]] = filled(b, results[0], 1);
     Sweep sweep(b, request);

@@ -14,6 +14,13 @@ LogicalResult boundLoops(ImplicitLocOpBuilder &b, Tape &tape,
                          const ValueSet &active,
                          SmallVectorImpl<Value> &results, Location request);
 
+/// Makes each active loop of the tape that is marked `checkpoint`, n steps, a
+/// loop over blocks of about sqrt(n) steps: reverse mode keeps what the blocks
+/// start from, and the steps of one block at a time.
+LogicalResult splitCheckpoints(ImplicitLocOpBuilder &b, Tape &tape,
+                               const ValueSet &active,
+                               SmallVectorImpl<Value> &results);
+
 } // namespace gradus
 
 #endif // GRADUS_GRADIENT_LOOPS_H

@@ -47,8 +47,17 @@ static int64_t bytesOf(Value v) {
   return elementsOf(v) * std::max(8U, e.getIntOrFloatBitWidth()) / 8;
 }
 
-/// Floating-point operations, roughly.
+/// Floating-point operations, roughly: a `while` takes one step, both branches
+/// of an `if` run.
 static double operationsOf(Operation *op) {
+  if (isa<HasBodies>(op)) {
+    double sum = 0;
+    for (mlir::Region &body : op->getRegions())
+      for (Operation &inner : body.front().without_terminator())
+        sum += operationsOf(&inner);
+    auto loop = dyn_cast<ForOp>(op);
+    return loop ? sum * double(loop.getSteps().size) : sum;
+  }
   auto out = double(elementsOf(op->getResult(0)));
   if (auto matmul = dyn_cast<MatMulOp>(op))
     return 2 * out * double(Shape(matmul.getLhs())[-1].size);
@@ -112,7 +121,7 @@ struct Stored {
 
 class Occupancy {
 public:
-  explicit Occupancy(Block &body) {
+  explicit Occupancy(Block &body) : body(body) {
     for (auto [i, op] : llvm::enumerate(body)) {
       position[&op] = i;
       order.push_back(&op);
@@ -132,10 +141,11 @@ public:
 private:
   void addUses(Stored &s, Value v) {
     for (OpOperand &use : v.getUses())
-      if (isView(use.getOwner()))
+      if (isView(use.getOwner()) && use.getOwner()->getBlock() == &body)
         addUses(s, use.getOwner()->getResult(0));
       else
-        s.uses.push_back({&use, position.lookup(use.getOwner())});
+        s.uses.push_back({&use, position.lookup(body.findAncestorOpInBlock(
+                                    *use.getOwner()))});
   }
   void add(Value v) {
     Stored s;
@@ -172,6 +182,7 @@ private:
       }
     }
   }
+  Block &body;
   llvm::DenseMap<Operation *, int64_t> position;
 };
 
@@ -234,7 +245,7 @@ private:
   }
   bool add(Copies &c, Operation *op) {
     constexpr size_t mostOps = 48;
-    if (!mlir::isPure(op) || c.ops.size() >= mostOps)
+    if (!mlir::isPure(op) || isa<HasBodies>(op) || c.ops.size() >= mostOps)
       return false;
     if (!c.ops.insert(op))
       return true;

@@ -157,4 +157,30 @@ graph.model @loops {
     %y, %d = jvp @endless(%a, %t)
     return %y, %d
   }
+  // Reverse mode keeps blocks of steps: 11 are two of four and three more.
+  func @checkpointed(%x: f32[11, 3], %y: f32[3]) {
+    %z, %all = for %i in 11, %xt in %x, checkpoint carry (%s = %y) {
+      %n = cast %i, to = f32
+      %a = mul %xt, %s
+      %b = add %a, %n
+      %c = sin %b
+      yield %c stack %c
+    }
+    %w, %back = for %i in 11, %ct in %all, reverse, checkpoint carry (%s = %z) {
+      %n = cast %i, to = f32
+      %a = mul %ct, %s
+      %b = add %a, %n
+      %c = cos %b
+      yield %c stack %a
+    }
+    %q = mul %back, %all
+    %m = reduce_sum %q
+    %l = reduce_sum %w
+    %sum = add %l, %m
+    return %sum
+  }
+  func @checkpointed_slope(%x: f32[11, 3], %y: f32[3]) {
+    %l, %d.x, %d.y = value_and_grad @checkpointed(%x, %y) wrt %x, %y
+    return %l, %d.x, %d.y
+  }
 }

@@ -59,7 +59,7 @@ graph.model @m {
 graph.model @m {
   func @run(%x: f32[4]) {
     // expected-error @below {{for has no attribute 'reversed'; did you mean 'reverse'?}}
-    // expected-note @below {{its attributes are: axis, reverse}}
+    // expected-note @below {{its attributes are: axis, reverse, checkpoint}}
     %ys = for %xt in %x, reversed {
       yield stack %xt
     }
