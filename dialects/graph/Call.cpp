@@ -159,7 +159,9 @@ static LogicalResult verifyCall(Operation *op, StringRef callee,
   return success();
 }
 
-ParseResult CallOp::parse(OpAsmParser &p, OperationState &s) {
+/// `@f(%x) as "name", option = 3`: the types of what it returns.
+static FailureOr<SmallVector<Type>> parseCall(OpAsmParser &p,
+                                              OperationState &s) {
   SmallVector<LocatedValue> inputs;
   ModelScope::Function callee;
   Builder &b = p.getBuilder();
@@ -185,27 +187,72 @@ ParseResult CallOp::parse(OpAsmParser &p, OperationState &s) {
     s.addAttribute("options", given);
   if (p.parseOptionalAttrDict(s.attributes))
     return failure();
-  auto types = callResults(callee.signature, s.operands, given,
-                           Report(s.location, inputs));
-  if (failed(types))
-    return failure();
-  return parseResultTypes(p, s, *types);
+  return callResults(callee.signature, s.operands, given,
+                     Report(s.location, inputs));
 }
-void CallOp::print(OpAsmPrinter &p) {
-  p << " " << getCalleeAttr() << "(" << getInputs() << ")";
-  if (auto prefix = getPrefix()) {
+template <typename Op> static void printCall(OpAsmPrinter &p, Op op) {
+  p << " " << op.getCalleeAttr() << "(" << op.getInputs() << ")";
+  if (auto prefix = op.getPrefix()) {
     p << " as ";
     p.printString(*prefix);
   }
-  if (auto options = getOptions())
+  if (auto options = op.getOptions())
     for (NamedAttribute o : *options) {
       p << ", " << o.getName().getValue() << " = ";
       printNumber(p, o.getValue());
     }
-  p.printOptionalAttrDict((*this)->getAttrs(), {"callee", "prefix", "options"});
-  printResultTypes(p, getResultTypes());
+  p.printOptionalAttrDict(op->getAttrs(),
+                          {"callee", "prefix", "options", "times"});
+  printResultTypes(p, op.getResultTypes());
 }
+
+ParseResult CallOp::parse(OpAsmParser &p, OperationState &s) {
+  auto types = parseCall(p, s);
+  return failed(types) ? ParseResult(failure())
+                       : parseResultTypes(p, s, *types);
+}
+void CallOp::print(OpAsmPrinter &p) { printCall(p, *this); }
 LogicalResult CallOp::verifySymbolUses(mlir::SymbolTableCollection &) {
+  return verifyCall(*this, getCallee(), getInputs(), getOptionsAttr(),
+                    getNumResults());
+}
+
+/// What one time returns the next one takes.
+static LogicalResult checkRepeats(Location loc, ArrayRef<Type> results,
+                                  ValueRange inputs) {
+  if (results.empty() || results.size() > inputs.size())
+    return mlir::emitError(loc)
+           << "what is repeated takes what it returns: it has " << inputs.size()
+           << " argument" << (inputs.size() == 1 ? "" : "s") << " and "
+           << results.size() << " result" << (results.size() == 1 ? "" : "s");
+  for (auto [i, type] : llvm::enumerate(results))
+    if (type != inputs[i].getType())
+      return mlir::emitError(loc)
+             << "what is repeated takes what it returns: argument " << i
+             << " is " << Shape(inputs[i]).str() << ", but result " << i
+             << " is " << Shape(type).str();
+  return success();
+}
+
+ParseResult RepeatOp::parse(OpAsmParser &p, OperationState &s) {
+  auto at = p.getCurrentLocation();
+  int64_t times;
+  if (p.parseInteger(times))
+    return failure();
+  if (times < 1)
+    return error(p, at) << "a function is repeated once at least, not " << times
+                        << " times";
+  s.addAttribute("times", p.getBuilder().getI64IntegerAttr(times));
+  auto types = parseCall(p, s);
+  if (failed(types) || failed(checkRepeats(s.location, *types, s.operands)))
+    return failure();
+  return parseResultTypes(p, s, *types);
+}
+void RepeatOp::print(OpAsmPrinter &p) {
+  p << " " << getTimes();
+  printCall(p, *this);
+}
+LogicalResult RepeatOp::verifySymbolUses(mlir::SymbolTableCollection &) {
   return verifyCall(*this, getCallee(), getInputs(), getOptionsAttr(),
                     getNumResults());
 }

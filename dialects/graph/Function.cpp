@@ -68,9 +68,10 @@ static SmallVector<Value> usedParams(Region &body) {
       if (auto q = v.getDefiningOp<ParamOp>();
           q && q->getParentRegion() != &body)
         used.insert(v);
-    if (auto call = dyn_cast<CallOp>(op)) {
+    if (isa<CallOp, RepeatOp>(op)) {
+      auto callee = op->getAttrOfType<mlir::FlatSymbolRefAttr>("callee");
       auto &known = ModelScope::current->functions;
-      if (auto it = known.find(call.getCallee()); it != known.end())
+      if (auto it = known.find(callee.getValue()); it != known.end())
         used.insert_range(it->second.params);
     }
   });

@@ -73,10 +73,11 @@ static const std::pair<StringRef, std::vector<StringRef>> initialisers[] = {
     {"constant", {"value"}},
     {"normal", {"mean", "std", "seed"}},
     {"uniform", {"low", "high", "seed"}},
-    {"he_normal", {"seed"}},
-    {"he_uniform", {"seed"}},
-    {"glorot_normal", {"seed"}},
-    {"glorot_uniform", {"seed"}},
+    // `stacked`: that many leading axes count parameters, not their inputs.
+    {"he_normal", {"seed", "stacked"}},
+    {"he_uniform", {"seed", "stacked"}},
+    {"glorot_normal", {"seed", "stacked"}},
+    {"glorot_uniform", {"seed", "stacked"}},
 };
 
 static ParseResult parseInitialiser(OpAsmParser &p, StringRef &init,

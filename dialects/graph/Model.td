@@ -90,6 +90,18 @@ def CallOp : Model_Op<"call", [DeclareOpInterfaceMethods<SymbolUserOpInterface>,
   let extraClassDefinition = nameMethod;
 }
 
+def RepeatOp : Model_Op<"repeat", [NamedResults, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "A function applied again and again: `%h = repeat 12 @block(%x)`; a layer has parameters of its own each time";
+  let description = [{
+    Results become the first arguments of the next time; the others are the same each time. The parameters of a layer are
+    one tensor each, with a leading axis for the times, and a loop walks it: the layer is compiled once.
+  }];
+  let arguments = (ins I64Attr:$times, FlatSymbolRefAttr:$callee, Variadic<AnyRankedTensor>:$inputs,
+                       OptionalAttr<StrAttr>:$prefix, OptionalAttr<DictionaryAttr>:$options);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let extraClassDefinition = nameMethod;
+}
+
 def ValueAndGradOp : Model_Op<"value_and_grad", [AttrSizedOperandSegments, NamedResults, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "A call, and the gradient of its first result with respect to arguments or parameters";
   let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyRankedTensor>:$inputs, Variadic<AnyRankedTensor>:$wrt);

@@ -31,7 +31,11 @@ static int64_t streamOf(StringRef name) {
   return h;
 }
 
-static std::pair<double, double> fans(const Shape &s) {
+/// How many inputs, and outputs, a number of a parameter has. The first
+/// `stacked` axes count parameters.
+static std::pair<double, double> fans(Shape s, size_t stacked) {
+  s.dims.erase(s.dims.begin(),
+               s.dims.begin() + std::min<size_t>(stacked, s.rank()));
   double field = 1;
   for (int64_t i = 0; i + 2 < s.rank(); ++i)
     field *= s[i].size;
@@ -65,7 +69,7 @@ static Value initialValue(ImplicitLocOpBuilder &b, Operation *variable,
 
   int64_t stream = options.get("seed") ? int64_t(option("seed", 0))
                                        : streamOf(variableName(variable));
-  auto [in, out] = fans(shape);
+  auto [in, out] = fans(shape, size_t(std::max(0.0, option("stacked", 0))));
   auto normal = [&](double mean, double deviation) {
     V z(&b, NormalOp::create(b, shape.type(), seed, TypeAttr::get(shape.type()),
                              b.getI64IntegerAttr(stream)));

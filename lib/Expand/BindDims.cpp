@@ -28,17 +28,21 @@ LogicalResult gradus::inferAnew(Operation *op) {
                           SmallVector<Type>(ret.getOperandTypes())));
     return success();
   }
-  auto call = dyn_cast<CallOp>(op);
-  if (!call)
-    return inferAgain(op);
-  FuncOp f = lookupCallee(call, call.getCallee());
-  auto types = callResults(Signature(f), call.getInputs(),
-                           call.getOptionsAttr(), Report(call.getLoc()));
-  if (failed(types))
-    return failure();
-  for (auto [v, t] : llvm::zip(call.getResults(), *types))
-    v.setType(t);
-  return success();
+  auto inferCall = [](auto call) -> LogicalResult {
+    FuncOp f = lookupCallee(call, call.getCallee());
+    auto types = callResults(Signature(f), call.getInputs(),
+                             call.getOptionsAttr(), Report(call.getLoc()));
+    if (failed(types))
+      return failure();
+    for (auto [v, t] : llvm::zip(call.getResults(), *types))
+      v.setType(t);
+    return success();
+  };
+  if (auto call = dyn_cast<CallOp>(op))
+    return inferCall(call);
+  if (auto repeat = dyn_cast<RepeatOp>(op))
+    return inferCall(repeat);
+  return inferAgain(op);
 }
 
 namespace {

@@ -4,11 +4,14 @@
 // whose variables stand in the model under the call's prefix (`h.0.up.w`).
 //
 // Calls are worked off one at a time; a body's own layer calls join the work
-// with a longer prefix. Dimensions and packs of the layer take the sizes of
-// the call, so shapes are inferred anew in the copy.
+// with a longer prefix. A `repeat` is a loop around one call; at the end its
+// variables get a leading axis, which the loop walks (Repeat.cpp). Dimensions
+// and packs of the layer take the sizes of the call, so shapes are inferred
+// anew in the copy.
 //
 //===----------------------------------------------------------------------===//
 
+#include "Repeat.h"
 #include "gradus/Expand.h"
 #include "gradus/Passes.h"
 #include "mlir/IR/AttrTypeSubElements.h"
@@ -57,6 +60,9 @@ struct InstantiateLayers : impl::InstantiateLayersBase<InstantiateLayers> {
       if (StringAttr name = variableName(&op))
         variables[name.getValue()] = &op;
     llvm::SmallPtrSet<Operation *, 8> layers;
+    SmallVector<RepeatOp> repeats;
+    model.walk([&](RepeatOp r) { repeats.push_back(r); });
+    llvm::for_each(repeats, writeAsLoop);
     model.walk([&](CallOp c) {
       if (callsLayer(c) && !isStandard(c))
         layers.insert(lookupCallee(c, c.getCallee()));
@@ -75,6 +81,7 @@ struct InstantiateLayers : impl::InstantiateLayersBase<InstantiateLayers> {
     while (!work.empty())
       if (failed(instantiate(work.pop_back_val())))
         return signalPassFailure();
+    stackRepeatedVariables(model);
     // From the last to the first: a layer stands above those that call it.
     for (Operation &op :
          llvm::make_early_inc_range(llvm::reverse(model.getBody().front())))
@@ -172,6 +179,9 @@ private:
     auto named = dyn_cast<NameLoc>(copy->getLoc());
     auto site = CallSiteLoc::get(withoutName(copy->getLoc()), call.getLoc());
     copy->setLoc(site);
+    if (auto own = copy->getAttrOfType<StringAttr>(repeatAttr))
+      copy->setAttr(repeatAttr,
+                    StringAttr::get(copy->getContext(), joined(prefix, own)));
     if (!named)
       return;
     SmallVector<StringRef> parts;

@@ -125,6 +125,24 @@ graph.model @loops {
     %l = reduce_mean %h
     return %l
   }
+  // A layer repeated, in a layer repeated: weights of its own each time.
+  func @cell(%x: f32[batch, 16], %k: f32[]) {
+    %a = call @std.dense(%x), out = 16
+    %c = tanh %a
+    %s = mul %c, %k
+    %y = add %x, %s
+    return %y
+  }
+  func @pair(%x: f32[batch, 16], %k: f32[]) {
+    %y = repeat 2 @cell(%x, %k) as "cell"
+    return %y
+  }
+  func @tower(%x: f32[batch, 16]) {
+    %k = constant f32[] = 0.5
+    %h = repeat 3 @pair(%x, %k) as "tower"
+    %l = reduce_mean %h
+    return %l
+  }
   // Second order: the curvature of a loss that a loop makes.
   func @slope(%x: f32[4, 5], %w: f32[5, 5], %k: f32[], %v: f32[5, 5]) {
     %loss, %g = value_and_grad @nested(%x, %w, %k) wrt %w

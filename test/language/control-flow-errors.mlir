@@ -191,3 +191,27 @@ graph.model @m {
     return %h
   }
 }
+
+// -----
+
+graph.model @m {
+  func @half(%x: f32[batch, 16]) {
+    %y = call @std.dense(%x), out = 8
+    return %y
+  }
+  func @run(%x: f32[batch, 16]) {
+    // expected-error @below {{what is repeated takes what it returns: argument 0 is f32[batch, 16], but result 0 is f32[batch, 8]}}
+    %y = repeat 3 @half(%x)
+    return %y
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @run(%x: f32[batch, 16]) {
+    // expected-error @below {{a function is repeated once at least, not 0 times}}
+    %y = repeat 0 @std.dense(%x), out = 16
+    return %y
+  }
+}

@@ -64,6 +64,11 @@ graph.model @loops {
     %y = add %x, %x
     return %y
   }
+  func @cell(%x: f32[batch, 16]) {
+    %a = call @std.dense(%x), out = 16
+    %b = tanh %a
+    return %b
+  }
   func @deep(%x: f32[batch, 16]) {
     %h = for %i in 12 carry (%s = %x) {
       %a = call @std.dense(%s) as "cell", out = 16
@@ -73,5 +78,11 @@ graph.model @loops {
     }
     %l = reduce_sum %h
     return %l
+  }
+  // CHECK: func @stacked
+  func @stacked(%x: f32[batch, 16]) {
+    // CHECK: %y = repeat 12 @cell(%x) as "h" : f32[batch, 16]
+    %y = repeat 12 @cell(%x) as "h"
+    return %y
   }
 }
