@@ -113,7 +113,36 @@ def IfOp : Control_Op<"if", [NoRegionArguments]> {
   }];
 }
 
-def YieldOp : Op<GraphDialect, "yield", [AttrSizedOperandSegments, Terminator, Pure, ParentOneOf<["ForOp", "WhileOp", "IfOp"]>]> {
+def CheckpointOp : Control_Op<"checkpoint", [NoRegionArguments]> {
+  let summary = "A body whose values are not kept for reverse mode: it runs once more";
+  let description = [{
+```mlir
+%y = checkpoint {
+  %h = linear %x, %w1, %b1
+  %a = gelu %h
+  %z = linear %a, %w2, %b2
+  yield %z
+}
+```
+    Means what the body means. What its gradient needs of it is computed again, from what the body reads.
+  }];
+  let regions = (region SizedRegion<1>:$body);
+  let extraClassDeclaration = [{
+    using Body = ::llvm::function_ref<::llvm::SmallVector<::mlir::Value>()>;
+    /// The body puts its ops where the builder stands, and says what it yields.
+    static CheckpointOp make(::mlir::ImplicitLocOpBuilder &b, Body body);
+  }];
+}
+
+def CustomOp : Op<GraphDialect, "custom", [SingleBlock, RecursiveMemoryEffects]> {
+  let summary = "A call of a function with a gradient of its own, while derivatives are written; its body is the function's";
+  let arguments = (ins FlatSymbolRefAttr:$rule, Variadic<Tensor>:$inputs);
+  let regions = (region SizedRegion<1>:$body);
+  let results = (outs Variadic<Tensor>:$results);
+}
+
+def YieldOp : Op<GraphDialect, "yield", [AttrSizedOperandSegments, Terminator, Pure,
+    ParentOneOf<["ForOp", "WhileOp", "IfOp", "CheckpointOp", "CustomOp"]>]> {
   let summary = "What a body hands on; after `stack`, what a loop keeps from every step";
   let arguments = (ins Variadic<Tensor>:$carried, Variadic<Tensor>:$stacked);
   let hasCustomAssemblyFormat = 1;
@@ -153,6 +182,12 @@ def CallIfOp : Outlined_Op<"call_if"> {
     $predicate `:` type($predicate) `,` $yes `else` $no (`reads` `(` $captures^ `:` type($captures) `)`)?
     attr-dict (`:` type($results)^)?
   }];
+}
+
+def CallBodyOp : Outlined_Op<"call_body"> {
+  let summary = "A `checkpoint` whose body is a function of what it reads from outside";
+  let arguments = (ins FlatSymbolRefAttr:$body, Variadic<Tensor>:$captures);
+  let assemblyFormat = "$body (`reads` `(` $captures^ `:` type($captures) `)`)? attr-dict (`:` type($results)^)?";
 }
 
 def PartOp : Op<GraphDialect, "part", [Pure, DeclareOpInterfaceMethods<ViewLikeOpInterface>]> {

@@ -435,3 +435,25 @@ void IfOp::print(OpAsmPrinter &p) {
   p.printOptionalAttrDict((*this)->getAttrs());
   printResultTypes(p, getResultTypes());
 }
+
+//===----------------------------------------------------------------------===//
+// checkpoint
+//===----------------------------------------------------------------------===//
+
+ParseResult CheckpointOp::parse(OpAsmParser &p, OperationState &s) {
+  recordNames(p, s);
+  YieldOp yield;
+  if (parseBody(p, s, {}, *s.addRegion(), yield) ||
+      p.parseOptionalAttrDict(s.attributes))
+    return failure();
+  return parseResultTypes(p, s,
+                          SmallVector<Type>(yield.getCarried().getTypes()));
+}
+void CheckpointOp::print(OpAsmPrinter &p) {
+  p << " ";
+  printBody(p, getBody());
+  p.printOptionalAttrDict((*this)->getAttrs());
+  printResultTypes(p, getResultTypes());
+}
+void CheckpointOp::getAsmBlockArgumentNames(mlir::Region &,
+                                            mlir::OpAsmSetValueNameFn) {}

@@ -87,8 +87,11 @@ ParseResult FuncOp::parse(OpAsmParser &p, OperationState &s) {
   StringAttr name;
   ParsedSignature sig;
   auto start = p.getCurrentLocation();
+  mlir::FlatSymbolRefAttr rule;
   if (p.parseSymbolName(name, "sym_name", s.attributes) ||
       parseSignature(p, sig) ||
+      (succeeded(p.parseOptionalKeyword("gradient")) &&
+       p.parseAttribute(rule, gradientAttr, s.attributes)) ||
       p.parseOptionalAttrDictWithKeyword(s.attributes))
     return failure();
   Region *body = s.addRegion();
@@ -148,9 +151,11 @@ void FuncOp::print(OpAsmPrinter &p) {
     llvm::interleaveComma(getResultTypes(), p,
                           [&](Type t) { printShape(p, t); });
   }
+  if (auto rule = (*this)->getAttrOfType<mlir::FlatSymbolRefAttr>(gradientAttr))
+    p << " gradient " << rule;
   p.printOptionalAttrDictWithKeyword(
       (*this)->getAttrs(),
-      {"sym_name", "function_type", "arg_attrs", "res_attrs"});
+      {"sym_name", "function_type", "arg_attrs", "res_attrs", gradientAttr});
   p << " ";
   p.printRegion(getBody(), /*printEntryBlockArgs=*/false);
 }
@@ -159,7 +164,26 @@ void FuncOp::getAsmBlockArgumentNames(Region &region,
                                       mlir::OpAsmSetValueNameFn set) {
   nameArguments(region.getArguments(), set);
 }
+/// A gradient of its own is one with respect to arguments.
+static LogicalResult checkReadsArguments(FuncOp f) {
+  WalkResult walked = f.walk([&](Operation *op) {
+    bool declares = variableName(op) != nullptr;
+    for (Value v : op->getOperands())
+      declares |= v.getDefiningOp() && variableName(v.getDefiningOp());
+    if (!declares)
+      return WalkResult::advance();
+    mlir::emitError(op->getLoc())
+        << "@" << f.getSymName()
+        << " has a gradient of its own: parameters and states reach it as "
+           "arguments";
+    return WalkResult::interrupt();
+  });
+  return success(!walked.wasInterrupted());
+}
+
 LogicalResult FuncOp::verifyRegions() {
+  if ((*this)->hasAttr(gradientAttr) && failed(checkReadsArguments(*this)))
+    return failure();
   if (ValueRange(returned()).getTypes() != getResultTypes())
     return mlir::emitError(getLoc())
            << "@" << getSymName() << " returns other types than it declares";

@@ -11,14 +11,21 @@ namespace gradus {
 /// a call site.
 Location withoutName(Location loc);
 
+/// Puts something else in the place of a call than the callee's body, or says
+/// no.
+using CallReplacer = function_ref<std::optional<SmallVector<Value>>(
+    OpBuilder &b, graph::FuncOp callee, ValueRange args, Location call)>;
+
 /// Clones the body of `f`, calls in it inlined, to the insertion point, and
 /// returns what it returns. `made` hears of every op but the updates.
 SmallVector<Value> inlineBody(OpBuilder &b, graph::FuncOp f, ValueRange args,
                               Location call,
-                              function_ref<void(Operation *)> made);
+                              function_ref<void(Operation *)> made,
+                              CallReplacer replace = nullptr);
 
 /// Inlines every call in the op's bodies; returns the functions called.
-SmallVector<graph::FuncOp> inlineCallsIn(Operation *op);
+SmallVector<graph::FuncOp> inlineCallsIn(Operation *op,
+                                         CallReplacer replace = nullptr);
 
 /// The params and states that `f` and its callees use, in order of
 /// declaration.

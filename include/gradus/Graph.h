@@ -56,6 +56,10 @@ struct BlocksGradient : mlir::OpTrait::TraitBase<T, BlocksGradient> {};
 
 namespace gradus::graph {
 
+/// Function: another one that is its gradient. It takes the arguments, then a
+/// cotangent for each result, and returns one for each float argument.
+inline constexpr llvm::StringLiteral gradientAttr = "graph.gradient";
+
 /// What a call must know of its callee.
 struct Signature {
   FunctionType type;

@@ -30,7 +30,8 @@ Location gradus::withoutName(Location loc) {
 
 SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
                                       Location call,
-                                      function_ref<void(Operation *)> made) {
+                                      function_ref<void(Operation *)> made,
+                                      CallReplacer replace) {
   // The callee's dimensions take the sizes of this call.
   DimBindings bound;
   [[maybe_unused]] auto types =
@@ -51,9 +52,11 @@ SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
       return mapped(op.getOperands());
     if (auto inner = dyn_cast<CallOp>(op)) {
       FuncOp callee = lookupCallee(inner, inner.getCallee());
-      auto results = inlineBody(
-          b, callee, mapped(inner.getInputs()),
-          mlir::CallSiteLoc::get(withoutName(inner.getLoc()), call), made);
+      auto at = mlir::CallSiteLoc::get(withoutName(inner.getLoc()), call);
+      auto inputs = mapped(inner.getInputs());
+      auto other = replace ? replace(b, callee, inputs, at) : std::nullopt;
+      SmallVector<Value> results =
+          other ? *other : inlineBody(b, callee, inputs, at, made, replace);
       map.map(inner.getResults(), results);
       continue;
     }
@@ -65,14 +68,14 @@ SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
                                        /*replaceLocs=*/false,
                                        /*replaceTypes=*/true);
     if (copy->getNumRegions())
-      inlineCallsIn(copy);
+      inlineCallsIn(copy, replace);
     if (!isa<UpdateOp>(copy))
       made(copy);
   }
   llvm_unreachable("a function ends in a return");
 }
 
-SmallVector<FuncOp> gradus::inlineCallsIn(Operation *op) {
+SmallVector<FuncOp> gradus::inlineCallsIn(Operation *op, CallReplacer replace) {
   llvm::SetVector<FuncOp> callees;
   SmallVector<CallOp> calls;
   op->walk([&](CallOp c) { calls.push_back(c); });
@@ -80,8 +83,12 @@ SmallVector<FuncOp> gradus::inlineCallsIn(Operation *op) {
     FuncOp callee = lookupCallee(c, c.getCallee());
     callees.insert(callee);
     OpBuilder b(c);
-    c.replaceAllUsesWith(inlineBody(
-        b, callee, c.getInputs(), withoutName(c.getLoc()), [](Operation *) {}));
+    Location at = withoutName(c.getLoc());
+    auto other = replace ? replace(b, callee, c.getInputs(), at) : std::nullopt;
+    c.replaceAllUsesWith(
+        other ? *other
+              : inlineBody(
+                    b, callee, c.getInputs(), at, [](Operation *) {}, replace));
     c.erase();
   }
   return callees.takeVector();
@@ -115,8 +122,12 @@ namespace {
 struct InlineCalls : impl::InlineCallsBase<InlineCalls> {
   void runOnOperation() override {
     llvm::SetVector<FuncOp> helpers;
-    for (auto f : getOperation().getBody().getOps<FuncOp>())
+    for (auto f : getOperation().getBody().getOps<FuncOp>()) {
       helpers.insert_range(inlineCallsIn(f));
+      if (auto rule = f->getAttrOfType<mlir::FlatSymbolRefAttr>(gradientAttr))
+        if (FuncOp gradient = lookupCallee(f, rule.getValue()))
+          helpers.insert(gradient);
+    }
     // A helper whose dimensions only its calls give sizes is no function of
     // the compiled model.
     for (FuncOp f : helpers)

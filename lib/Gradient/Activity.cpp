@@ -15,9 +15,9 @@ public:
       return visitFor(loop);
     if (auto loop = dyn_cast<WhileOp>(op))
       return visitWhile(loop);
-    if (auto branch = dyn_cast<IfOp>(op)) {
-      for (Region *body : branch.getRegions())
-        spread(visitBody(*body), branch.getResults());
+    if (isa<IfOp, CheckpointOp>(op)) {
+      for (mlir::Region &body : op->getRegions())
+        spread(visitBody(body), op->getResults());
       return;
     }
     if (llvm::any_of(op->getOperands(),

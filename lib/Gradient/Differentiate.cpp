@@ -8,6 +8,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Custom.h"
 #include "Loops.h"
 #include "Sweep.h"
 #include "gradus/Expand.h"
@@ -28,6 +29,7 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
     for (auto f : getOperation().getBody().getOps<FuncOp>())
       if (failed(expand(f)))
         return signalPassFailure();
+    inlineCustomOps(getOperation());
   }
 
 private:
@@ -88,16 +90,13 @@ private:
                          ValueRange inputs) {
     Inlined made;
     made.tape = recorded(b, [&] {
-      Tape bodies;
-      made.results =
-          inlineBody(b, callee, inputs, b.getLoc(), [&](Operation *op) {
-            if (isa<HasBodies>(op))
-              bodies.push_back(op);
+      Tape body = recorded(
+          b, [&] { made.results = inlineForDerivative(b, callee, inputs); });
+      for (Operation *op : body)
+        if (isa<HasBodies>(op))
+          walkAlongAxis0(op, [&](Value from, Value to) {
+            llvm::replace(made.results, from, to);
           });
-      for (Operation *op : bodies)
-        walkAlongAxis0(op, [&](Value from, Value to) {
-          llvm::replace(made.results, from, to);
-        });
     });
     return made;
   }

@@ -62,6 +62,10 @@ void Sweep::reverse(const Tape &tape, const ValueSet &active,
       needed[i] = active.contains(v) && isFloat(v);
     if (needed.none())
       continue;
+    if (auto custom = dyn_cast<CustomOp>(op)) {
+      reverseCustom(custom, needed, cotangents);
+      continue;
+    }
     if (auto rule = dyn_cast<Differentiable>(op)) {
       SmallVector<Value> cts;
       for (Value r : op->getResults())
@@ -134,7 +138,9 @@ void Sweep::forwardOne(Operation *op, ArrayRef<Value> ts, const Tape &tape,
     copy->setLoc(b.getLoc());
     return copy;
   };
-  if (auto rule = dyn_cast<ForwardDifferentiable>(op)) {
+  if (auto custom = dyn_cast<CustomOp>(op)) {
+    forwardCustom(custom, ts, tangents);
+  } else if (auto rule = dyn_cast<ForwardDifferentiable>(op)) {
     tangents[op->getResult(0)] = rule.buildJVP(b, ts);
   } else if (op->hasTrait<graph::Linear>()) {
     SmallVector<Value> operands;

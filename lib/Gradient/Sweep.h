@@ -9,7 +9,9 @@
 // its derivative, else from linearity, else from its parts, else as the
 // transpose of its vjp, which is linear in the cotangent.
 //
-// The bodies of loops and branches are tapes of their own (SweepBodies.cpp).
+// The bodies of loops and branches are tapes of their own (ReverseBodies.cpp,
+// ForwardBodies.cpp). A call of a function with a gradient of its own is one op
+// of the tape, until all derivatives are written (Custom.cpp).
 //
 //===----------------------------------------------------------------------===//
 
@@ -28,6 +30,14 @@ inline bool isFloat(Value v) { return graph::Shape(v).isFloat(); }
 Value filled(ImplicitLocOpBuilder &b, Value like, double n);
 /// The ops that `build` puts at the insertion point, but updates.
 Tape recorded(ImplicitLocOpBuilder &b, function_ref<void()> build);
+template <typename Range>
+SmallVector<unsigned> activeOnes(const Range &values, const ValueSet &active) {
+  SmallVector<unsigned> which;
+  for (auto [i, v] : llvm::enumerate(values))
+    if (active.contains(v) && isFloat(v))
+      which.push_back(i);
+  return which;
+}
 /// Arguments of a body take the names of another's.
 inline void nameAfter(SmallVector<BlockArgument> args,
                       ArrayRef<BlockArgument> named) {
@@ -65,21 +75,30 @@ private:
                           ArrayRef<Value> ts, ValueMap &tangents);
   void missing(Operation *op, const Tape &tape);
 
+  //===-- Gradients of one's own
+  //-------------------------------------------===//
+
+  std::optional<SmallVector<Value>> applyRule(graph::CustomOp op,
+                                              ArrayRef<Value> cotangents);
+  void reverseCustom(graph::CustomOp op, const llvm::SmallBitVector &needed,
+                     ValueMap &cotangents);
+  void forwardCustom(graph::CustomOp op, ArrayRef<Value> ts,
+                     ValueMap &tangents);
+
   //===-- Bodies ----------------------------------------------------------===//
 
   void reverseBodies(Operation *op, const ValueSet &active,
                      ValueMap &cotangents);
   void reverseLoop(graph::ForOp loop, const ValueSet &active,
                    ValueMap &cotangents);
-  void reverseBranch(graph::IfOp branch, const ValueSet &active,
+  void reverseBranch(Operation *op, const ValueSet &active,
                      ValueMap &cotangents);
   void forwardBodies(Operation *op, ValueMap &tangents);
   void forwardLoop(graph::ForOp loop, const ValueSet &active,
                    ValueMap &tangents);
   void forwardLoop(graph::WhileOp loop, const ValueSet &active,
                    ValueMap &tangents);
-  void forwardBranch(graph::IfOp branch, const ValueSet &active,
-                     ValueMap &tangents);
+  void forwardBranch(Operation *op, const ValueSet &active, ValueMap &tangents);
   graph::ClonedBody forwardBody(mlir::Region &body, mlir::IRMapping &map,
                                 ValueMap &inner, ArrayRef<unsigned> carried,
                                 ArrayRef<unsigned> stacked);

@@ -166,8 +166,17 @@ public:
     take(choice.getThenRegion(), branch.getYes());
     take(choice.getElseRegion(), branch.getNo());
     b.setInsertionPoint(op);
-    replaceByTensors(results);
     addFlops(callee(branch.getYes()), 1);
+    replaceByTensors(results);
+  }
+
+  void lower(CallBodyOp once) {
+    SmallVector<Value> args = buffers(once.getCaptures()),
+                       results = fresh(once.getResults());
+    args.append(results);
+    call(callee(once.getBody()), args);
+    addFlops(callee(once.getBody()), 1);
+    replaceByTensors(results);
   }
 
 private:
@@ -244,5 +253,7 @@ void gradus::callBodies(func::FuncOp f) {
       calls.lower(loop);
     else if (auto branch = dyn_cast<CallIfOp>(op))
       calls.lower(branch);
+    else if (auto once = dyn_cast<CallBodyOp>(op))
+      calls.lower(once);
   }
 }

@@ -371,7 +371,7 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
         continue;
       b.setInsertionPoint(&op);
       b.setLoc(op.getLoc());
-      if (isa<CallForOp, CallWhileOp, CallIfOp>(op)) {
+      if (isa<CallForOp, CallWhileOp, CallIfOp, CallBodyOp>(op)) {
         for (mlir::OpOperand &use : op.getOpOperands())
           use.set(lowered.lookup(use.get()));
         lowered.map(op.getResults(), op.getResults());

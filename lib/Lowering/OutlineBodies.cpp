@@ -1,10 +1,10 @@
 //===- OutlineBodies.cpp - a function for each body of a loop or branch ---===//
 //
 // In: func.func with graph loops and branches. Out: their bodies are private
-// functions on tensors (`graph.body`), called by call_for, call_while and
-// call_if: every later stage meets straight lists of ops only, and a body has
-// a frame of its own in the plan of memory. Inner bodies come before the outer
-// ones that call them, these before the function.
+// functions on tensors (`graph.body`), called by call_for, call_while,
+// call_if and call_body: every later stage meets straight lists of ops only,
+// and a body has a frame of its own in the plan of memory. Inner bodies come
+// before the outer ones that call them, these before the function.
 //
 // A body's function takes what the op gives it (counter, carries, slices), then
 // what the body reads from outside; numbers, and tensors filled with one, are
@@ -89,6 +89,9 @@ private:
       call =
           CallWhileOp::create(b, op->getLoc(), op->getResultTypes(), goOn, step,
                               loop.getLimitAttr(), loop.getInitial(), captures);
+    } else if (auto checkpoint = dyn_cast<CheckpointOp>(op)) {
+      call = CallBodyOp::create(b, op->getLoc(), op->getResultTypes(),
+                                body(checkpoint.getBody(), ""), captures);
     } else {
       auto branch = cast<IfOp>(op);
       auto yes = body(branch.getYes(), "yes"), no = body(branch.getNo(), "no");

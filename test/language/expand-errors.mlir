@@ -61,3 +61,56 @@ graph.model @m {
   // expected-error @below {{the function has no dimension or argument 'rate'}}
   train @fit minimizes @loss using sgd(rate = 1)
 }
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[]) gradient @g {
+    %y = tanh %x
+    return %y
+  }
+  func @slope(%x: f32[]) {
+    // expected-error @below {{there is no function @g, which is to be the gradient}}
+    // expected-note @below {{its gradient is asked for here}}
+    %y, %d = value_and_grad @f(%x) wrt %x
+    return %d
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @g(%x: f32[4], %d: f32[4]) {
+    %l = reduce_sum %d
+    return %l
+  }
+  func @f(%x: f32[4]) gradient @g {
+    %y = tanh %x
+    return %y
+  }
+  func @loss(%x: f32[4]) {
+    // expected-error @below {{@g is to be the gradient: it returns a cotangent for each float argument, of its shape}}
+    %y = call @f(%x)
+    %l = reduce_sum %y
+    return %l
+  }
+  func @slope(%x: f32[4]) {
+    // expected-note @below {{its gradient is asked for here}}
+    %y, %d = value_and_grad @loss(%x) wrt %x
+    return %d
+  }
+}
+
+// -----
+
+graph.model @m {
+  %w = param f32[4] = ones
+  func @g(%x: f32[4], %d: f32[4]) {
+    return %d
+  }
+  func @f(%x: f32[4]) gradient @g {
+    // expected-error @below {{@f has a gradient of its own: parameters and states reach it as arguments}}
+    %y = mul %x, %w
+    return %y
+  }
+}

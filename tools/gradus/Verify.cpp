@@ -71,7 +71,11 @@ int tool::verifyCommand(int argc, char **argv) {
     c.module().walk(
         [&](Operation *op) { hasVariables |= !!graph::variableName(op); });
     for (graph::FuncOp f : all) {
-      if (hasVariables && f.getSymName() == "init")
+      // A function of any shape is compiled where it is called.
+      bool ofAnyShape = llvm::any_of(f.getArgumentTypes(), [](Type t) {
+        return graph::Shape(t).hasPack();
+      });
+      if (ofAnyShape || (hasVariables && f.getSymName() == "init"))
         f.erase();
       else
         names.push_back(f.getSymName().str());
