@@ -8,9 +8,11 @@
 
 namespace gradus {
 
-/// Examples with labels: a tensor each, the first axis counts examples.
+/// Examples with labels: a tensor each, the first axis counts examples. Of a
+/// text they are stretches of its bytes, without labels.
 struct Examples {
   HostTensor images, labels;
+  bool isText = false;
   int64_t count() const { return images.shape[0]; }
   int64_t features() const {
     return images.elements() / std::max<int64_t>(count(), 1);
@@ -22,6 +24,11 @@ struct Dataset {
 /// "fashion-mnist" (where Debian's package puts it), or a folder with the four
 /// files of an MNIST-like set.
 llvm::Expected<Dataset> loadDataset(StringRef name);
+/// Does the name stand for a text: is it that of a plain file?
+bool isText(StringRef name);
+/// A file's bytes in stretches of `length`, each beginning with the last of
+/// the one before; the last tenth of them for the test.
+llvm::Expected<Dataset> loadText(StringRef file, int64_t length);
 
 /// The variables of a model, in one block as compiled code has them.
 class Variables {

@@ -36,7 +36,7 @@ std::string Progress::summary() const {
   for (size_t i = 0; i < names.size(); ++i)
     s += formatv("  {0} {1:f4}", names[i],
                  sums[i] / double(std::max<int64_t>(counted, 1)));
-  s += formatv("  {0:f0} images/s", double(counted * batch) / seconds());
+  s += formatv("  {0:f0} examples/s", double(counted * batch) / seconds());
   return s;
 }
 

@@ -86,7 +86,10 @@ public:
       if (p.type.shape.empty())
         return error("@" + f.name + " takes a scalar, %" + p.name +
                      ", which no data set has");
-      bool image = p.type.isFloat();
+      if (data.isText && p.type.isFloat())
+        return error("@" + f.name + " takes floats, %" + p.name +
+                     ", but a text has bytes: i32");
+      bool image = p.type.isFloat() || data.isText;
       int64_t size = p.type.shape[0],
               each = p.type.elements() / std::max<int64_t>(size, 1);
       int64_t have = image ? data.features() : 1;
@@ -98,8 +101,9 @@ public:
         return error("%" + p.name +
                      " takes truth values, which no data set has");
       b.size = size;
-      b.ports.push_back({image, asNumbers(p.type.type, image ? 1.0 / 255 : 1),
-                         Block64(p.type.byteCount())});
+      b.ports.push_back(
+          {image, asNumbers(p.type.type, p.type.isFloat() ? 1.0 / 255 : 1),
+           Block64(p.type.byteCount())});
     }
     return b;
   }
@@ -191,17 +195,17 @@ public:
 
   llvm::Error run() {
     auto begin = Clock::now();
-    auto loaded = loadDataset(options.data);
-    if (!loaded)
-      return loaded.takeError();
-    data = std::move(*loaded);
-    if (data.train.count() < options.batch)
-      return error(
-          formatv("--batch={0} is more than the {1} examples there are",
-                  options.batch, data.train.count()));
+    bool text = isText(options.data);
+    if (!text)
+      if (auto e = load(loadDataset(options.data)))
+        return e;
     auto compiled = compile(options.batch, /*trains=*/true);
     if (!compiled)
       return compiled.takeError();
+    // How long an example of a text is the model says.
+    if (text)
+      if (auto e = load(loadText(options.data, textLength(*compiled))))
+        return e;
     double seconds =
         std::chrono::duration<double>(Clock::now() - begin).count();
     Program &program = *compiled;
@@ -222,6 +226,26 @@ public:
   }
 
 private:
+  llvm::Error load(llvm::Expected<Dataset> loaded) {
+    if (!loaded)
+      return loaded.takeError();
+    data = std::move(*loaded);
+    if (data.train.count() < options.batch)
+      return error(
+          formatv("--batch={0} is more than the {1} examples there are",
+                  options.batch, data.train.count()));
+    return llvm::Error::success();
+  }
+  /// The numbers an example that the step's first input takes.
+  int64_t textLength(const Program &program) const {
+    const FunctionInterface *step =
+        program.interface().find(spec.name + ".step");
+    if (step->inputs.empty() || step->inputs[0].type.shape.empty())
+      return 0;
+    const TensorSpec &type = step->inputs[0].type;
+    return type.elements() / std::max<int64_t>(type.shape[0], 1);
+  }
+
   /// The functions that the test examples need, and the step if it trains.
   llvm::Expected<Program> compile(int64_t batch, bool trains) {
     Compilation c(compileOptions);

@@ -9,8 +9,8 @@ int tool::trainCommand(int argc, char **argv) {
   CommonOptions options;
   TrainOptions t;
   cl::opt<std::string> data{"data",
-                            cl::desc("fashion-mnist, or a folder with the four "
-                                     "files of an MNIST-like set"),
+                            cl::desc("fashion-mnist, a folder with the four "
+                                     "files of an MNIST-like set, or a text"),
                             cl::init(t.data), cl::cat(options.category)};
   cl::opt<std::string> function{
       "function",
