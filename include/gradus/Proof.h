@@ -52,6 +52,21 @@ llvm::Expected<VerifyResult> verifyCompiled(ModuleOp simple, StringRef function,
                                             const CompileOptions &options,
                                             const VerifyOptions &verify);
 
+/// The first op of a function whose result holds a NaN.
+struct NanReport {
+  Operation *op = nullptr;
+  mlir::OpResult value;
+  size_t element = 0;
+  mlir::OpResult infinity; ///< the first result that is infinite, if before it
+  SmallVector<std::pair<Value, graph::Array>> operands; ///< of the op
+};
+/// Calls a function of a model at stage Simple once more, compiled with the
+/// results of its ops to be seen; none if no op makes a NaN.
+llvm::Expected<std::optional<NanReport>>
+findNan(ModuleOp simple, StringRef function, const CompileOptions &options,
+        const std::map<std::string, graph::Array> &variables,
+        ArrayRef<graph::Array> inputs);
+
 /// A program of ops chosen at random, from the samples of their records: each
 /// operand is an earlier result brought to the sample's shape and range, or an
 /// argument of its own. New ops take part by having samples. Loops and branches

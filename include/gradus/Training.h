@@ -5,6 +5,7 @@
 
 #include "gradus/Compiler.h"
 #include "gradus/Files.h"
+#include <functional>
 
 namespace gradus {
 
@@ -52,6 +53,13 @@ struct TrainOptions {
   int64_t epochs = 1, batch = 64, seed = 0;
   bool resume = false;
   double checkpointSeconds = 30;
+  /// Called if a step leaves a NaN, with its function, what it was compiled
+  /// with, the variables before it and its inputs; what it returns ends the
+  /// training. Costs a copy of the variables a step.
+  std::function<llvm::Error(StringRef step, const CompileOptions &options,
+                            const Checkpoint &variables,
+                            ArrayRef<HostTensor> inputs)>
+      onNan;
 };
 /// Compiles the training step of a model file and runs it. Errors are printed.
 int train(StringRef path, const CompileOptions &options,

@@ -1,19 +1,11 @@
 //===- Verify.cpp - a model's compiled function, op by op -----------------===//
 
+#include "Expose.h"
 #include "gradus/Proof.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace gradus;
 using namespace gradus::graph;
-
-static FuncOp functionOf(ModuleOp module, StringRef name) {
-  FuncOp found;
-  module.walk([&](FuncOp f) {
-    if (f.getSymName() == name)
-      found = f;
-  });
-  return found;
-}
 
 namespace {
 /// Compiled and interpreted, on the same random numbers.
@@ -41,21 +33,20 @@ public:
       return result;
     // Which op begins to differ, once every op's result is looked at?
     result.difference = whole->first;
-    SmallVector<Operation *> ops;
+    SmallVector<mlir::OpResult> values;
     for (Operation &op : functionOf(simple, name).getBody().front())
-      if (op.getNumResults() == 1 && !isa<ConstantOp>(op))
-        ops.push_back(&op);
-    constexpr size_t atOnce = 32; // results of one function
-    for (size_t first = 0; first < ops.size(); first += atOnce) {
-      auto some = ArrayRef(ops).drop_front(first).take_front(atOnce);
-      mlir::OwningOpRef<ModuleOp> exposed = expose(some);
+      if (!isa<ConstantOp>(op))
+        llvm::append_range(values, op.getResults());
+    for (size_t first = 0; first < values.size(); first += exposedAtOnce) {
+      auto some = ArrayRef(values).drop_front(first).take_front(exposedAtOnce);
+      mlir::OwningOpRef<ModuleOp> exposed = expose(simple, name, some);
       auto each = compare(*exposed);
       if (!each)
         return each.takeError();
       if (!each->first || each->first->result >= some.size())
         continue;
       result.difference = each->first;
-      result.op = some[each->first->result];
+      result.op = some[each->first->result].getOwner();
       break;
     }
     return result;
@@ -136,24 +127,6 @@ private:
         c.first = Difference{k, i, what, got.data[i], w};
     }
     ++c.compared;
-  }
-
-  /// The same function with the results of some ops as its results.
-  mlir::OwningOpRef<ModuleOp> expose(ArrayRef<Operation *> ops) {
-    mlir::OwningOpRef<ModuleOp> copy = simple.clone();
-    FuncOp f = functionOf(*copy, name), original = functionOf(simple, name);
-    SmallVector<Value> results;
-    for (auto [op, old] :
-         llvm::zip(f.getBody().front(), original.getBody().front()))
-      if (llvm::is_contained(ops, &old))
-        results.push_back(op.getResult(0));
-    auto ret = cast<ReturnOp>(f.getBody().front().getTerminator());
-    ret->setOperands(results);
-    ret.removeNamesAttr();
-    f.setFunctionType(mlir::FunctionType::get(copy->getContext(),
-                                              f.getArgumentTypes(),
-                                              ValueRange(results).getTypes()));
-    return copy;
   }
 
   ModuleOp simple;

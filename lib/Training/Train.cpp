@@ -120,6 +120,15 @@ public:
     return llvm::map_to_vector(
         ports, [](Part &p) -> const void * { return p.memory.data(); });
   }
+  /// As the function takes them.
+  std::vector<HostTensor> tensors(const FunctionInterface &f) {
+    std::vector<HostTensor> all;
+    for (auto [p, part] : llvm::zip(f.inputs, ports)) {
+      HostTensor &t = all.emplace_back(p.type);
+      std::memcpy(t.bytes.data(), part.memory.data(), t.bytes.size());
+    }
+    return all;
+  }
   int64_t size = 0;
 
 private:
@@ -258,10 +267,9 @@ private:
     std::vector<std::string> functions = measures();
     if (trains)
       functions.push_back(spec.name + ".step");
+    c.options() = sized(batch);
     c.options().functions = functions;
-    if (!spec.batchDim.empty())
-      c.options().dims.push_back(spec.batchDim + "=" + std::to_string(batch));
-    else if (spec.batch != batch)
+    if (spec.batchDim.empty() && spec.batch != batch)
       return error(formatv("the model takes batches of {0}, not of {1}; a "
                            "named dimension takes any",
                            spec.batch, batch));
@@ -269,6 +277,13 @@ private:
     if (!objects)
       return objects.takeError();
     return Program::load(*objects, c.interface());
+  }
+
+  CompileOptions sized(int64_t batch) const {
+    CompileOptions o = compileOptions;
+    if (!spec.batchDim.empty())
+      o.dims.push_back(spec.batchDim + "=" + std::to_string(batch));
+    return o;
   }
 
   /// The loss and the reported metrics.
@@ -343,7 +358,15 @@ private:
       for (int64_t s = firstStep; s < steps; ++s) {
         batch->fill(data.train,
                     ArrayRef(order).slice(s * options.batch, options.batch));
+        Checkpoint before;
+        if (options.onNan)
+          before = variables->save();
         auto values = call(variables->data(), *batch);
+        if (options.onNan && leftNan(values)) {
+          progress.clear();
+          return options.onNan(step.name, sized(options.batch), before,
+                               batch->tensors(step));
+        }
         if (!std::isfinite(values[0])) {
           progress.clear();
           return error(formatv("the loss is {0} in step {1} of epoch {2}: a "
@@ -376,6 +399,18 @@ private:
         return e;
     }
     return llvm::Error::success();
+  }
+
+  /// Did the step leave a number that is none?
+  bool leftNan(ArrayRef<double> results) const {
+    return llvm::any_of(results, [](double x) { return std::isnan(x); }) ||
+           llvm::any_of(variables->save().tensors, [](auto &named) {
+             const HostTensor &t = named.second;
+             for (int64_t i = 0, n = t.isFloat() ? t.elements() : 0; i < n; ++i)
+               if (std::isnan(t.at(i)))
+                 return true;
+             return false;
+           });
   }
 
   /// Means over all test examples: whole batches, then what is left in a

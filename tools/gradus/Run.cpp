@@ -1,5 +1,6 @@
 //===- Run.cpp - gradus run, gradus bench: a function compiled and called -===//
 
+#include "CheckNan.h"
 #include "Command.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <chrono>
@@ -78,6 +79,7 @@ int tool::runCommand(int argc, char **argv) {
   cl::list<std::string> outputs{"output", cl::desc("Write an output to a file"),
                                 cl::value_desc("name=@y.npy"),
                                 cl::cat(options.category)};
+  CheckOption check(options.category);
   int exitCode;
   if (!parseOptions(
           argc, argv,
@@ -99,7 +101,11 @@ int tool::runCommand(int argc, char **argv) {
     if (auto e =
             startVariables(*program, variables, options.load, options.seed))
       return e;
+    Checkpoint before = variables.save();
     auto results = callWith(*program, **f, variables.data(), *values);
+    if (check == Check::Nan && holdsNan(variables.save(), results))
+      return explainNan(options, options.compileOptions(), (*f)->name, before,
+                        *values);
     return writeOutputs(**f, results, outputs);
   };
   return report(run());

@@ -1,5 +1,6 @@
 //===- Train.cpp - gradus train ------------------------------------------===//
 
+#include "CheckNan.h"
 #include "Command.h"
 
 using namespace gradus;
@@ -34,6 +35,7 @@ int tool::trainCommand(int argc, char **argv) {
   cl::opt<double> every{
       "checkpoint-seconds", cl::desc("Save this often within an epoch"),
       cl::init(t.checkpointSeconds), cl::cat(options.category)};
+  CheckOption check(options.category);
   int exitCode;
   if (!parseOptions(argc, argv,
                     "gradus train: trains a model with a step that is compiled "
@@ -52,5 +54,10 @@ int tool::trainCommand(int argc, char **argv) {
   t.batch = batch;
   t.seed = seed;
   t.checkpointSeconds = every;
+  if (check == Check::Nan)
+    t.onNan = [&](StringRef step, const CompileOptions &compiled,
+                  const Checkpoint &variables, ArrayRef<HostTensor> inputs) {
+      return explainNan(options, compiled, step, variables, inputs);
+    };
   return train(options.input, options.compileOptions(), t);
 }
