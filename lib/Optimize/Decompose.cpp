@@ -73,11 +73,9 @@ struct Decompose : impl::DecomposeBase<Decompose> {
         if (isWork(o))
           work.push_back(o);
       for (auto [r, v] : llvm::zip(op->getResults(), parts))
-        if (Operation *d = v.getDefiningOp();
-            d && op->getNumResults() == 1 && d->getNumResults() == 1)
-          if (auto name = dyn_cast<NameLoc>(op->getLoc());
-              name && !isa<NameLoc>(d->getLoc()) && !variableName(d))
-            d->setLoc(NameLoc::get(name.getName(), d->getLoc()));
+        if (auto part = dyn_cast<mlir::OpResult>(v);
+            part && nameOf(part).empty() && !nameOf(r).empty())
+          rename(part, nameOf(r));
       op->replaceAllUsesWith(parts);
       op->erase();
     }
