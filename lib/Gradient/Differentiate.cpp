@@ -101,6 +101,30 @@ private:
     return made;
   }
 
+  /// Says why there is no cotangent, where the path to the loss ends.
+  static void warnOfZero(Value w, Value loss, const Tape &tape,
+                         Location request) {
+    ValueSet active = reached({w}, tape);
+    auto d = mlir::emitWarning(request)
+             << "the gradient with respect to " << display(w) << " is zero: ";
+    if (!active.contains(loss)) {
+      d << "the loss does not depend on it";
+      return;
+    }
+    d << "on every path to the loss something has no slope";
+    for (Operation *op : tape) {
+      auto reads = [&](Value v) { return active.contains(v); };
+      bool ends = llvm::any_of(op->getOperands(), reads) &&
+                  (op->hasTrait<BlocksGradient>() || isa<FloorOp, SignOp>(op) ||
+                   llvm::none_of(op->getResults(), isFloat));
+      if (!ends)
+        continue;
+      d.attachNote(withoutName(op->getLoc()))
+          << op->getName().stripDialect() << " here";
+      return;
+    }
+  }
+
   static FailureOr<SmallVector<Value>>
   gradient(ImplicitLocOpBuilder &b, ValueAndGradOp op, FuncOp callee) {
     Location request = withoutName(op.getLoc());
@@ -120,6 +144,8 @@ private:
     b.setLoc(request);
     for (Value w : wrt) {
       Value d = cotangents.lookup(w);
+      if (!d)
+        warnOfZero(w, results[0], tape, request);
       results.push_back(d ? d : filled(b, w, 0));
     }
     sweep.replaceLoops(results);

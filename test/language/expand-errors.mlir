@@ -114,3 +114,21 @@ graph.model @m {
     return %y
   }
 }
+
+// -----
+
+// Gradients that are zero whatever the numbers.
+graph.model @m {
+  func @steps(%x: f32[4], %y: f32[4]) {
+    // expected-note @below {{floor here}}
+    %f = floor %x
+    %l = reduce_sum %f
+    return %l
+  }
+  func @slope(%x: f32[4], %y: f32[4]) {
+    // expected-warning @below {{the gradient with respect to %x is zero: on every path to the loss something has no slope}}
+    // expected-warning @below {{the gradient with respect to %y is zero: the loss does not depend on it}}
+    %l, %dx, %dy = value_and_grad @steps(%x, %y) wrt %x, %y
+    return %dx, %dy
+  }
+}
