@@ -1,6 +1,6 @@
-//===- ControlSyntax.cpp - loops and branches in the text -----------------===//
+//===- ControlSyntax.cpp - bodies, yields and branches in the text --------===//
 
-#include "Control.h"
+#include "ControlSyntax.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace gradus;
@@ -10,23 +10,17 @@ using llvm::SMLoc;
 /// Where the operands of the yield that was read last stand: a body's types are
 /// checked when its op is complete, and the errors point there.
 static thread_local SmallVector<Location> yielded;
-/// How many bodies are being read, one in the other.
-static thread_local unsigned depth = 0;
+thread_local unsigned graph::bodyDepth = 0;
 
-namespace {
-/// Names that a body gets, and what they stand for.
-struct Bindings {
-  SmallVector<OpAsmParser::Argument> args;
-  SmallVector<Value> values;
-};
-} // namespace
-
-static Location namedAfter(OpAsmParser &p, const OpAsmParser::Argument &a) {
-  return NameLoc::get(p.getBuilder().getStringAttr(a.ssaName.name.drop_front()),
-                      p.getEncodedSourceLoc(a.ssaName.location));
+Location graph::namedAfter(OpAsmParser &p, const OpAsmParser::Argument &a) {
+  StringRef name = a.ssaName.name.drop_front();
+  Location loc = p.getEncodedSourceLoc(a.ssaName.location);
+  if (llvm::isDigit(name[0]))
+    return loc;
+  return NameLoc::get(p.getBuilder().getStringAttr(name), loc);
 }
 
-static ParseResult checkGivenType(OpAsmParser &p, OpAsmParser::Argument &a,
+ParseResult graph::checkGivenType(OpAsmParser &p, OpAsmParser::Argument &a,
                                   Type given, SMLoc at, Type type) {
   a.type = type;
   a.sourceLoc = namedAfter(p, a);
@@ -36,8 +30,7 @@ static ParseResult checkGivenType(OpAsmParser &p, OpAsmParser::Argument &a,
                       << ", not " << typeName(given);
 }
 
-/// `carry (%s = %h0, %t = %t0)`, or nothing.
-static ParseResult parseCarries(OpAsmParser &p, Bindings &carries) {
+ParseResult graph::parseCarries(OpAsmParser &p, Bindings &carries) {
   if (failed(p.parseOptionalKeyword("carry")))
     return success();
   auto one = [&]() -> ParseResult {
@@ -61,8 +54,7 @@ static ParseResult parseCarries(OpAsmParser &p, Bindings &carries) {
   return p.parseCommaSeparatedList(AsmParser::Delimiter::Paren, one);
 }
 
-/// A body in braces, up to its yield.
-static ParseResult parseBody(OpAsmParser &p, OperationState &s,
+ParseResult graph::parseBody(OpAsmParser &p, OperationState &s,
                              ArrayRef<OpAsmParser::Argument> args, Region &body,
                              YieldOp &yield) {
   size_t outside = namesInScope.size();
@@ -70,9 +62,9 @@ static ParseResult parseBody(OpAsmParser &p, OperationState &s,
   for (const auto &a : args)
     namesInScope.push_back(a.ssaName.name.drop_front().str());
   SMLoc at = p.getCurrentLocation();
-  ++depth;
+  ++bodyDepth;
   ParseResult parsed = p.parseRegion(body, args);
-  --depth;
+  --bodyDepth;
   if (parsed)
     return failure();
   namesInScope.truncate(outside);
@@ -84,9 +76,9 @@ static ParseResult parseBody(OpAsmParser &p, OperationState &s,
                         << "' does not yield";
   return success();
 }
-static Location yieldedAt(unsigned i) { return yielded[i]; }
+Location graph::yieldedAt(unsigned i) { return yielded[i]; }
 
-static void printBindings(OpAsmPrinter &p, ArrayRef<BlockArgument> args,
+void graph::printBindings(OpAsmPrinter &p, ArrayRef<BlockArgument> args,
                           ValueRange values, StringRef between) {
   llvm::interleaveComma(llvm::zip(args, values), p, [&](auto binding) {
     auto [a, v] = binding;
@@ -95,7 +87,7 @@ static void printBindings(OpAsmPrinter &p, ArrayRef<BlockArgument> args,
     p << between << v;
   });
 }
-static void printCarries(OpAsmPrinter &p, ArrayRef<BlockArgument> args,
+void graph::printCarries(OpAsmPrinter &p, ArrayRef<BlockArgument> args,
                          ValueRange inits) {
   if (inits.empty())
     return;
@@ -103,7 +95,7 @@ static void printCarries(OpAsmPrinter &p, ArrayRef<BlockArgument> args,
   printBindings(p, args, inits, " = ");
   p << ")";
 }
-static void printBody(OpAsmPrinter &p, Region &body) {
+void graph::printBody(OpAsmPrinter &p, Region &body) {
   p.printRegion(body, /*printEntryBlockArgs=*/false);
 }
 
@@ -148,254 +140,6 @@ void YieldOp::print(OpAsmPrinter &p) {
   if (!getStacked().empty())
     p << " stack " << getStacked();
   p.printOptionalAttrDict((*this)->getAttrs(), {"operandSegmentSizes"});
-}
-
-//===----------------------------------------------------------------------===//
-// for
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// `%xt in %x, %i in 12, axis = 1, reverse`
-class ForHead {
-public:
-  ForHead(OpAsmParser &p, OperationState &s) : p(p), s(s) {}
-
-  ParseResult parse() {
-    do {
-      if (part())
-        return failure();
-    } while (succeeded(p.parseOptionalComma()));
-    // The axis may stand behind the tensors.
-    for (Source &source : sources)
-      if (resolveSource(source))
-        return failure();
-    if (sources.empty() && !counter)
-      return error(p, p.getNameLoc())
-             << "a loop walks something: '%i in 10' or '%slice in %tensor'";
-    if (!counter) {
-      counter.emplace();
-      // No text can name it, and no loop around this one has it.
-      counter->ssaName = {p.getNameLoc(), "%counter.unnamed", depth};
-      counter->sourceLoc = p.getEncodedSourceLoc(p.getNameLoc());
-    }
-    counter->type = Shape(p.getBuilder().getI32Type(), {}).type();
-    return success();
-  }
-
-  std::optional<OpAsmParser::Argument> counter;
-  Bindings slices;
-  Dim steps;
-  int64_t axis = 0;
-  bool reverse = false, checkpoint = false;
-
-private:
-  struct Source {
-    OpAsmParser::Argument name;
-    OpAsmParser::UnresolvedOperand tensor;
-    Type given;
-    SMLoc givenAt;
-  };
-
-  ParseResult part() {
-    OpAsmParser::Argument name;
-    SMLoc at = p.getCurrentLocation();
-    if (auto r = p.parseOptionalArgument(name); r.has_value())
-      return ParseResult(failure(failed(*r) || walk(name)));
-    StringRef word;
-    if (failed(p.parseOptionalKeyword(&word)))
-      return error(p, at) << "expected '%i in 10', '%slice in %tensor', "
-                             "'axis = 1', 'reverse' or 'checkpoint'";
-    if (word == "reverse" || word == "checkpoint") {
-      (word == "reverse" ? reverse : checkpoint) = true;
-      return success();
-    }
-    if (word == "axis")
-      return ParseResult(failure(p.parseEqual() || p.parseInteger(axis)));
-    auto d = error(p, at) << "for has no attribute '" << word << "'";
-    if (StringRef n = nearest(word, {"axis", "reverse", "checkpoint"});
-        !n.empty())
-      d << "; did you mean '" << n << "'?";
-    d.attachNote(s.location) << "its attributes are: axis, reverse, checkpoint";
-    return d;
-  }
-
-  ParseResult walk(OpAsmParser::Argument &name) {
-    Source source{name, {}, {}, {}};
-    source.givenAt = p.getCurrentLocation();
-    if (succeeded(p.parseOptionalColon()) && parseShape(p, source.given))
-      return failure();
-    if (p.parseKeyword("in"))
-      return failure();
-    auto r = p.parseOptionalOperand(source.tensor);
-    if (!r.has_value())
-      return count(name);
-    sources.push_back(source);
-    return *r;
-  }
-  ParseResult count(OpAsmParser::Argument &name) {
-    SMLoc at = p.getCurrentLocation();
-    if (counter)
-      return error(p, at) << "a loop has one counter; it has "
-                          << counter->ssaName.name << " already";
-    Dim given;
-    if (parseDim(p, given))
-      return failure();
-    if (given.anonymous() || given.pack())
-      return error(p, at) << "expected a tensor, a number of steps, or the "
-                             "name of a dimension";
-    steps = given;
-    counter = name;
-    counter->sourceLoc = namedAfter(p, name);
-    return success();
-  }
-
-  ParseResult resolveSource(Source &source) {
-    FailureOr<Value> v = resolve(p, source.tensor);
-    if (failed(v))
-      return failure();
-    LocatedValue located{*v, p.getEncodedSourceLoc(source.tensor.location)};
-    FailureOr<Type> slice =
-        sliceType(*v, axis, steps, Report(s.location, located));
-    if (failed(slice) ||
-        checkGivenType(p, source.name, source.given, source.givenAt, *slice))
-      return failure();
-    slices.args.push_back(source.name);
-    slices.values.push_back(*v);
-    return success();
-  }
-
-  OpAsmParser &p;
-  OperationState &s;
-  SmallVector<Source> sources;
-};
-} // namespace
-
-ParseResult ForOp::parse(OpAsmParser &p, OperationState &s) {
-  recordNames(p, s);
-  ForHead head(p, s);
-  Bindings carries;
-  if (head.parse() || parseCarries(p, carries))
-    return failure();
-  SmallVector<OpAsmParser::Argument> args{*head.counter};
-  llvm::append_range(args, carries.args);
-  llvm::append_range(args, head.slices.args);
-  Region *body = s.addRegion();
-  YieldOp yield;
-  if (parseBody(p, s, args, *body, yield) ||
-      failed(checkCarries(body->getArguments().slice(1, carries.values.size()),
-                          yield, yieldedAt)))
-    return failure();
-  auto types =
-      loopResults(carries.values, yield, head.steps, head.axis, yieldedAt);
-  if (failed(types))
-    return failure();
-  s.addOperands(carries.values);
-  s.addOperands(head.slices.values);
-  auto &properties = s.getOrAddProperties<Properties>();
-  properties.operandSegmentSizes = {int32_t(carries.values.size()),
-                                    int32_t(head.slices.values.size())};
-  properties.setCounts(TypeAttr::get(countsType(p.getContext(), head.steps)));
-  properties.setAxis(p.getBuilder().getI64IntegerAttr(head.axis));
-  if (head.reverse)
-    properties.setReverse(p.getBuilder().getUnitAttr());
-  if (head.checkpoint)
-    properties.setCheckpoint(p.getBuilder().getUnitAttr());
-  if (p.parseOptionalAttrDict(s.attributes))
-    return failure();
-  return parseResultTypes(p, s, *types);
-}
-
-/// A counter that nothing reads is not printed if the slices count as well.
-static bool showsCounter(ForOp loop) {
-  return !loop.getCounter().use_empty() || loop.getSources().empty();
-}
-void ForOp::getAsmBlockArgumentNames(mlir::Region &region,
-                                     mlir::OpAsmSetValueNameFn set) {
-  // One that is not printed must take no name that others would have without.
-  StringRef name = nameOf(getCounter());
-  set(getCounter(), !showsCounter(*this) ? "unused"
-                    : name.empty()       ? "i"
-                                         : name);
-  nameArguments(region.getArguments().drop_front(), set);
-}
-void WhileOp::getAsmBlockArgumentNames(mlir::Region &region,
-                                       mlir::OpAsmSetValueNameFn set) {
-  nameArguments(region.getArguments(), set);
-}
-void IfOp::getAsmBlockArgumentNames(mlir::Region &, mlir::OpAsmSetValueNameFn) {
-}
-
-void ForOp::print(OpAsmPrinter &p) {
-  bool counts = showsCounter(*this);
-  p << " ";
-  if (counts)
-    p << getCounter() << " in " << getSteps().str();
-  if (!getSources().empty()) {
-    p << (counts ? ", " : "");
-    printBindings(p, llvm::to_vector(getSlices()), getSources(), " in ");
-  }
-  if (getAxis())
-    p << ", axis = " << int64_t(getAxis());
-  if (getReverse())
-    p << ", reverse";
-  if (getCheckpoint())
-    p << ", checkpoint";
-  printCarries(p, llvm::to_vector(getCarries()), getInitial());
-  p << " ";
-  printBody(p, getBody());
-  p.printOptionalAttrDict((*this)->getAttrs(),
-                          {"operandSegmentSizes", "counts", "axis", "reverse"});
-  printResultTypes(p, getResultTypes());
-}
-
-//===----------------------------------------------------------------------===//
-// while
-//===----------------------------------------------------------------------===//
-
-ParseResult WhileOp::parse(OpAsmParser &p, OperationState &s) {
-  recordNames(p, s);
-  Bindings carries;
-  if (succeeded(p.parseOptionalKeyword("limit"))) {
-    int64_t limit;
-    if (p.parseEqual())
-      return failure();
-    SMLoc at = p.getCurrentLocation();
-    if (p.parseInteger(limit))
-      return failure();
-    if (limit < 0)
-      return error(p, at) << "a loop cannot have " << limit << " steps";
-    s.getOrAddProperties<Properties>().setLimit(
-        p.getBuilder().getI64IntegerAttr(limit));
-  }
-  if (parseCarries(p, carries))
-    return failure();
-  Region *condition = s.addRegion(), *body = s.addRegion();
-  YieldOp goOn, next;
-  if (parseBody(p, s, carries.args, *condition, goOn) ||
-      failed(checkCondition(goOn, yieldedAt)) || p.parseKeyword("do") ||
-      parseBody(p, s, carries.args, *body, next) ||
-      failed(
-          checkCarries(llvm::to_vector(body->getArguments()), next, yieldedAt)))
-    return failure();
-  s.addOperands(carries.values);
-  if (p.parseOptionalAttrDict(s.attributes))
-    return failure();
-  return parseResultTypes(
-      p, s, SmallVector<Type>(ValueRange(carries.values).getTypes()));
-}
-
-void WhileOp::print(OpAsmPrinter &p) {
-  if (getLimit())
-    p << " limit = " << *getLimit();
-  printCarries(p, llvm::to_vector(getCondition().getArguments()), getInitial());
-  p << " ";
-  printBody(p, getCondition());
-  p << " do ";
-  // The text names the carries once, for both bodies.
-  p.shadowRegionArgs(getBody(), getCondition().getArguments());
-  printBody(p, getBody());
-  p.printOptionalAttrDict((*this)->getAttrs(), {"limit"});
-  printResultTypes(p, getResultTypes());
 }
 
 //===----------------------------------------------------------------------===//

@@ -7,6 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Batch.h"
 #include "Progress.h"
 #include "gradus/Graph.h"
 #include "gradus/Random.h"
@@ -75,100 +76,6 @@ llvm::Expected<TrainSpec> readSpec(ModuleOp module, StringRef wanted) {
       }
   return spec;
 }
-
-/// One batch of the data in the form that a function takes.
-class Batch {
-public:
-  static llvm::Expected<Batch> create(const FunctionInterface &f,
-                                      const Examples &data) {
-    Batch b;
-    for (const Port &p : f.inputs) {
-      if (p.type.shape.empty())
-        return error("@" + f.name + " takes a scalar, %" + p.name +
-                     ", which no data set has");
-      if (data.isText && p.type.isFloat())
-        return error("@" + f.name + " takes floats, %" + p.name +
-                     ", but a text has bytes: i32");
-      bool image = p.type.isFloat() || data.isText;
-      int64_t size = p.type.shape[0],
-              each = p.type.elements() / std::max<int64_t>(size, 1);
-      int64_t have = image ? data.features() : 1;
-      if (each != have)
-        return error(formatv(
-            "%{0} takes {1} numbers an example, but the data have {2} ({3})",
-            p.name, each, have, image ? data.images.str() : data.labels.str()));
-      if (p.type.type == DType::I1)
-        return error("%" + p.name +
-                     " takes truth values, which no data set has");
-      b.size = size;
-      b.ports.push_back(
-          {image, asNumbers(p.type.type, p.type.isFloat() ? 1.0 / 255 : 1),
-           Block64(p.type.byteCount())});
-    }
-    return b;
-  }
-
-  void fill(const Examples &data, ArrayRef<int64_t> examples) {
-    for (Part &part : ports)
-      for (auto [row, e] : llvm::enumerate(examples))
-        if (part.image)
-          copyRow(part, data.images, row, e, data.features());
-        else
-          copyRow(part, data.labels, row, e, 1);
-  }
-  SmallVector<const void *> pointers() {
-    return llvm::map_to_vector(
-        ports, [](Part &p) -> const void * { return p.memory.data(); });
-  }
-  /// As the function takes them.
-  std::vector<HostTensor> tensors(const FunctionInterface &f) {
-    std::vector<HostTensor> all;
-    for (auto [p, part] : llvm::zip(f.inputs, ports)) {
-      HostTensor &t = all.emplace_back(p.type);
-      std::memcpy(t.bytes.data(), part.memory.data(), t.bytes.size());
-    }
-    return all;
-  }
-  int64_t size = 0;
-
-private:
-  struct Part {
-    bool image;
-    HostTensor numbers; ///< what each byte of the data becomes
-    Block64 memory;
-  };
-  static HostTensor asNumbers(DType type, double scale) {
-    HostTensor t({type, {256}});
-    for (int64_t byte = 0; byte < 256; ++byte)
-      t.set(byte, double(byte) * scale);
-    return t;
-  }
-  template <typename Bits>
-  static void copy(Part &p, const HostTensor &from, int64_t row, int64_t e,
-                   int64_t each) {
-    const auto *source =
-        reinterpret_cast<const uint8_t *>(from.bytes.data()) + e * each;
-    const auto *numbers =
-        reinterpret_cast<const Bits *>(p.numbers.bytes.data());
-    Bits *target = reinterpret_cast<Bits *>(p.memory.data()) + row * each;
-    for (int64_t i = 0; i < each; ++i)
-      target[i] = numbers[source[i]];
-  }
-  static void copyRow(Part &p, const HostTensor &from, int64_t row, int64_t e,
-                      int64_t each) {
-    switch (dtypeBytes(p.numbers.type)) {
-    case 1:
-      return copy<uint8_t>(p, from, row, e, each);
-    case 2:
-      return copy<uint16_t>(p, from, row, e, each);
-    case 4:
-      return copy<uint32_t>(p, from, row, e, each);
-    default:
-      return copy<uint64_t>(p, from, row, e, each);
-    }
-  }
-  std::vector<Part> ports;
-};
 
 /// A program and a function of it, called with a batch.
 struct Caller {
