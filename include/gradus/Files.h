@@ -55,6 +55,7 @@ struct HostTensor : TensorSpec {
   void set(int64_t i, double value);
 };
 
+bool holdsNan(const HostTensor &t);
 /// The place of the first NaN or infinity, or -1.
 int64_t firstNonFinite(const HostTensor &t);
 

@@ -104,6 +104,13 @@ std::string TensorSpec::str() const {
     s += (i ? ", " : "") + std::to_string(shape[i]);
   return s + "]";
 }
+bool gradus::holdsNan(const HostTensor &t) {
+  int64_t n = t.isFloat() ? t.elements() : 0;
+  for (int64_t i = 0; i < n; ++i)
+    if (std::isnan(t.at(i)))
+      return true;
+  return false;
+}
 int64_t gradus::firstNonFinite(const HostTensor &t) {
   if (t.isFloat())
     for (int64_t i = 0, n = t.elements(); i < n; ++i)

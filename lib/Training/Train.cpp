@@ -311,13 +311,8 @@ private:
   /// Did the step leave a number that is none?
   bool leftNan(ArrayRef<double> results) const {
     return llvm::any_of(results, [](double x) { return std::isnan(x); }) ||
-           llvm::any_of(variables->save().tensors, [](auto &named) {
-             const HostTensor &t = named.second;
-             for (int64_t i = 0, n = t.isFloat() ? t.elements() : 0; i < n; ++i)
-               if (std::isnan(t.at(i)))
-                 return true;
-             return false;
-           });
+           llvm::any_of(variables->save().tensors,
+                        [](auto &named) { return holdsNan(named.second); });
   }
 
   /// Means over all test examples: whole batches, then what is left in a

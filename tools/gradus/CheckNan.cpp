@@ -14,17 +14,12 @@ static Array arrayOf(const HostTensor &t) {
     x = t.at(int64_t(i));
   return a;
 }
-static bool holdsNan(const Array &a) {
-  return llvm::any_of(a.data, [](double x) { return std::isnan(x); });
-}
 
 bool tool::holdsNan(const Checkpoint &variables, ArrayRef<HostTensor> results) {
-  auto has = [](const HostTensor &t) {
-    return t.isFloat() && ::holdsNan(arrayOf(t));
-  };
-  return llvm::any_of(results, has) ||
-         llvm::any_of(variables.tensors,
-                      [&](auto &named) { return has(named.second); });
+  return llvm::any_of(results, gradus::holdsNan) ||
+         llvm::any_of(variables.tensors, [](auto &named) {
+           return gradus::holdsNan(named.second);
+         });
 }
 
 /// Prints where it is, and writes what the op was given.
@@ -63,17 +58,17 @@ llvm::Error tool::explainNan(const CommonOptions &common,
                              CompileOptions options, StringRef function,
                              const Checkpoint &variables,
                              ArrayRef<HostTensor> inputs) {
+  for (const auto &[name, t] : variables.tensors)
+    if (gradus::holdsNan(t))
+      return llvm::createStringError("'" + name +
+                                     "' holds a NaN before the call");
+  for (auto [i, t] : llvm::enumerate(inputs))
+    if (gradus::holdsNan(t))
+      return llvm::createStringError("input " + Twine(i) + " holds a NaN");
   std::map<std::string, Array> numbers;
   for (const auto &[name, t] : variables.tensors)
     numbers[name] = arrayOf(t);
   auto args = llvm::map_to_vector(inputs, arrayOf);
-  for (auto &[name, a] : numbers)
-    if (::holdsNan(a))
-      return llvm::createStringError("'" + name +
-                                     "' holds a NaN before the call");
-  for (auto [i, a] : llvm::enumerate(args))
-    if (::holdsNan(a))
-      return llvm::createStringError("input " + Twine(i) + " holds a NaN");
   options.functions = {function.str()};
   Compilation c(options);
   common.configure(c);
