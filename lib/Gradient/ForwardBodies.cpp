@@ -82,10 +82,10 @@ void Sweep::forwardLoop(ForOp loop, const ValueSet &active,
             forwardBody(loop.getBody(), map, inner, carries, stacks);
         return {step.carried, step.stacked};
       });
-  gradus::nameAfter(llvm::to_vector(both.getCarries()),
-                    llvm::to_vector(loop.getCarries()));
-  gradus::nameAfter(llvm::to_vector(both.getSlices()),
-                    llvm::to_vector(loop.getSlices()));
+  takeNames(llvm::to_vector(both.getCarries()),
+            llvm::to_vector(loop.getCarries()));
+  takeNames(llvm::to_vector(both.getSlices()),
+            llvm::to_vector(loop.getSlices()));
   unsigned numFinals = loop.getFinals().size(),
            numStacks = loop.getStacks().size();
   SmallVector<Value> values(both.getFinals().take_front(numFinals));

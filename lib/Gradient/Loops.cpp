@@ -29,7 +29,7 @@ static ForOp bounded(ImplicitLocOpBuilder &b, WhileOp loop) {
   };
   auto steps = ForOp::make(b, loop.getInitial(), {}, counts,
                            /*reverse=*/false, step);
-  nameAfter(llvm::to_vector(steps.getCarries()),
+  takeNames(llvm::to_vector(steps.getCarries()),
             llvm::to_vector(loop.getBody().getArguments()));
   return steps;
 }
@@ -158,9 +158,9 @@ private:
                     [&](Value counter, ValueRange now, ValueRange parts) {
                       return step(first, counter, now, parts);
                     });
-    nameAfter(llvm::to_vector(part.getCarries()),
+    takeNames(llvm::to_vector(part.getCarries()),
               llvm::to_vector(loop.getCarries()));
-    nameAfter(llvm::to_vector(part.getSlices()),
+    takeNames(llvm::to_vector(part.getSlices()),
               llvm::to_vector(loop.getSlices()));
     return part;
   }

@@ -206,14 +206,14 @@ void Sweep::reverseLoop(ForOp loop, const ValueSet &active,
   for (Value c : captures)
     inits.push_back(filled(b, c, 0));
 
+  // The body: its arguments, the step forwards, the step backwards.
   SmallVector<Value> carried, stacked;
   SmallVector<unsigned> stackedSlices;
   auto end = b.saveInsertionPoint();
   BackwardBody body(b, loop);
-  ValueMap inner;
-  SmallVector<Value> sums;
   {
-    SmallVector<Value> cts;
+    ValueMap inner;
+    SmallVector<Value> cts, sums;
     for (auto [n, i] : llvm::enumerate(carries))
       cts.push_back(body.addCarry(inits[n], loop.getCarries()[i]));
     for (auto [n, c] : llvm::enumerate(captures))
@@ -247,6 +247,7 @@ void Sweep::reverseLoop(ForOp loop, const ValueSet &active,
         stackedSlices.push_back(i);
         stacked.push_back(ct);
       }
+    // Inner loops that were replaced go before anything is kept for them.
     size_t numCarried = carried.size();
     carried.append(stacked);
     inner.clear();
@@ -259,6 +260,7 @@ void Sweep::reverseLoop(ForOp loop, const ValueSet &active,
   }
   b.restoreInsertionPoint(end);
 
+  // The loop forwards, if it has to keep something.
   if (!body.kept.empty()) {
     ForOp forward = keeping(b, loop, body.kept);
     auto stacks = forward.getStacks().take_back(body.kept.size());
@@ -268,6 +270,7 @@ void Sweep::reverseLoop(ForOp loop, const ValueSet &active,
         forward->getResults().take_front(loop.getNumResults()));
     replaced.push_back({loop, values});
   }
+  // The loop backwards, and the cotangents that it ends with.
   auto types = loopResults(inits, body.place.getYield(), loop.getSteps(), 0,
                            [&](unsigned) { return loop.getLoc(); });
   SmallVector<Value> of = at(loop.getInitial(), carries), names = of;

@@ -39,7 +39,7 @@ SmallVector<unsigned> activeOnes(const Range &values, const ValueSet &active) {
   return which;
 }
 /// Arguments of a body take the names of another's.
-inline void nameAfter(SmallVector<BlockArgument> args,
+inline void takeNames(SmallVector<BlockArgument> args,
                       ArrayRef<BlockArgument> named) {
   for (auto [to, from] : llvm::zip(args, named))
     to.setLoc(from.getLoc());
