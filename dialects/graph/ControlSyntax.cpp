@@ -105,25 +105,8 @@ void graph::printBody(OpAsmPrinter &p, Region &body) {
 
 ParseResult YieldOp::parse(OpAsmParser &p, OperationState &s) {
   SmallVector<LocatedValue> carried, stacked;
-  auto list = [&](SmallVectorImpl<LocatedValue> &values) -> ParseResult {
-    OpAsmParser::UnresolvedOperand operand;
-    auto given = p.parseOptionalOperand(operand);
-    while (given.has_value()) {
-      if (failed(*given))
-        return failure();
-      FailureOr<Value> v = resolve(p, operand);
-      if (failed(v))
-        return failure();
-      values.push_back({*v, p.getEncodedSourceLoc(operand.location)});
-      if (failed(p.parseOptionalComma()))
-        break;
-      operand = {};
-      given = p.parseOperand(operand);
-    }
-    return success();
-  };
-  if (list(carried) ||
-      (succeeded(p.parseOptionalKeyword("stack")) && list(stacked)))
+  if (parseValues(p, carried) ||
+      (succeeded(p.parseOptionalKeyword("stack")) && parseValues(p, stacked)))
     return failure();
   yielded.clear();
   for (auto &[v, loc] : llvm::concat<LocatedValue>(carried, stacked)) {

@@ -20,20 +20,16 @@ ClonedBody Sweep::forwardBody(Region &body, mlir::IRMapping &map,
   ClonedBody step = cloneBody(b, body, map);
   Block *block = b.getInsertionBlock();
   Location loc = b.getLoc();
-  auto outer = std::exchange(replaced, {});
-  forward(step.ops, inner);
-  b.setInsertionPointToEnd(block);
-  b.setLoc(loc);
-  size_t values = step.carried.size();
-  SmallVector<Value> all(step.carried);
-  for (unsigned i : carried)
-    all.push_back(orZeros(inner.lookup(step.carried[i]), step.carried[i]));
-  all.append(step.stacked);
-  for (unsigned i : stacked)
-    all.push_back(orZeros(inner.lookup(step.stacked[i]), step.stacked[i]));
-  replaceLoops(all);
-  replaced = std::move(outer);
-  size_t split = values + carried.size();
+  // `inner` is not read again.
+  SmallVector<Value> all = inBody([&] {
+    forward(step.ops, inner);
+    b.setInsertionPointToEnd(block);
+    b.setLoc(loc);
+    SmallVector<Value> values = withTangents(step.carried, carried, inner);
+    values.append(withTangents(step.stacked, stacked, inner));
+    return values;
+  });
+  size_t split = step.carried.size() + carried.size();
   step.carried.assign(all.begin(), all.begin() + split);
   step.stacked.assign(all.begin() + split, all.end());
   return step;

@@ -142,22 +142,16 @@ private:
   RankedTensorType counts(int64_t n) {
     return countsType(b.getContext(), Dim{n});
   }
-  /// A step of the loop, its counter `first` and more.
-  ForOp::Yields step(Value first, Value counter, ValueRange carries,
-                     ValueRange slices) {
-    mlir::IRMapping map;
-    map.map(loop.getCounter(), (V(&b, first) + V(&b, counter)).value());
-    map.map(llvm::to_vector_of<Value>(loop.getCarries()), carries);
-    map.map(llvm::to_vector_of<Value>(loop.getSlices()), slices);
-    ClonedBody body = cloneBody(b, loop.getBody(), map);
-    return {body.carried, body.stacked};
-  }
+  /// Some steps of the loop, the first one's counter `first`.
   ForOp steps(Value first, ValueRange carries, ValueRange slices, int64_t n) {
-    auto part =
-        ForOp::make(b, carries, slices, counts(n), loop.getReverse(),
-                    [&](Value counter, ValueRange now, ValueRange parts) {
-                      return step(first, counter, now, parts);
-                    });
+    auto part = ForOp::make(
+        b, carries, slices, counts(n), loop.getReverse(),
+        [&](Value counter, ValueRange now, ValueRange parts) -> ForOp::Yields {
+          V at = V(&b, first) + V(&b, counter);
+          mlir::IRMapping map;
+          ClonedBody step = cloneStep(b, loop, at.value(), now, parts, map);
+          return {step.carried, step.stacked};
+        });
     takeNames(llvm::to_vector(part.getCarries()),
               llvm::to_vector(loop.getCarries()));
     takeNames(llvm::to_vector(part.getSlices()),

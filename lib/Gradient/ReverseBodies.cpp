@@ -171,23 +171,20 @@ static ForOp keeping(ImplicitLocOpBuilder &b, ForOp loop,
   for (Value v : values)
     names.push_back(nameOf(v).empty() ? "" : ("kept." + nameOf(v)).str());
   b.setLoc(named(withoutName(loop.getLoc()), llvm::join(names, ",")));
-  ForOp more = ForOp::make(
-      b, loop.getInitial(), loop.getSources(),
-      cast<RankedTensorType>(loop.getCounts()), loop.getReverse(),
-      [&](Value counter, ValueRange carries,
-          ValueRange slices) -> ForOp::Yields {
-        mlir::IRMapping map;
-        map.map(loop.getCounter(), counter);
-        map.map(llvm::to_vector_of<Value>(loop.getCarries()), carries);
-        map.map(llvm::to_vector_of<Value>(loop.getSlices()), slices);
-        ClonedBody body = cloneBody(b, loop.getBody(), map);
-        for (Value v : values)
-          body.stacked.push_back(map.lookupOrDefault(v));
-        return {body.carried, body.stacked};
-      });
-  for (auto [to, from] :
-       llvm::zip(more.getBody().getArguments(), loop.getBody().getArguments()))
-    to.setLoc(from.getLoc());
+  ForOp more =
+      ForOp::make(b, loop.getInitial(), loop.getSources(),
+                  cast<RankedTensorType>(loop.getCounts()), loop.getReverse(),
+                  [&](Value counter, ValueRange carries,
+                      ValueRange slices) -> ForOp::Yields {
+                    mlir::IRMapping map;
+                    ClonedBody body =
+                        cloneStep(b, loop, counter, carries, slices, map);
+                    for (Value v : values)
+                      body.stacked.push_back(map.lookupOrDefault(v));
+                    return {body.carried, body.stacked};
+                  });
+  takeNames(llvm::to_vector(more.getBody().getArguments()),
+            llvm::to_vector(loop.getBody().getArguments()));
   b.setLoc(outside);
   return more;
 }
@@ -207,11 +204,10 @@ void Sweep::reverseLoop(ForOp loop, const ValueSet &active,
     inits.push_back(filled(b, c, 0));
 
   // The body: its arguments, the step forwards, the step backwards.
-  SmallVector<Value> carried, stacked;
   SmallVector<unsigned> stackedSlices;
   auto end = b.saveInsertionPoint();
   BackwardBody body(b, loop);
-  {
+  SmallVector<Value> yields = inBody([&] {
     ValueMap inner;
     SmallVector<Value> cts, sums;
     for (auto [n, i] : llvm::enumerate(carries))
@@ -232,32 +228,27 @@ void Sweep::reverseLoop(ForOp loop, const ValueSet &active,
             inner, body.forward.stacked[i],
             body.addSlice(ct, v.getType(), derivativesOf({v}, b.getLoc())));
     Location at = b.getLoc();
-    auto outer = std::exchange(replaced, {});
     reverse(tape, reached(from, tape), inner);
     b.setLoc(at);
+    SmallVector<Value> values;
     for (unsigned i : carries)
-      carried.push_back(
+      values.push_back(
           orZeros(inner.lookup(body.clonedCarry(i)), loop.getCarries()[i]));
     for (auto [c, sum] : llvm::zip(captures, sums)) {
       Value term = inner.lookup(c);
-      carried.push_back(term ? Value(AddOp::create(b, sum, term)) : sum);
+      values.push_back(term ? Value(AddOp::create(b, sum, term)) : sum);
     }
     for (unsigned i : slices)
       if (Value ct = inner.lookup(body.clonedSlice(i))) {
         stackedSlices.push_back(i);
-        stacked.push_back(ct);
+        values.push_back(ct);
       }
-    // Inner loops that were replaced go before anything is kept for them.
-    size_t numCarried = carried.size();
-    carried.append(stacked);
-    inner.clear();
-    replaceLoops(carried);
-    stacked.assign(carried.begin() + numCarried, carried.end());
-    carried.truncate(numCarried);
-    replaced = std::move(outer);
-    YieldOp::create(b, carried, stacked);
-    body.keepWhatIsRead();
-  }
+    return values;
+  });
+  ValueRange all(yields);
+  YieldOp::create(b, all.take_front(inits.size()),
+                  all.drop_front(inits.size()));
+  body.keepWhatIsRead();
   b.restoreInsertionPoint(end);
 
   // The loop forwards, if it has to keep something.
@@ -298,23 +289,21 @@ void Sweep::reverseBranch(Operation *op, const ValueSet &active,
   if (captures.empty())
     return;
   auto backwards = [&](Region &body) {
-    mlir::IRMapping map;
-    ClonedBody step = cloneBody(b, body, map);
-    ValueMap inner;
-    for (auto [v, r] : llvm::zip(step.carried, op->getResults()))
-      if (Value ct = cotangents.lookup(r); ct && isFloat(v))
-        accumulate(inner, v, ct);
-    Location at = b.getLoc();
-    auto outer = std::exchange(replaced, {});
-    reverse(step.ops, reached(captures, step.ops), inner);
-    b.setLoc(at);
-    SmallVector<Value> derivatives;
-    for (Value c : captures)
-      derivatives.push_back(orZeros(inner.lookup(c), c));
-    inner.clear();
-    replaceLoops(derivatives);
-    replaced = std::move(outer);
-    return derivatives;
+    return inBody([&] {
+      mlir::IRMapping map;
+      ClonedBody step = cloneBody(b, body, map);
+      ValueMap inner;
+      for (auto [v, r] : llvm::zip(step.carried, op->getResults()))
+        if (Value ct = cotangents.lookup(r); ct && isFloat(v))
+          accumulate(inner, v, ct);
+      Location at = b.getLoc();
+      reverse(step.ops, reached(captures, step.ops), inner);
+      b.setLoc(at);
+      SmallVector<Value> derivatives;
+      for (Value c : captures)
+        derivatives.push_back(orZeros(inner.lookup(c), c));
+      return derivatives;
+    });
   };
   Operation *backward;
   if (auto branch = dyn_cast<IfOp>(op))

@@ -3,6 +3,7 @@
 #include "Sweep.h"
 #include "dialects/graph/Build.h"
 #include "gradus/Expand.h"
+#include "mlir/IR/IRMapping.h"
 
 using namespace gradus;
 using namespace gradus::graph;
@@ -38,6 +39,23 @@ void Sweep::replaceLoops(SmallVectorImpl<Value> &results) {
     old->erase();
   }
   replaced.clear();
+}
+
+SmallVector<Value> Sweep::inBody(function_ref<SmallVector<Value>()> sweep) {
+  auto outer = std::exchange(replaced, {});
+  SmallVector<Value> values = sweep();
+  replaceLoops(values);
+  replaced = std::move(outer);
+  return values;
+}
+
+ClonedBody gradus::cloneStep(OpBuilder &b, ForOp loop, Value counter,
+                             ValueRange carries, ValueRange slices,
+                             mlir::IRMapping &map) {
+  map.map(loop.getCounter(), counter);
+  map.map(llvm::to_vector_of<Value>(loop.getCarries()), carries);
+  map.map(llvm::to_vector_of<Value>(loop.getSlices()), slices);
+  return cloneBody(b, loop.getBody(), map);
 }
 
 //===----------------------------------------------------------------------===//

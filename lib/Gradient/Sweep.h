@@ -44,6 +44,11 @@ inline void takeNames(SmallVector<BlockArgument> args,
   for (auto [to, from] : llvm::zip(args, named))
     to.setLoc(from.getLoc());
 }
+/// A step of the loop at the insertion point; `map` says what became of its
+/// values.
+graph::ClonedBody cloneStep(OpBuilder &b, graph::ForOp loop, Value counter,
+                            ValueRange carries, ValueRange slices,
+                            mlir::IRMapping &map);
 /// The values that depend on `from`, those in bodies too.
 ValueSet reached(ArrayRef<Value> from, ArrayRef<Operation *> tape);
 
@@ -107,6 +112,9 @@ private:
   Value orZeros(Value derivative, Value like) {
     return derivative ? derivative : filled(b, like, 0);
   }
+  /// Sweeps a body, and returns what `sweep` does. Loops that it replaced are
+  /// in their places then: no map of its own may outlive it.
+  SmallVector<Value> inBody(function_ref<SmallVector<Value>()> sweep);
   /// The location of a derivative of `op`.
   Location derivedFrom(Operation *op);
 
