@@ -151,6 +151,13 @@ V graph::transpose(const V &x, Axes perm) {
                                   perm ? b.getDenseI64ArrayAttr(*perm)
                                        : DenseI64ArrayAttr())};
 }
+V graph::moveAxis(const V &x, int64_t from, int64_t to) {
+  SmallVector<int64_t> order =
+      llvm::to_vector(llvm::seq<int64_t>(0, x.shape().rank()));
+  order.erase(order.begin() + from);
+  order.insert(order.begin() + to, from);
+  return transpose(x, Axes(List(order)));
+}
 V graph::reverse(const V &x, List axes) {
   if (!x)
     return x;

@@ -98,6 +98,8 @@ V favours(const V &a, const V &b);
 V reshape(const V &x, const Shape &to);
 V broadcast(const V &x, const Shape &to);
 V transpose(const V &x, Axes perm = std::nullopt);
+/// Axis `from` becomes axis `to`; the others keep their order.
+V moveAxis(const V &x, int64_t from, int64_t to);
 V reverse(const V &x, List axes);
 V slice(const V &x, int64_t axis, int64_t start, int64_t length, int64_t step);
 V pad(const V &x, int64_t axis, int64_t low, int64_t high, int64_t interior,

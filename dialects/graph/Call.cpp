@@ -1,6 +1,7 @@
-//===- Call.cpp - calls, and requests for derivatives ---------------------===//
+//===- Call.cpp - calls
+//----------------------------------------------------===//
 
-#include "ModelScope.h"
+#include "Call.h"
 #include "gradus/Graph.h"
 #include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/StringSet.h"
@@ -34,11 +35,10 @@ Signature::Signature(FunctionType type, ArrayAttr argAttrs, Region &body)
 Signature::Signature(FuncOp f)
     : Signature(f.getFunctionType(), f.getArgAttrsAttr(), f.getBody()) {}
 
-FailureOr<SmallVector<Type>> graph::callResults(const Signature &callee,
-                                                ValueRange inputs,
-                                                DictionaryAttr options,
-                                                const Report &fail,
-                                                DimBindings *out) {
+FailureOr<SmallVector<Type>>
+graph::callResults(const Signature &callee, ValueRange inputs,
+                   DictionaryAttr options, const Report &fail, DimBindings *out,
+                   mlir::TypeRange given) {
   auto refuse = [](Report::Failure &&) { return failure(); };
   unsigned required = 0, most = callee.type.getNumInputs();
   SmallVector<StringRef> names; // that options may use
@@ -78,13 +78,15 @@ FailureOr<SmallVector<Type>> graph::callResults(const Signature &callee,
       return refuse(fail() << "dimension '" << name << "' cannot be negative");
     bound[o.getName()] = {Dim{size.getInt()}};
   }
-  for (auto [v, t] : llvm::zip(inputs, callee.type.getInputs()))
-    if (!bindDims(t, v, bound)) {
+  if (given.empty())
+    given = inputs.getTypes();
+  for (auto [v, have, t] : llvm::zip(inputs, given, callee.type.getInputs()))
+    if (!bindDims(t, have, bound)) {
       std::string want = Shape(t).str(),
                   now = Shape(substitute(t, bound)).str();
       return refuse(fail(v) << "the function takes " << want << " here"
                             << (now != want ? " (" + now + ")" : "") << ", not "
-                            << Shape(v).str());
+                            << Shape(have).str());
     }
   if (out)
     *out = bound;
@@ -94,8 +96,7 @@ FailureOr<SmallVector<Type>> graph::callResults(const Signature &callee,
   return types;
 }
 
-/// `@f(%x, %y)`: its operands resolved, its callee found.
-static ParseResult parseCallee(OpAsmParser &p, OperationState &s,
+ParseResult graph::parseCallee(OpAsmParser &p, OperationState &s,
                                SmallVectorImpl<LocatedValue> &inputs,
                                ModelScope::Function &known) {
   FlatSymbolRefAttr callee;
@@ -141,8 +142,7 @@ static ParseResult parseCallee(OpAsmParser &p, OperationState &s,
   return d;
 }
 
-/// A call's types and its callee's must agree, whoever changed one of them.
-static LogicalResult verifyCall(Operation *op, StringRef callee,
+LogicalResult graph::verifyCall(Operation *op, StringRef callee,
                                 ValueRange inputs, DictionaryAttr options,
                                 unsigned numResults) {
   FuncOp f = lookupCallee(op, callee);
@@ -255,90 +255,4 @@ void RepeatOp::print(OpAsmPrinter &p) {
 LogicalResult RepeatOp::verifySymbolUses(mlir::SymbolTableCollection &) {
   return verifyCall(*this, getCallee(), getInputs(), getOptionsAttr(),
                     getNumResults());
-}
-
-ParseResult ValueAndGradOp::parse(OpAsmParser &p, OperationState &s) {
-  SmallVector<LocatedValue> inputs, wrt;
-  ModelScope::Function callee;
-  if (parseCallee(p, s, inputs, callee))
-    return failure();
-  SmallVector<Value> variables = callee.params;
-  if (succeeded(p.parseOptionalKeyword("wrt"))) {
-    if (parseValues(p, wrt))
-      return failure();
-    variables = llvm::map_to_vector(wrt, [](auto &v) { return v.first; });
-  }
-  for (auto &[v, loc] : wrt)
-    if (!Shape(v).isFloat())
-      return mlir::emitError(loc) << "there is no gradient with respect to "
-                                  << Shape(v).str() << ", only to f32 and f64";
-  auto types =
-      callResults(callee.signature, s.operands, {}, Report(s.location, inputs));
-  if (failed(types))
-    return failure();
-  StringRef name =
-      cast<FlatSymbolRefAttr>(s.attributes.get("callee")).getValue();
-  if (types->empty() || Shape((*types)[0]).rank() ||
-      !Shape((*types)[0]).isFloat())
-    return error(p, p.getNameLoc())
-           << "only a scalar has a gradient, but @" << name << " returns "
-           << (types->empty() ? "nothing" : Shape((*types)[0]).str());
-  auto &segments = s.getOrAddProperties<Properties>().operandSegmentSizes;
-  segments[0] = s.operands.size();
-  segments[1] = variables.size();
-  s.addOperands(variables);
-  for (Value v : variables)
-    types->push_back(v.getType());
-  if (p.parseOptionalAttrDict(s.attributes))
-    return failure();
-  return parseResultTypes(p, s, *types);
-}
-void ValueAndGradOp::print(OpAsmPrinter &p) {
-  p << " " << getCalleeAttr() << "(" << getInputs() << ")";
-  if (!getWrt().empty())
-    p << " wrt " << getWrt();
-  p.printOptionalAttrDict((*this)->getAttrs(),
-                          {"callee", "operandSegmentSizes"});
-  printResultTypes(p, getResultTypes());
-}
-LogicalResult ValueAndGradOp::verifySymbolUses(mlir::SymbolTableCollection &) {
-  return verifyCall(*this, getCallee(), getInputs(), {},
-                    getNumResults() - getWrt().size());
-}
-
-ParseResult JvpOp::parse(OpAsmParser &p, OperationState &s) {
-  SmallVector<LocatedValue> inputs;
-  ModelScope::Function callee;
-  if (parseCallee(p, s, inputs, callee))
-    return failure();
-  unsigned n = callee.signature.type.getNumInputs();
-  if (s.operands.size() != 2 * n)
-    return error(p, p.getNameLoc()) << "jvp takes the function's " << n
-                                    << " arguments and a tangent for each, but "
-                                    << s.operands.size() << " values are given";
-  for (unsigned i = 0; i < n; ++i)
-    if (s.operands[i].getType() != s.operands[n + i].getType())
-      return mlir::emitError(inputs[n + i].second)
-             << "the tangent of " << display(s.operands[i]) << " must be "
-             << Shape(s.operands[i]).str() << ", not "
-             << Shape(s.operands[n + i]).str();
-  auto types =
-      callResults(callee.signature, ValueRange(s.operands).take_front(n), {},
-                  Report(s.location, inputs));
-  if (failed(types))
-    return failure();
-  types->append(SmallVector<Type>(*types));
-  if (p.parseOptionalAttrDict(s.attributes))
-    return failure();
-  return parseResultTypes(p, s, *types);
-}
-void JvpOp::print(OpAsmPrinter &p) {
-  p << " " << getCalleeAttr() << "(" << getInputs() << ")";
-  p.printOptionalAttrDict((*this)->getAttrs(), {"callee"});
-  printResultTypes(p, getResultTypes());
-}
-LogicalResult JvpOp::verifySymbolUses(mlir::SymbolTableCollection &) {
-  return verifyCall(*this, getCallee(),
-                    getInputs().take_front(getInputs().size() / 2), {},
-                    getNumResults() / 2);
 }

@@ -1,5 +1,6 @@
 //===- Convolution.cpp - sums of products over windows of an image --------===//
 
+#include "Batch.h"
 #include "Build.h"
 
 using namespace gradus;
@@ -282,6 +283,57 @@ V graph::padded(const V &x, List window, List stride, Padding padding,
 SmallVector<int64_t> graph::windowAxes(List window) {
   int64_t n = window.size();
   return llvm::to_vector(llvm::seq<int64_t>(n + 1, 2 * n + 1));
+}
+
+//===----------------------------------------------------------------------===//
+// Under vmap
+//===----------------------------------------------------------------------===//
+
+V graph::batchedConv(const Mapped &x, const Mapped &f, Slide s) {
+  if (!f.mapped)
+    return apart(x.mapped ? conv(together(x), f, s) : V(0.0), x);
+  // Each example is a group, or some, of one convolution.
+  int64_t rank = f.one.rank(), groups = s.groups;
+  Dim n = f.n, outputs = f.one[-1];
+  if (!n.known() || !outputs.known() || !x.one[-1].known())
+    return 0.0;
+  if (x.mapped) {
+    s.groups *= n.size;
+    V all = conv(merge(moveAxis(x, 0, rank - 1), rank - 1),
+                 merge(moveAxis(f, 0, rank - 1), rank - 1), s);
+    return moveAxis(split(all, -1, n, outputs), rank - 1, 0);
+  }
+  // The same images: the examples are more output channels of each group.
+  Dim perGroup{outputs.size / groups}, perExample{n.size * perGroup.size};
+  V filters = moveAxis(split(f, -1, {groups}, perGroup), 0, rank);
+  V all = conv(x, merge(merge(filters, rank - 1), rank - 1), s);
+  all = split(split(all, -1, {groups}, perExample), -1, n, perGroup);
+  return merge(moveAxis(all, rank, 0), rank);
+}
+
+V graph::batchedConvInput(const Mapped &g, const Mapped &f, const Shape &to,
+                          Slide s) {
+  if (f.mapped || !mergeable(g.n, to[0]))
+    return 0.0; // its parts are a convolution
+  V image = together(g);
+  Shape all = to;
+  all[0] = image ? image.shape()[0] : to[0];
+  return apart(conv_input(image, f, all, s), g);
+}
+
+V graph::batchedConvFilter(const Mapped &x, const Mapped &g, const Shape &to,
+                           Slide s) {
+  int64_t rank = to.rank();
+  Dim n = x.n, outputs = to[-1];
+  if (!n.known() || !outputs.known() || !x.one[-1].known())
+    return 0.0;
+  s.groups *= n.size;
+  Shape filters = to;
+  filters[-1] = {n.size * outputs.size};
+  V all = conv_filter(merge(moveAxis(spread(x), 0, rank - 1), rank - 1),
+                      merge(moveAxis(spread(g), 0, rank - 1), rank - 1),
+                      filters, s);
+  return moveAxis(split(all, -1, n, outputs), rank - 1, 0);
 }
 
 //===----------------------------------------------------------------------===//

@@ -26,6 +26,7 @@ def ConvOp : Convolution<"conv"> {
   let summary = "Convolution (cross-correlation) of images with a filter, in one to three dimensions";
   let arguments = !con((ins Tensor:$x, Tensor:$filter), Strided);
   let infer = "in.conv(in.numbers(x), filter, " # slide # ")";
+  let batch = "batchedConv(x, filter, " # slide # ")";
   let vjp = ["conv_input(ct, filter, shape(x), " # slide # ")", "conv_filter(x, ct, shape(filter), " # slide # ")"];
   let samples = ["conv f32[2, 5, 6, 3], f32[3, 2, 3, 4]", "conv f32[1, 7, 7, 2], f32[3, 3, 2, 2], stride = [2, 2], padding = same",
                  "conv f32[1, 6, 8, 1], f32[3, 2, 1, 2], dilation = [2, 3]", "conv f32[1, 4, 4, 4], f32[3, 3, 2, 6], groups = 2, padding = same",
@@ -40,6 +41,7 @@ def ConvInputOp : Convolution<"conv_input"> {
   let arguments = !con((ins Tensor:$g, Tensor:$filter, ShapeOf:$to), Strided);
   let infer = "in.convInput(g, filter, to, " # slide # ")";
   let decompose = "convInputParts(g, filter, to, " # slide # ")";
+  let batch = "batchedConvInput(g, filter, to, " # slide # ")";
   let vjp = ["conv(ct, filter, " # slide # ")", "conv_filter(ct, g, shape(filter), " # slide # ")"];
   let samples = ["conv_input f32[1, 3, 5, 2], f32[3, 2, 3, 2], to = f32[1, 5, 6, 3]",
                  "conv_input f32[1, 3, 3, 4], f32[3, 2, 1, 4], to = f32[1, 6, 6, 2], stride = [2, 2], padding = same, groups = 2",
@@ -50,6 +52,7 @@ def ConvFilterOp : Convolution<"conv_filter"> {
   let summary = "The cotangent of conv's filter, of shape `to`";
   let arguments = !con((ins Tensor:$x, Tensor:$g, ShapeOf:$to), Strided);
   let infer = "in.convFilter(x, g, to, " # slide # ")";
+  let batch = "batchedConvFilter(x, g, to, " # slide # ")";
   let vjp = ["conv_input(g, ct, shape(x), " # slide # ")", "conv(x, ct, " # slide # ")"];
   let samples = ["conv_filter f32[1, 5, 6, 3], f32[1, 3, 5, 2], to = f32[3, 2, 3, 2]",
                  "conv_filter f32[1, 6, 6, 2], f32[1, 3, 3, 4], to = f32[3, 2, 1, 4], stride = [2, 2], padding = same, groups = 2",
@@ -62,6 +65,7 @@ def WindowsOp : Graph_Op<"windows", [Linear]> {
   let summary = "Every window of an image: [b, sizes..., c] -> [b, places..., window..., c]";
   let arguments = !con((ins Tensor:$x), Windowed);
   let infer = "in.windows(x, window, stride)";
+  let batch = "apart(windows(together(x), window, stride), x)";
   let vjp = ["fold(ct, shape(x), window, stride)"];
   let samples = ["windows f32[1, 4, 4, 2], window = [2, 2], stride = [2, 2]", "windows f32[1, 5, 4, 1], window = [3, 2]",
                  "windows f32[2, 7, 2], window = [3], stride = [2]", "windows f32[1, 2, 3, 2, 1], window = [2, 2, 1]"];
@@ -70,6 +74,7 @@ def FoldOp : Graph_Op<"fold", [Linear]> {
   let summary = "Windows added up to an image of shape `to`: the transpose of `windows`";
   let arguments = !con((ins Tensor:$g, ShapeOf:$to), Windowed);
   let infer = "in.fold(g, to, window, stride)";
+  let batch = "apart(fold(together(g), together(to, examples), window, stride), g)";
   let vjp = ["windows(ct, window, stride)"];
   let samples = ["fold f32[1, 3, 3, 2, 2, 2], to = f32[1, 4, 4, 2], window = [2, 2]", "fold f32[1, 2, 2, 2, 1, 1], to = f32[1, 4, 5, 1], window = [2, 1], stride = [2, 3]",
                  "fold f32[1, 3, 3, 2], to = f32[1, 5, 2], window = [3]"];

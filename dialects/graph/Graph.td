@@ -1,6 +1,6 @@
 //===- Graph.td - the dialect, its attributes, the record of an op --------===//
 //
-// An op is one record (`Graph_Op`) of six optional fields and two traits; its
+// An op is one record (`Graph_Op`) of seven optional fields and two traits; its
 // parser, printer, documentation and interfaces follow from them. The fields
 // are C++ expressions over the operands and attributes *by name*:
 //
@@ -11,6 +11,7 @@
 //   derivative  | a tensor; one an operand     | from the formula's parts
 //   decompose   | a tensor                     | the op is primitive
 //   vjp         | a tensor, `ct` the cotangent | from the decomposition
+//   batch       | a Mapped (Batch.h)           | formula, trait, parts, or a loop
 //   samples     | uses of the op: its documentation and its tests
 //
 // An expression that contains a `;` is taken as statements that return.
@@ -82,13 +83,15 @@ def Tensor : RankedTensorOf<[AnyType], [], "tensor">;
 defvar Axes = OptionalAttr<DenseI64ArrayAttr>;
 
 //===----------------------------------------------------------------------===//
-// Traits: forward mode for free
+// Traits: forward mode and vmap for free
 //===----------------------------------------------------------------------===//
 
 /// Linear in all its float operands together: jvp(x, t) = op(t).
 def Linear : NativeOpTrait<"Linear"> { let cppNamespace = "::gradus::graph"; }
 /// Linear in each float operand: jvp = sum over i of op(.., t_i, ..).
 def Multilinear : NativeOpTrait<"Multilinear"> { let cppNamespace = "::gradus::graph"; }
+/// Under vmap it is the same op with its axes moved by one.
+def Batchwise : NativeOpTrait<"Batchwise"> { let cppNamespace = "::gradus::graph"; }
 /// Its gradient is zero by decree, not by calculus.
 def BlocksGradient : NativeOpTrait<"BlocksGradient"> { let cppNamespace = "::gradus::graph"; }
 
@@ -114,6 +117,8 @@ class Entry<dag entries, int i> {
   // The leading [[maybe_unused]] is because not every expression reads every name.
   string bindShape = "[[maybe_unused]] " # !if(attr, "auto " # name # " = plain(op." # get # ");",
       !if(variadic, "ArgsOf " # name # "(op." # get # ");", "Arg " # name # "(op." # get # ");")) # "\n  ";
+  string bindMapped = "[[maybe_unused]] " # !if(attr, "auto " # name # " = plain(" # get # ");",
+      "Mapped" # !if(variadic, "s ", " ") # name # "(&builder_, " # get # ", examples_);") # "\n  ";
   string bindTensor = "[[maybe_unused]] " # !if(attr, "auto " # name # " = plain(" # get # ");",
       !if(variadic, "Vs " # name # "(&builder_, " # get # ");", "V " # name # "(&builder_, " # get # ");")) # "\n  ";
 }
@@ -128,6 +133,7 @@ class Graph_Op<string mnemonic, list<Trait> extra = []> : Op<GraphDialect, mnemo
   list<string> derivative = [];
   string decompose = "";
   list<string> vjp = [];
+  string batch = "";
   list<string> samples = [];
 
   let results = (outs Tensor:$out);
@@ -138,7 +144,8 @@ class Graph_Op<string mnemonic, list<Trait> extra = []> : Op<GraphDialect, mnemo
     # !if(!empty(decompose), []<string>, ["Means: `" # decompose # "`"])
     # !if(!empty(derivative), []<string>, ["Derivative by operand: `" # !interleave(derivative, "`, `") # "`"])
     # !if(!empty(vjp), []<string>, ["Gradient by operand, `ct` the cotangent of the result: `" # !interleave(vjp, "`, `") # "`"])
-    # !if(!and(!empty(vjp), !empty(derivative)), ["Gradient: that of its parts."], []<string>), "\n\n");
+    # !if(!and(!empty(vjp), !empty(derivative)), ["Gradient: that of its parts."], []<string>)
+    # !if(!empty(batch), []<string>, ["Under `vmap`: `" # batch # "`"]), "\n\n");
 
   list<Entry> args = !foreach(i, !range(!size(arguments)), Entry<arguments, i>);
   list<Entry> operands = !filter(a, args, !not(a.attr));
@@ -155,6 +162,7 @@ class Graph_Op<string mnemonic, list<Trait> extra = []> : Op<GraphDialect, mnemo
     # !if(composite, [DeclareOpInterfaceMethods<Composite>], []<Trait>)
     # !if(!and(!empty(vjp), !empty(derivative)), []<Trait>, [DeclareOpInterfaceMethods<Differentiable>])
     # !if(!empty(derivative), []<Trait>, [DeclareOpInterfaceMethods<ForwardDifferentiable>])
+    # !if(!empty(batch), []<Trait>, [DeclareOpInterfaceMethods<Batchable>])
     # !if(!or(composite, !not(!empty(formula))), []<Trait>, [DeclareOpInterfaceMethods<Evaluable>]);
 
   let extraClassDeclaration = [{
@@ -244,7 +252,15 @@ double $cppClass::evaluateScalar(::llvm::ArrayRef<double> args_) {
 }
 }], "");
 
-  let extraClassDefinition = syntaxMethods # inferMethod # vjpMethod # jvpMethod # formulaMethods # decomposeMethod;
+  string batchMethod = !if(!empty(batch), "", [{
+::mlir::Value $cppClass::buildBatched(::mlir::ImplicitLocOpBuilder &builder_, const ::gradus::graph::Examples &examples_) {
+  using namespace ::gradus::graph;
+  [[maybe_unused]] auto &examples = examples_;
+  }] # Joined<!foreach(a, args, a.bindMapped)>.all # [{
+  return V([&]() -> V { }] # Body<batch>.cpp # [{ }()).value();
+}
+}]);
+  let extraClassDefinition = batchMethod # syntaxMethods # inferMethod # vjpMethod # jvpMethod # formulaMethods # decomposeMethod;
 }
 
 #endif // GRADUS_GRAPH

@@ -1,5 +1,6 @@
 //===- Index.cpp - rows by number -----------------------------------------===//
 
+#include "Batch.h"
 #include "Build.h"
 
 using namespace gradus;
@@ -79,6 +80,56 @@ V graph::append(const V &x) {
 Shape graph::typed(Shape s, const V &like) {
   s.element = like.shape().element;
   return s;
+}
+
+//===----------------------------------------------------------------------===//
+// Under vmap
+//===----------------------------------------------------------------------===//
+
+/// Row numbers of the rows of all examples, one after the other.
+static V amongAll(const Mapped &ids, Dim rows) {
+  ImplicitLocOpBuilder &b = *ids.builder;
+  V own = convert(ids, b.getI64Type());
+  Shape first = own.shape();
+  for (Dim &d : llvm::drop_begin(first.dims))
+    d = {1};
+  V shifted = own + iota(b, first, 0) * double(rows.size);
+  V below = select(gt(double(rows.size), own), shifted, -1.0);
+  return select(ge(own, 0.0), below, -1.0);
+}
+
+V graph::batchedGather(const Mapped &x, const Mapped &ids, int64_t axis) {
+  axis = x.one.axis(axis);
+  if (!ids.mapped)
+    return gather(x, ids, axis + 1);
+  if (!x.mapped)
+    return moveAxis(gather(x, ids, axis), axis, 0);
+  Dim rows = x.one[axis];
+  if (!x.n.known() || !rows.known())
+    return 0.0;
+  V all = gather(merge(moveAxis(x, axis + 1, 1), 0), amongAll(ids, rows), 0);
+  // The axes before `axis` stand behind those of the indices.
+  for (int64_t i = 0; i < axis; ++i)
+    all = moveAxis(all, ids.one.rank() + 1 + i, 1 + i);
+  return all;
+}
+
+V graph::batchedScatterAdd(const Mapped &g, const Mapped &ids, const Shape &to,
+                           int64_t axis) {
+  axis = to.axis(axis);
+  if (!ids.mapped)
+    return scatter_add(g, ids, stacked(to, g.n), axis + 1);
+  Dim rows = to[axis];
+  if (!g.n.known() || !rows.known())
+    return 0.0;
+  V slices = spread(g);
+  for (int64_t i = 0; i < axis; ++i)
+    slices = moveAxis(slices, 1, ids.one.rank() + axis);
+  Shape all = to;
+  all.dims.erase(all.dims.begin() + axis);
+  all.dims.insert(all.dims.begin(), Dim{g.n.size * rows.size});
+  V sums = scatter_add(slices, amongAll(ids, rows), all, 0);
+  return moveAxis(split(sums, 0, g.n, rows), 1, axis + 1);
 }
 
 //===----------------------------------------------------------------------===//

@@ -13,6 +13,7 @@ def GatherOp : Graph_Op<"gather", [Linear]> {
   let summary = "The slices along an axis that the indices name";
   let arguments = (ins Tensor:$x, Tensor:$ids, DefaultValuedAttr<I64Attr, "0">:$axis);
   let infer = "in.gather(x, ids, axis)";
+  let batch = "batchedGather(x, ids, axis)";
   let vjp = ["scatter_add(ct, ids, shape(x), axis)", "0.0"];
   let samples = ["gather f32[5, 3], i32[2, 4] in 0..5", "gather f32[2, 5, 1], i32[3] in -1..7, axis = 1", "gather f32[4], i64[] in 0..4"];
 }
@@ -20,6 +21,7 @@ def ScatterAddOp : Graph_Op<"scatter_add", [Linear]> {
   let summary = "Slices added where the indices say, into zeros of shape `to`";
   let arguments = (ins Tensor:$g, Tensor:$ids, ShapeOf:$to, DefaultValuedAttr<I64Attr, "0">:$axis);
   let infer = "in.scatter(g, ids, to, axis)";
+  let batch = "batchedScatterAdd(g, ids, to, axis)";
   let vjp = ["gather(ct, ids, axis)", "0.0"];
   let samples = ["scatter_add f32[2, 4, 3], i32[2, 4] in 0..5, to = f32[5, 3]", "scatter_add f32[2, 3, 1], i32[3] in -1..7, to = f32[2, 5, 1], axis = 1"];
 }
@@ -31,7 +33,7 @@ def EmbeddingOp : Graph_Op<"embedding", [Linear]> {
   let vjp = ["scatter_add(ct, ids, shape(table), 0)", "0.0"];
   let samples = ["embedding f32[5, 3], i32[2, 4] in 0..5", "embedding f32[4, 1], i64[2] in -2..6"];
 }
-def OneHotOp : Graph_Op<"one_hot"> {
+def OneHotOp : Graph_Op<"one_hot", [Batchwise]> {
   let summary = "1 where the last axis of `to` equals the index, else 0";
   let arguments = (ins Tensor:$ids, ShapeOf:$to);
   let infer = "in.oneHot(ids, to)";

@@ -43,6 +43,12 @@ def Composite : Graph_Interface<"Composite"> {
     (ins "::mlir::ImplicitLocOpBuilder &":$builder)>];
 }
 
+def Batchable : Graph_Interface<"Batchable"> {
+  let methods = [InterfaceMethod<
+    "Builds the op for all examples of a `vmap` at once, the examples along a new first axis; null where its parts or a loop must do.",
+    "::mlir::Value", "buildBatched",
+    (ins "::mlir::ImplicitLocOpBuilder &":$builder, "const ::gradus::graph::Examples &":$examples)>];
+}
 def Evaluable : Graph_Interface<"Evaluable"> {
   let methods = [InterfaceMethod<
     "The values of the results, in f64.", "::llvm::SmallVector<::gradus::graph::Array>", "evaluate",

@@ -1,5 +1,6 @@
 //===- MatMul.cpp - sums of products --------------------------------------===//
 
+#include "Batch.h"
 #include "Build.h"
 #include "llvm/ADT/StringExtras.h"
 #include <map>
@@ -182,6 +183,43 @@ V graph::einsumTranspose(StringRef equation, const Vs &inputs, unsigned i,
       kept += c;
   }
   return broadcast(reshape(einsum(left + "->" + kept, operands), part), x);
+}
+
+//===----------------------------------------------------------------------===//
+// Under vmap
+//===----------------------------------------------------------------------===//
+
+V graph::batchedMatmul(const Mapped &a, const Mapped &b,
+                       std::optional<Type> to) {
+  int64_t rank = std::max(a.one.rank(), b.one.rank());
+  ImplicitLocOpBuilder &builder = *a.builder;
+  return {&builder, MatMulOp::create(builder, aligned(a, rank).value(),
+                                     aligned(b, rank).value(),
+                                     to ? TypeAttr::get(*to) : TypeAttr())};
+}
+
+V graph::batchedLinear(const Mapped &x, const Mapped &w, const Mapped &bias) {
+  if (w.mapped || bias.mapped)
+    return 0.0;
+  return {x.builder,
+          LinearOp::create(*x.builder, x.value(), w.value(), bias.value())};
+}
+
+V graph::batchedEinsum(StringRef equation, const Mappeds &inputs) {
+  char letter = 'a';
+  while (equation.contains(letter))
+    if (letter++ == 'z')
+      return 0.0;
+  auto [terms, out] = splitEquation(equation);
+  std::string all;
+  Vs values;
+  for (auto [term, x] : llvm::zip(terms, inputs)) {
+    all += (all.empty() ? "" : ",");
+    all += x.mapped ? std::string(1, letter) : "";
+    all += term;
+    values.push_back(x);
+  }
+  return einsum(all + "->" + letter + out.str(), values);
 }
 
 //===----------------------------------------------------------------------===//

@@ -102,16 +102,42 @@ def RepeatOp : Model_Op<"repeat", [NamedResults, DeclareOpInterfaceMethods<Symbo
   let extraClassDefinition = nameMethod;
 }
 
-def ValueAndGradOp : Model_Op<"value_and_grad", [AttrSizedOperandSegments, NamedResults, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
-  let summary = "A call, and the gradient of its first result with respect to arguments or parameters";
+defvar Request = [NamedResults, DeclareOpInterfaceMethods<SymbolUserOpInterface>];
+class Derivative<string m> : Model_Op<m, [AttrSizedOperandSegments] # Request> {
   let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyRankedTensor>:$inputs, Variadic<AnyRankedTensor>:$wrt);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let extraClassDefinition = nameMethod;
 }
-def JvpOp : Model_Op<"jvp", [NamedResults, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+def JvpOp : Model_Op<"jvp", Request> {
   let summary = "A call, and the derivative of its results along a tangent for each argument";
   let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyRankedTensor>:$inputs);
   let results = (outs Variadic<AnyRankedTensor>:$results);
+  let extraClassDefinition = nameMethod;
+}
+def ValueAndGradOp : Derivative<"value_and_grad"> {
+  let summary = "A call, and the gradient of its first result with respect to arguments or parameters";
+}
+def JacobianOp : Derivative<"jacobian"> {
+  let summary = "The derivatives of every element of a function's result by every element of arguments or parameters: the result's axes, then the argument's";
+}
+def HessianOp : Derivative<"hessian"> {
+  let summary = "The second derivatives of a scalar by every pair of elements: for arguments a, b the results are those by a and a, a and b, b and a, b and b";
+}
+def VmapOp : Model_Op<"vmap", Request> {
+  let summary = "A function of one example, called for all of them: `%y = vmap @f(%xs, %w) over %xs`";
+  let description = [{
+    The arguments after `over`, by default all, have the examples along a first axis, and so has every result; the others are
+    the same for all examples. Batching is a rule an op (`batch` in its record): no loop is left, unless an op has no better
+    way. Parameters are shared.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyRankedTensor>:$inputs, DenseI64ArrayAttr:$over);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let extraClassDeclaration = [{
+    /// Those of a vmap of `callee` over the inputs at the places `over`.
+    static ::llvm::FailureOr<::llvm::SmallVector<::mlir::Type>> resultTypes(
+        const ::gradus::graph::Signature &callee, ::mlir::ValueRange inputs, ::llvm::ArrayRef<int64_t> over,
+        const ::gradus::graph::Report &fail);
+  }];
   let extraClassDefinition = nameMethod;
 }
 def TrainOp : Model_Op<"train", [Symbol, HasParent<"ModelOp">]> {

@@ -1,5 +1,6 @@
 //===- Normalize.cpp - rows brought to a common scale ---------------------===//
 
+#include "Batch.h"
 #include "Build.h"
 
 using namespace gradus;
@@ -37,4 +38,12 @@ std::pair<V, V> graph::normalized(const V &x, double eps) {
   V variance = reduce_sum(centred * centred, {-1}, true) / n;
   V scale = rsqrt(variance + eps);
   return {centred * scale, scale};
+}
+
+V graph::batchedLayerNorm(const Mapped &x, const Mapped &gain,
+                          const Mapped &bias, double eps) {
+  if (gain.mapped || bias.mapped)
+    return 0.0;
+  return {x.builder, LayerNormOp::create(*x.builder, x.value(), gain.value(),
+                                         bias.value(), llvm::APFloat(eps))};
 }

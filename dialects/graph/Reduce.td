@@ -5,7 +5,7 @@
 
 include "Graph.td"
 
-class Reduce<string m, list<Trait> extra = []> : Graph_Op<m, extra> {
+class Reduce<string m, list<Trait> extra = []> : Graph_Op<m, [Batchwise] # extra> {
   let arguments = (ins Tensor:$x, Axes:$axes, UnitAttr:$keepdims);
   let infer = "in.reduce(in.numbers(x), axes, keepdims)";
   let samples = [m # " f32[2, 3]", m # " f32[2, 3, 4], axes = [0, -1]", m # " f32[2, 1, 3], axes = [1], keepdims",
@@ -36,7 +36,7 @@ def ReduceProdOp : Reduce<"reduce_prod"> {
     V rest = reduce_prod(safe, axes, true), g = reshape(ct, kept(x, axes)) * rest;
     return select(zero, select(eq(zeros, 1.0), g, 0.0), select(eq(zeros, 0.0), g, 0.0) / safe); }]];
 }
-def ArgmaxOp : Graph_Op<"argmax"> {
+def ArgmaxOp : Graph_Op<"argmax", [Batchwise]> {
   let summary = "The index of the largest along an axis, as i32; the first of equal ones";
   let arguments = (ins Tensor:$x, DefaultValuedAttr<I64Attr, "-1">:$axis);
   let infer = "in.as(IntegerType::get(x.element.getContext(), 32), in.reduce(in.numbers(x), List(axis), false))";

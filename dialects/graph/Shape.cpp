@@ -1,5 +1,6 @@
 //===- Shape.cpp - the same numbers in another arrangement ----------------===//
 
+#include "Batch.h"
 #include "Build.h"
 #include "llvm/ADT/StringExtras.h"
 

@@ -9,11 +9,12 @@ def BroadcastOp : Graph_Op<"broadcast", [Linear]> {
   let summary = "The operand repeated along new axes and along axes of size 1";
   let arguments = (ins Tensor:$x, ShapeOf:$to);
   let infer = "in.expand(x, to)";
+  let batch = "broadcast(aligned(x, to.rank()), stacked(to, examples))";
   let vjp = ["like(x, ct)"];
   let hasFolder = 1;
   let samples = ["broadcast f32[3], to = f32[2, 3]", "broadcast f32[2, 1], to = f32[4, 2, 3]"];
 }
-def ReshapeOp : Graph_Op<"reshape", [Linear]> {
+def ReshapeOp : Graph_Op<"reshape", [Linear, Batchwise]> {
   let summary = "The same elements, in row-major order, in another shape";
   let arguments = (ins Tensor:$x, ShapeOf:$to);
   let infer = "in.resize(x, to)";
@@ -21,7 +22,7 @@ def ReshapeOp : Graph_Op<"reshape", [Linear]> {
   let hasFolder = 1;
   let samples = ["reshape f32[2, 6], to = f32[3, 4]", "reshape f32[2, 1, 3], to = f32[6]"];
 }
-def TransposeOp : Graph_Op<"transpose", [Linear]> {
+def TransposeOp : Graph_Op<"transpose", [Linear, Batchwise]> {
   let summary = "Axes in another order: axis i of the result is axis `perm[i]` of the operand; by default the last two change places";
   let arguments = (ins Tensor:$x, OptionalAttr<DenseI64ArrayAttr>:$perm);
   let infer = "in.permute(x, perm)";
@@ -29,21 +30,21 @@ def TransposeOp : Graph_Op<"transpose", [Linear]> {
   let hasFolder = 1;
   let samples = ["transpose f32[2, 3]", "transpose f32[2, 1, 4], perm = [2, 0, 1]"];
 }
-def ReverseOp : Graph_Op<"reverse", [Linear]> {
+def ReverseOp : Graph_Op<"reverse", [Linear, Batchwise]> {
   let summary = "The order of the elements turned round along the axes";
   let arguments = (ins Tensor:$x, DenseI64ArrayAttr:$axes);
   let infer = "in.within(x, axes)";
   let vjp = ["reverse(ct, axes)"];
   let samples = ["reverse f32[2, 3], axes = [1]", "reverse f32[2, 1, 3], axes = [0, -1]"];
 }
-def SliceOp : Graph_Op<"slice", [Linear]> {
+def SliceOp : Graph_Op<"slice", [Linear, Batchwise]> {
   let summary = "`length` elements along an axis, from `start`, every `step`th";
   let arguments = (ins Tensor:$x, I64Attr:$axis, I64Attr:$start, I64Attr:$length, DefaultValuedAttr<I64Attr, "1">:$step);
   let infer = "in.slice(x, axis, start, length, step)";
   let vjp = ["int64_t past = start + (length - 1) * step + 1; return pad(ct, axis, start, extent(x, axis) - past, step - 1, 0.0);"];
   let samples = ["slice f32[2, 5], axis = 1, start = 1, length = 3", "slice f32[7, 1], axis = 0, start = 0, length = 4, step = 2"];
 }
-def PadOp : Graph_Op<"pad"> {
+def PadOp : Graph_Op<"pad", [Batchwise]> {
   let summary = "More elements of one value before, after and between those along an axis";
   let arguments = (ins Tensor:$x, I64Attr:$axis, DefaultValuedAttr<I64Attr, "0">:$low, DefaultValuedAttr<I64Attr, "0">:$high,
                        DefaultValuedAttr<I64Attr, "0">:$interior, DefaultValuedAttr<F64Attr, "0.0">:$value);
@@ -51,14 +52,14 @@ def PadOp : Graph_Op<"pad"> {
   let vjp = ["slice(ct, axis, low, extent(x, axis), interior + 1)"];
   let samples = ["pad f32[2, 3], axis = 1, low = 1, high = 2", "pad f32[3, 1], axis = 0, interior = 2, value = 0.5", "pad f32[2, 2], axis = -1, high = 1, interior = 1, value = -0.5"];
 }
-def ConcatOp : Graph_Op<"concat", [Linear]> {
+def ConcatOp : Graph_Op<"concat", [Linear, Batchwise]> {
   let summary = "The operands one after the other along an axis";
   let arguments = (ins Variadic<Tensor>:$inputs, DefaultValuedAttr<I64Attr, "-1">:$axis);
   let infer = "in.concat(inputs, axis)";
   let vjp = ["slice(ct, axis, offset(inputs, axis, i), extent(inputs[i], axis), 1)"];
   let samples = ["concat f32[2, 3], f32[2, 2]", "concat f32[2, 3], f32[1, 3], f32[3, 3], axis = 0"];
 }
-def SplitOp : Graph_Op<"split", [Linear]> {
+def SplitOp : Graph_Op<"split", [Linear, Batchwise]> {
   let summary = "Equal parts along an axis";
   let arguments = (ins Tensor:$x, I64Attr:$parts, DefaultValuedAttr<I64Attr, "-1">:$axis);
   let results = (outs Variadic<Tensor>:$pieces);

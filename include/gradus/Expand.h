@@ -36,6 +36,24 @@ SmallVector<Operation *> usedVariables(graph::FuncOp f);
 /// a loop.
 void walkAlongAxis0(Operation *op, function_ref<void(Value, Value)> replaced);
 
+/// Of a function that a request is written with, until all are written.
+inline constexpr llvm::StringLiteral helperAttr = "graph.helper";
+/// Adds one above `caller`, by the name or one like it; `build` puts its ops
+/// where the builder stands, and says what it returns.
+graph::FuncOp addHelper(
+    graph::FuncOp caller, const Twine &name, mlir::TypeRange args,
+    function_ref<SmallVector<Value>(ImplicitLocOpBuilder &b, ValueRange args)>
+        build);
+void dropHelpers(graph::ModelOp model);
+
+using ValueSet = llvm::DenseSet<Value>;
+/// What a value hands on to what depends on it: derivatives, which only floats
+/// in bodies have, or that it differs, which whatever it decides does too.
+enum class Through { Derivative, Control };
+/// The values that depend on `from`, those in bodies too.
+ValueSet reached(ArrayRef<Value> from, ArrayRef<Operation *> tape,
+                 Through through = Through::Derivative);
+
 /// Infers the types of an op's results anew; a call's from its callee, a
 /// function's from what it returns.
 LogicalResult inferAnew(Operation *op);

@@ -19,9 +19,13 @@ class IRMapping;
 namespace gradus::graph {
 class FuncOp;
 class ModelOp;
+struct Examples;
+struct Signature;
 template <typename T> struct Linear : mlir::OpTrait::TraitBase<T, Linear> {};
 template <typename T>
 struct Multilinear : mlir::OpTrait::TraitBase<T, Multilinear> {};
+template <typename T>
+struct Batchwise : mlir::OpTrait::TraitBase<T, Batchwise> {};
 template <typename T>
 struct BlocksGradient : mlir::OpTrait::TraitBase<T, BlocksGradient> {};
 } // namespace gradus::graph
@@ -73,10 +77,12 @@ struct Signature {
 
 /// The types of a call's results, or a failure reported by `fail`. Options
 /// override default arguments and give sizes to the callee's dimensions; the
-/// bindings of the callee's dimensions go to `bound`.
+/// bindings of the callee's dimensions go to `bound`. `given` are the types of
+/// what it is called with, where they are not those of `inputs`.
 FailureOr<SmallVector<Type>>
 callResults(const Signature &callee, ValueRange inputs, DictionaryAttr options,
-            const Report &fail, DimBindings *bound = nullptr);
+            const Report &fail, DimBindings *bound = nullptr,
+            mlir::TypeRange given = {});
 /// The function that a call names, in the model or in the standard library.
 FuncOp lookupCallee(Operation *from, StringRef name);
 /// Infers the result types of `op` anew from its operands.

@@ -59,7 +59,7 @@ def KeepFunctions : Pass<"graph-keep-functions", "::gradus::graph::ModelOp"> {
 //===----------------------------------------------------------------------===//
 
 def Differentiate : Pass<"graph-differentiate", "::gradus::graph::ModelOp"> {
-  let summary = "Expand value_and_grad and jvp where they stand";
+  let summary = "Expand value_and_grad, jvp, vmap, jacobian and hessian where they stand";
   let description = [{
     Requests inside a callee are expanded first, so higher orders come free. Shapes may be symbolic. All ops without a
     rule are reported at once, each with the path from the loss.

@@ -95,6 +95,13 @@ FailureOr<SampleModel> buildSample(StringRef sample, StringRef element,
 /// mode against differences, forward against reverse, and second order.
 std::string checkSample(SampleModel &sample, double &worst);
 
+/// The program of a sample, its results named.
+FailureOr<ProgramText> programOfSample(StringRef sample, MLIRContext *ctx);
+/// What is wrong with a vmap of the program over some of its operands, or an
+/// empty string: it must give what one example after the other gives.
+std::string checkBatching(const ProgramText &program, MLIRContext *ctx,
+                          double &worst);
+
 /// What the samples of an op leave untried, or an empty string.
 std::string missingSamples(StringRef op, ArrayRef<StringRef> samples,
                            ArrayRef<graph::ArgSpec> specs);

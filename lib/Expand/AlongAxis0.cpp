@@ -6,14 +6,6 @@
 using namespace gradus;
 using namespace gradus::graph;
 
-/// The permutation that brings `axis` to the front, or from there to it.
-static SmallVector<int64_t> moved(int64_t rank, int64_t from, int64_t to) {
-  SmallVector<int64_t> order = llvm::to_vector(llvm::seq<int64_t>(0, rank));
-  order.erase(order.begin() + from);
-  order.insert(order.begin() + to, from);
-  return order;
-}
-
 void gradus::walkAlongAxis0(Operation *root,
                             function_ref<void(Value, Value)> replaced) {
   SmallVector<ForOp> loops;
@@ -25,10 +17,9 @@ void gradus::walkAlongAxis0(Operation *root,
     ImplicitLocOpBuilder b(withoutName(loop.getLoc()), loop);
     auto axis = int64_t(loop.getAxis());
     auto permuted = [&](Value v, bool toFront) -> Value {
-      int64_t rank = Shape(v).rank(), at = Shape(v).axis(axis);
-      SmallVector<int64_t> order =
-          toFront ? moved(rank, at, 0) : moved(rank, 0, at);
-      return transpose(V(&b, v), Axes(List(order))).value();
+      int64_t at = Shape(v).axis(axis);
+      return (toFront ? moveAxis(V(&b, v), at, 0) : moveAxis(V(&b, v), 0, at))
+          .value();
     };
     SmallVector<Value> sources;
     for (Value v : loop.getSources())

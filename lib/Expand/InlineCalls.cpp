@@ -107,7 +107,7 @@ SmallVector<Operation *> gradus::usedVariables(FuncOp f) {
         if (Operation *d = v.getDefiningOp(); d && variableName(d))
           used.insert(d);
       auto callee = op->getAttrOfType<mlir::FlatSymbolRefAttr>("callee");
-      if (callee && isa<CallOp, RepeatOp, ValueAndGradOp, JvpOp>(op))
+      if (callee)
         if (FuncOp next = lookupCallee(op, callee.getValue()))
           work.push_back(next);
     });

@@ -1,7 +1,9 @@
-//===- Differentiate.cpp - value_and_grad and jvp, expanded ---------------===//
+//===- Differentiate.cpp - value_and_grad, jvp and vmap, expanded ---------===//
 //
 // In: requests `value_and_grad @f(%x) wrt %w` and `jvp @f(%x, %t)`. Out: the
 // body of @f in their place (the tape), followed by its derivative (Sweep.h).
+// In the place of `vmap @f(%x)` stands the body of @f for all examples
+// (lib/Batching). Jacobians and Hessians are written with these (Jacobian.h).
 //
 // Requests in callees are expanded before their callers', which gives
 // derivatives of any order. Updates of states in @f are kept.
@@ -9,8 +11,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "Custom.h"
+#include "Jacobian.h"
 #include "Loops.h"
 #include "Sweep.h"
+#include "gradus/Batching.h"
 #include "gradus/Expand.h"
 #include "gradus/Passes.h"
 
@@ -30,15 +34,18 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
       if (failed(expand(f)))
         return signalPassFailure();
     inlineCustomOps(getOperation());
+    dropHelpers(getOperation());
   }
 
 private:
   LogicalResult expand(FuncOp f) {
     if (!done.insert(f).second)
       return success();
+    if (failed(writeOutJacobians(f)))
+      return failure();
     SmallVector<Operation *> requests;
     f.walk([&](Operation *op) {
-      if (isa<ValueAndGradOp, JvpOp>(op))
+      if (isa<ValueAndGradOp, JvpOp, VmapOp>(op))
         requests.push_back(op);
     });
     bool ok = true;
@@ -49,8 +56,9 @@ private:
         return failure();
       ImplicitLocOpBuilder b(withoutName(op->getLoc()), op);
       FailureOr<SmallVector<Value>> results =
-          isa<JvpOp>(op) ? jvp(b, cast<JvpOp>(op), callee)
-                         : gradient(b, cast<ValueAndGradOp>(op), callee);
+          isa<VmapOp>(op)  ? vmap(b, cast<VmapOp>(op), callee)
+          : isa<JvpOp>(op) ? jvp(b, cast<JvpOp>(op), callee)
+                           : gradient(b, cast<ValueAndGradOp>(op), callee);
       if (failed(results)) {
         ok = false;
         continue;
@@ -179,6 +187,13 @@ private:
     }
     sweep.replaceLoops(results);
     return results;
+  }
+
+  static FailureOr<SmallVector<Value>> vmap(ImplicitLocOpBuilder &b, VmapOp op,
+                                            FuncOp callee) {
+    Dim count = Shape(op.getInputs()[op.getOver()[0]])[0];
+    return batchFunction(b, callee, op.getInputs(), op.getOver(), count,
+                         inlineForDerivative);
   }
 
   llvm::DenseSet<Operation *> done;

@@ -18,13 +18,12 @@
 #ifndef GRADUS_GRADIENT_SWEEP_H
 #define GRADUS_GRADIENT_SWEEP_H
 
-#include "gradus/Graph.h"
+#include "gradus/Expand.h"
 
 namespace gradus {
 
 using Tape = SmallVector<Operation *>;
 using ValueMap = llvm::DenseMap<Value, Value>;
-using ValueSet = llvm::DenseSet<Value>;
 
 inline bool isFloat(Value v) { return graph::Shape(v).isFloat(); }
 Value filled(ImplicitLocOpBuilder &b, Value like, double n);
@@ -49,9 +48,6 @@ inline void takeNames(SmallVector<BlockArgument> args,
 graph::ClonedBody cloneStep(OpBuilder &b, graph::ForOp loop, Value counter,
                             ValueRange carries, ValueRange slices,
                             mlir::IRMapping &map);
-/// The values that depend on `from`, those in bodies too.
-ValueSet reached(ArrayRef<Value> from, ArrayRef<Operation *> tape);
-
 class Sweep {
 public:
   Sweep(ImplicitLocOpBuilder &b, Location request) : b(b), request(request) {}

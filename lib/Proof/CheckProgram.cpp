@@ -70,6 +70,8 @@ std::string gradus::checkProgram(const ProgramText &program, StringRef cpu,
     return what;
   if (std::string what = checkSample(*inDoubles, worst); !what.empty())
     return what;
+  if (std::string what = checkBatching(program, ctx, worst); !what.empty())
+    return what;
   if (cpu.empty())
     return "";
   for (StringRef element : {"f64", "f32"}) {

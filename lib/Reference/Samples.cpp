@@ -65,27 +65,41 @@ static void replaceAll(std::string &text, StringRef from, StringRef to) {
     text.replace(at, from.size(), to.str());
 }
 
-FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
-                                           MLIRContext *ctx) {
+/// The op of a sample's program, in a function of its own.
+static mlir::OwningOpRef<ModuleOp> parseAlone(const ProgramText &program,
+                                              MLIRContext *ctx) {
+  return parse("graph.model @m { func @op(" + declareOperands(program) +
+                   ") { " + program.body + "\n return } }",
+               ctx);
+}
+static Operation &firstOp(ModuleOp module) {
+  FuncOp f;
+  module.walk([&](FuncOp found) { f = found; });
+  return f.getBody().front().front();
+}
+
+FailureOr<ProgramText> gradus::programOfSample(StringRef sample,
+                                               MLIRContext *ctx) {
   ProgramText program = takeSampleApart(sample);
-  auto probe = parse("graph.model @m { func @op(" + declareOperands(program) +
-                         ") { " + program.body + "\n return } }",
-                     ctx);
+  auto probe = parseAlone(program, ctx);
   if (!probe)
     return failure();
-  size_t count = 0;
-  bool blocksGradient = false;
-  probe->walk([&](FuncOp f) {
-    Operation &op = f.getBody().front().front();
-    count = op.getNumResults();
-    blocksGradient = op.hasTrait<BlocksGradient>();
-  });
+  size_t count = firstOp(*probe).getNumResults();
   program.body = "%r:" + std::to_string(count) + " = " + program.body;
   for (size_t i = 0; i < count; ++i)
     program.results.push_back("%r#" + std::to_string(i));
-  auto model = buildProgram(std::move(program), element, ctx);
+  return program;
+}
+
+FailureOr<SampleModel> gradus::buildSample(StringRef sample, StringRef element,
+                                           MLIRContext *ctx) {
+  auto program = programOfSample(sample, ctx);
+  if (failed(program))
+    return failure();
+  auto probe = parseAlone(takeSampleApart(sample), ctx);
+  auto model = buildProgram(std::move(*program), element, ctx);
   if (succeeded(model))
-    model->blocksGradient = blocksGradient;
+    model->blocksGradient = firstOp(*probe).hasTrait<BlocksGradient>();
   return model;
 }
 

@@ -29,7 +29,9 @@ int main(int argc, char **argv) {
   cl::ParseCommandLineOptions(
       argc, argv,
       "Checks each sample of each op: gradient and second derivative against "
-      "differences, forward against reverse mode; or compiled code against the "
+      "differences, forward against reverse mode, vmap against one example "
+      "after the "
+      "other; or compiled code against the "
       "reference\n");
   registerPassesAndPipelines();
   MLIRContext ctx(MLIRContext::Threading::DISABLED);
@@ -56,10 +58,13 @@ int main(int argc, char **argv) {
     for (StringRef sample : samples) {
       double worst = -1;
       FailureOr<SampleModel> model = buildSample(sample, element, &ctx);
+      auto program = programOfSample(sample, &ctx);
       std::string what = failed(model) ? "does not parse or has no derivative"
                          : compiled.empty()
                              ? checkSample(*model, worst)
                              : compareCompiled(*model, compiled, worst);
+      if (what.empty() && compiled.empty())
+        what = checkBatching(*program, &ctx, worst);
       if (!what.empty()) {
         fail(sample, what, worst);
         continue;
