@@ -140,6 +140,10 @@ Shape kept(const V &x, Axes axes);
 /// The cotangent of a maximum or minimum, shared by equal ones.
 V shared(const V &x, const V &out, const V &ct, Axes axes);
 V matmul(const V &a, const V &b);
+/// ct rhs' and lhs' ct, summed to the shape of the operand: over leading axes
+/// that it lacks in the same product.
+V matmulLhsGradient(const V &lhs, const V &rhs, const V &ct);
+V matmulRhsGradient(const V &lhs, const V &rhs, const V &ct);
 /// matmul of x's rows, whatever its leading axes, with a matrix.
 V matmul2d(const V &x, const V &w);
 /// The gradient of an einsum is an einsum: the result's letters change places

@@ -160,6 +160,47 @@ static V einsum(StringRef equation, const Vs &xs) {
   return {&b, EinsumOp::create(b, equation, xs.values())};
 }
 
+/// The letters of matmul's axes `rows` and `columns` behind the last `leading`
+/// of its shared ones.
+static std::string lettersOf(int64_t leading, int64_t of, StringRef rows,
+                             StringRef columns) {
+  std::string letters;
+  for (int64_t i = of - leading; i < of; ++i)
+    letters += char('a' + i);
+  return letters + (rows + columns).str();
+}
+/// Has `part` fewer leading axes than the products, which `whole` and `ct`
+/// share all of?
+static bool sharesExamples(const Shape &part, const Shape &whole,
+                           const Shape &ct) {
+  constexpr int64_t mostLetters = 16;
+  if (part.rank() >= ct.rank() || whole.rank() != ct.rank() ||
+      ct.rank() > mostLetters)
+    return false;
+  auto leading = [](const Shape &s) { return ArrayRef(s.dims).drop_back(2); };
+  return leading(whole) == leading(ct) &&
+         leading(part) == leading(ct).take_back(part.rank() - 2);
+}
+
+V graph::matmulLhsGradient(const V &lhs, const V &rhs, const V &ct) {
+  if (!ct || !sharesExamples(lhs.shape(), rhs.shape(), ct.shape()))
+    return like(lhs, matmul(ct, transpose(rhs)));
+  int64_t all = ct.shape().rank() - 2, own = lhs.shape().rank() - 2;
+  return einsum(lettersOf(all, all, "x", "z") + "," +
+                    lettersOf(all, all, "y", "z") + "->" +
+                    lettersOf(own, all, "x", "y"),
+                {ct, rhs});
+}
+V graph::matmulRhsGradient(const V &lhs, const V &rhs, const V &ct) {
+  if (!ct || !sharesExamples(rhs.shape(), lhs.shape(), ct.shape()))
+    return like(rhs, matmul(transpose(lhs), ct));
+  int64_t all = ct.shape().rank() - 2, own = rhs.shape().rank() - 2;
+  return einsum(lettersOf(all, all, "x", "y") + "," +
+                    lettersOf(all, all, "x", "z") + "->" +
+                    lettersOf(own, all, "y", "z"),
+                {lhs, ct});
+}
+
 V graph::einsumTranspose(StringRef equation, const Vs &inputs, unsigned i,
                          const V &ct) {
   if (!ct)

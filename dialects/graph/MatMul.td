@@ -10,7 +10,7 @@ def MatMulOp : Graph_Op<"matmul", [Multilinear]> {
   let arguments = (ins Tensor:$lhs, Tensor:$rhs, OptionalElementOf:$to);
   let infer = "in.matmul(in.numbers(lhs), rhs, to)";
   let batch = "batchedMatmul(lhs, rhs, to)";
-  let vjp = ["like(lhs, matmul(convert(ct, rhs.shape().element), transpose(rhs)))", "like(rhs, matmul(transpose(lhs), convert(ct, lhs.shape().element)))"];
+  let vjp = ["matmulLhsGradient(lhs, rhs, convert(ct, rhs.shape().element))", "matmulRhsGradient(lhs, rhs, convert(ct, lhs.shape().element))"];
   let samples = ["matmul f32[2, 3], f32[3, 4]", "matmul f32[5, 2, 3], f32[5, 3, 4]", "matmul f32[5, 2, 3], f32[3, 4]",
                  "matmul f32[2, 3], f32[5, 3, 1]", "matmul f32[1, 7, 2, 3], f32[4, 1, 3, 2]", "matmul i32[2, 3] in -5..5, i32[3, 2] in -5..5",
                  "matmul bf16[3, 5], bf16[5, 4]", "matmul bf16[2, 3, 4], bf16[4, 3], to = f32", "matmul f16[7, 5], f16[5, 9]", "matmul f16[2, 3], f16[3, 1], to = f64",

@@ -62,4 +62,14 @@ graph.model @gpt {
     return %loss
   }
   train @fit minimizes @loss using adam(lr = 1.0e-3)
+
+  // A text, of which every next byte is to be told. Train it on any file:
+  // gradus train docs/examples/gpt.mlir --function=read --data=/usr/share/common-licenses/GPL-3 --batch=8 --epochs=5
+  func @next_byte(%text: i32[batch, 129]) {
+    %x = slice %text, axis = 1, start = 0, length = 128
+    %next = slice %text, axis = 1, start = 1, length = 128
+    %loss = call @loss(%x, %next)
+    return %loss
+  }
+  train @read minimizes @next_byte using adam(lr = 1.0e-3)
 }

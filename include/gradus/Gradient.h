@@ -11,6 +11,10 @@ namespace gradus {
 /// model: its value and its gradient with respect to the parameters that it
 /// uses and its float arguments, in that order. Layers must be instantiated.
 LogicalResult addGradient(ModuleOp module, StringRef name);
+/// Adds `func @NAME.forward` beside @NAME: its first result and the derivative
+/// of it along a direction. Takes the variables that @NAME uses and its
+/// arguments, then a tangent for each. @NAME must have no calls any more.
+void addForward(ModuleOp module, StringRef name);
 
 } // namespace gradus
 

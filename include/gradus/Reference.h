@@ -38,6 +38,12 @@ graph::Array randomArray(Type type, double low, double high,
 /// no number.
 double relativeError(double want, double got);
 
+/// The central difference of a scalar function along `tangents`, of which those
+/// of the inputs `moved` count.
+double differenceAlong(function_ref<double(ArrayRef<graph::Array>)> function,
+                       ArrayRef<graph::Array> inputs, ArrayRef<unsigned> moved,
+                       ArrayRef<graph::Array> tangents);
+
 /// Where a gradient and a central difference differ the most.
 struct GradientError {
   double error = -1; ///< |difference - gradient| / (1 + |difference|)

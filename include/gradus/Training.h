@@ -14,7 +14,7 @@ namespace gradus {
 struct Examples {
   HostTensor images, labels;
   bool isText = false;
-  int64_t count() const { return images.shape[0]; }
+  int64_t count() const { return images.shape.empty() ? 0 : images.shape[0]; }
   int64_t features() const {
     return images.elements() / std::max<int64_t>(count(), 1);
   }
@@ -52,6 +52,7 @@ struct TrainOptions {
   std::string function; ///< the name after `train`; empty: the only one
   int64_t epochs = 1, batch = 64, seed = 0;
   bool resume = false;
+  int64_t steps = 1000; ///< an epoch, of a model that takes no data
   double checkpointSeconds = 30;
   /// Called if a step leaves a NaN, with its function, what it was compiled
   /// with, the variables before it and its inputs; what it returns ends the

@@ -64,3 +64,41 @@ LogicalResult gradus::addGradient(ModuleOp module, StringRef name) {
   g.setFunctionType(b.getFunctionType(f.getArgumentTypes(), results));
   return success();
 }
+
+void gradus::addForward(ModuleOp module, StringRef name) {
+  auto model = *module.getOps<ModelOp>().begin();
+  auto f = model.lookupSymbol<FuncOp>(name);
+  SmallVector<Operation *> variables = usedVariables(f);
+  SmallVector<Type> types;
+  for (Operation *v : variables)
+    types.push_back(v->getResult(0).getType());
+  llvm::append_range(types, f.getArgumentTypes());
+  // The function with its variables as arguments, so that they may move.
+  FuncOp open = addHelper(
+      f, name + ".open", types, [&](ImplicitLocOpBuilder &b, ValueRange args) {
+        auto results = inlineBody(b, f, args.drop_front(variables.size()),
+                                  b.getLoc(), [](Operation *) {});
+        Block *body = b.getInsertionBlock();
+        for (auto [v, arg] : llvm::zip(variables, args)) {
+          llvm::replace(results, Value(v->getResult(0)), Value(arg));
+          v->getResult(0).replaceUsesWithIf(arg, [&](mlir::OpOperand &use) {
+            return body->findAncestorOpInBlock(*use.getOwner());
+          });
+        }
+        for (Operation &op : llvm::make_early_inc_range(*body))
+          if (isa<UpdateOp>(op))
+            op.erase();
+        return SmallVector<Value>{results[0]};
+      });
+  SmallVector<Type> both(types);
+  llvm::append_range(both, types);
+  FuncOp forward =
+      addHelper(f, name + ".forward", both,
+                [&](ImplicitLocOpBuilder &b, ValueRange args) {
+                  Type value = f.getResultTypes()[0];
+                  auto jvp = JvpOp::create(b, mlir::TypeRange{value, value},
+                                           open.getSymName(), args);
+                  return SmallVector<Value>(jvp.getResults());
+                });
+  forward->removeAttr(helperAttr);
+}

@@ -18,6 +18,19 @@ double gradus::relativeError(double want, double got) {
   return std::isnan(e) ? INFINITY : e;
 }
 
+double gradus::differenceAlong(function_ref<double(ArrayRef<Array>)> function,
+                               ArrayRef<Array> inputs, ArrayRef<unsigned> moved,
+                               ArrayRef<Array> tangents) {
+  auto at = [&](double by) {
+    SmallVector<Array> there(inputs);
+    for (unsigned i : moved)
+      for (auto [x, t] : llvm::zip(there[i].data, tangents[i].data))
+        x += by * t;
+    return function(there);
+  };
+  return (at(step) - at(-step)) / (2 * step);
+}
+
 GradientError
 gradus::checkGradient(function_ref<double(ArrayRef<Array>)> function,
                       ArrayRef<Array> inputs, ArrayRef<unsigned> checked,

@@ -15,13 +15,26 @@ static HostTensor asNumbers(DType type, double scale) {
 llvm::Expected<Batch> Batch::create(const FunctionInterface &f,
                                     const Examples &data) {
   Batch b;
+  std::string text; // the argument that is one
   for (const Port &p : f.inputs) {
+    if (p.name == "seed" && p.type.shape.empty() && !p.type.isFloat()) {
+      b.ports.push_back(
+          {Part::Seed, HostTensor(p.type), Block64(p.type.byteCount())});
+      continue;
+    }
     if (p.type.shape.empty())
-      return llvm::createStringError("@" + f.name + " takes a scalar, %" +
-                                     p.name + ", which no data set has");
+      return llvm::createStringError(
+          "@" + f.name + " takes a scalar, %" + p.name +
+          ", which no data set has; a whole number %seed is another one in "
+          "each step");
     if (data.isText && p.type.isFloat())
       return llvm::createStringError("@" + f.name + " takes floats, %" +
                                      p.name + ", but a text has bytes: i32");
+    if (data.isText && !text.empty())
+      return llvm::createStringError(
+          "@" + f.name + " takes %" + text + " and %" + p.name +
+          ", but a text is one: cut it up in the function, with 'slice'");
+    text = p.name;
     bool image = p.type.isFloat() || data.isText;
     int64_t size = p.type.shape[0],
             each = p.type.elements() / std::max<int64_t>(size, 1);
@@ -34,7 +47,7 @@ llvm::Expected<Batch> Batch::create(const FunctionInterface &f,
       return llvm::createStringError(
           "%" + p.name + " takes truth values, which no data set has");
     b.size = size;
-    b.ports.push_back({image,
+    b.ports.push_back({image ? Part::Image : Part::Label,
                        asNumbers(p.type.type, p.type.isFloat() ? 1.0 / 255 : 1),
                        Block64(p.type.byteCount())});
   }
@@ -66,14 +79,22 @@ static void copyRow(const HostTensor &from, int64_t e, int64_t each,
   }
 }
 
-void Batch::fill(const Examples &data, ArrayRef<int64_t> examples) {
-  for (Part &part : ports)
+void Batch::fill(const Examples &data, ArrayRef<int64_t> examples,
+                 int64_t seed) {
+  for (Part &part : ports) {
+    if (part.kind == Part::Seed) {
+      part.numbers.set(0, double(seed));
+      std::memcpy(part.memory.data(), part.numbers.bytes.data(),
+                  part.numbers.bytes.size());
+      continue;
+    }
     for (auto [row, e] : llvm::enumerate(examples))
-      if (part.image)
+      if (part.kind == Part::Image)
         copyRow(data.images, e, data.features(), part.numbers,
                 part.memory.data(), row);
       else
         copyRow(data.labels, e, 1, part.numbers, part.memory.data(), row);
+  }
 }
 SmallVector<const void *> Batch::pointers() {
   return llvm::map_to_vector(

@@ -8,12 +8,13 @@
 namespace gradus {
 
 /// One batch of the data in the form that a function takes: floats are image
-/// bytes by 255, whole numbers labels, or the bytes of a text.
+/// bytes by 255, whole numbers labels, or the bytes of a text; a whole number
+/// %seed is another one in each step.
 class Batch {
 public:
   static llvm::Expected<Batch> create(const FunctionInterface &f,
                                       const Examples &data);
-  void fill(const Examples &data, ArrayRef<int64_t> examples);
+  void fill(const Examples &data, ArrayRef<int64_t> examples, int64_t seed);
   SmallVector<const void *> pointers();
   /// As the function takes them.
   std::vector<HostTensor> tensors(const FunctionInterface &f);
@@ -22,7 +23,7 @@ public:
 
 private:
   struct Part {
-    bool image;         ///< or a label
+    enum { Image, Label, Seed } kind;
     HostTensor numbers; ///< what each byte of the data becomes
     Block64 memory;
   };

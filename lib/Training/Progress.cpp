@@ -4,10 +4,17 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/raw_ostream.h"
+#include <cmath>
 
 using namespace gradus;
 using Clock = std::chrono::steady_clock;
 using llvm::formatv;
+
+std::string gradus::figure(double value) {
+  constexpr double small = 1e-2;
+  bool isSmall = value != 0 && std::abs(value) < small;
+  return isSmall ? formatv("{0:e3}", value) : formatv("{0:f4}", value);
+}
 
 Progress::Progress(std::vector<std::string> names, int64_t epoch,
                    int64_t epochs, int64_t steps, int64_t batch,
@@ -34,9 +41,10 @@ void Progress::step(int64_t done, const std::vector<double> &values) {
 std::string Progress::summary() const {
   std::string s = formatv("epoch {0}/{1}", epoch, epochs);
   for (size_t i = 0; i < names.size(); ++i)
-    s += formatv("  {0} {1:f4}", names[i],
-                 sums[i] / double(std::max<int64_t>(counted, 1)));
-  s += formatv("  {0:f0} examples/s", double(counted * batch) / seconds());
+    s += formatv("  {0} {1}", names[i],
+                 figure(sums[i] / double(std::max<int64_t>(counted, 1))));
+  double rate = double(counted * std::max<int64_t>(batch, 1)) / seconds();
+  s += formatv("  {0:f0} {1}/s", rate, batch ? "examples" : "steps");
   return s;
 }
 

@@ -46,6 +46,7 @@ struct TrainSpec {
   std::vector<std::string> reports;
   std::string batchDim; ///< empty: the batch is a number in the text
   int64_t batch = 0;    ///< that number
+  bool takesData = false;
 };
 
 llvm::Expected<TrainSpec> readSpec(ModuleOp module, StringRef wanted) {
@@ -70,6 +71,7 @@ llvm::Expected<TrainSpec> readSpec(ModuleOp module, StringRef wanted) {
   if (auto loss = model.lookupSymbol<graph::FuncOp>(op.getLoss()))
     for (Type t : loss.getArgumentTypes())
       if (graph::Shape s(t); s.rank() > 0) {
+        spec.takesData = true;
         spec.batchDim = s[0].name ? s[0].name.str() : "";
         spec.batch = s[0].known() ? s[0].size : 0;
         break;
@@ -111,26 +113,26 @@ public:
 
   llvm::Error run() {
     auto begin = Clock::now();
-    bool text = isText(options.data);
-    if (!text)
-      if (auto e = load(loadDataset(options.data)))
-        return e;
     auto compiled = compile(options.batch, /*trains=*/true);
     if (!compiled)
       return compiled.takeError();
     // How long an example of a text is the model says.
-    if (text)
-      if (auto e = load(loadText(options.data, textLength(*compiled))))
+    if (spec.takesData)
+      if (auto e = load(isText(options.data)
+                            ? loadText(options.data, textLength(*compiled))
+                            : loadDataset(options.data)))
         return e;
     double seconds =
         std::chrono::duration<double>(Clock::now() - begin).count();
     Program &program = *compiled;
     const FunctionInterface *step =
         program.interface().find(spec.name + ".step");
+    std::string read = formatv(" and read {0} + {1} examples",
+                               data.train.count(), data.test.count());
     llvm::errs() << formatv(
-        "compiled @{0} and read {1} + {2} examples in {3:f2} s; {4:f1} MB of "
-        "variables, {5:f1} MB of arena\n",
-        step->name, data.train.count(), data.test.count(), seconds,
+        "compiled @{0}{1} in {2:f2} s; {3:f1} MB of variables, {4:f1} MB of "
+        "arena\n",
+        step->name, spec.takesData ? read : "", seconds,
         double(program.interface().variableBytes) / 1e6,
         double(program.interface().arenaBytes()) / 1e6);
     variables.emplace(program.interface());
@@ -176,7 +178,7 @@ private:
       functions.push_back(spec.name + ".step");
     c.options() = sized(batch);
     c.options().functions = functions;
-    if (spec.batchDim.empty() && spec.batch != batch)
+    if (spec.takesData && spec.batchDim.empty() && spec.batch != batch)
       return error(formatv("the model takes batches of {0}, not of {1}; a "
                            "named dimension takes any",
                            spec.batch, batch));
@@ -255,16 +257,21 @@ private:
     std::vector<std::string> names;
     for (const Port &p : step.outputs)
       names.push_back(p.name);
-    int64_t steps = data.train.count() /
-                    options.batch; // the rest comes in another epoch's order
+    // The rest comes in another epoch's order.
+    int64_t steps =
+        spec.takesData ? data.train.count() / options.batch : options.steps;
     saved = Clock::now();
     for (; epoch < options.epochs; ++epoch, firstStep = 0) {
       auto order = shuffled(data.train.count(), options.seed, epoch);
-      Progress progress(names, epoch + 1, options.epochs, steps, options.batch,
+      Progress progress(names, epoch + 1, options.epochs, steps,
+                        spec.takesData ? options.batch : 0,
                         (options.epochs - epoch - 1) * steps);
       for (int64_t s = firstStep; s < steps; ++s) {
-        batch->fill(data.train,
-                    ArrayRef(order).slice(s * options.batch, options.batch));
+        auto examples =
+            spec.takesData
+                ? ArrayRef(order).slice(s * options.batch, options.batch)
+                : ArrayRef<int64_t>();
+        batch->fill(data.train, examples, seedOf(epoch * steps + s));
         Checkpoint before;
         if (options.onNan)
           before = variables->save();
@@ -308,6 +315,11 @@ private:
     return llvm::Error::success();
   }
 
+  /// The model's %seed in a step of this run; negative ones are of tests.
+  int64_t seedOf(int64_t step) const {
+    return random::threefry2x32(options.seed, 1, step).first >> 1;
+  }
+
   /// Did the step leave a number that is none?
   bool leftNan(ArrayRef<double> results) const {
     return llvm::any_of(results, [](double x) { return std::isnan(x); }) ||
@@ -328,6 +340,17 @@ private:
     for (const std::string &name : measures()) {
       double sum = 0;
       int64_t counted = 0;
+      if (!spec.takesData) {
+        const FunctionInterface &f = *program.interface().find(name);
+        auto batch = Batch::create(f, data.test);
+        if (!batch)
+          return batch.takeError();
+        batch->fill(data.test, {}, seedOf(-1));
+        llvm::outs() << formatv(
+            "  test {0} {1}", name,
+            figure(Caller(program, f)(variables->data(), *batch)[0]));
+        continue;
+      }
       auto part = [&](Program &p, int64_t first, int64_t end) -> llvm::Error {
         const FunctionInterface &f = *p.interface().find(name);
         auto batch = Batch::create(f, data.test);
@@ -337,7 +360,7 @@ private:
         std::vector<int64_t> examples(batch->size);
         for (int64_t at = first; at + batch->size <= end; at += batch->size) {
           std::iota(examples.begin(), examples.end(), at);
-          batch->fill(data.test, examples);
+          batch->fill(data.test, examples, seedOf(-1 - at));
           sum += call(variables->data(), *batch)[0] * double(batch->size);
           counted += batch->size;
         }
@@ -348,8 +371,9 @@ private:
       if (rest && restProgram)
         if (auto e = part(*restProgram, n - rest, n))
           return e;
-      llvm::outs() << formatv("  test {0} {1:f4}", name,
-                              sum / double(std::max<int64_t>(counted, 1)));
+      llvm::outs() << formatv(
+          "  test {0} {1}", name,
+          figure(sum / double(std::max<int64_t>(counted, 1))));
     }
     return llvm::Error::success();
   }

@@ -5,6 +5,7 @@
 #include "gradus/Gradient.h"
 #include "gradus/Reference.h"
 #include "llvm/Support/FormatVariadic.h"
+#include <cmath>
 
 using namespace gradus;
 using namespace gradus::tool;
@@ -37,11 +38,12 @@ public:
   }
 
   FailureOr<bool> run(StringRef name) {
-    std::string gradient = (name + ".gradient").str();
     auto model = *module.getOps<ModelOp>().begin();
-    auto f = model.lookupSymbol<FuncOp>(name),
-         g = model.lookupSymbol<FuncOp>(gradient);
-    if (!f || !g)
+    auto found = [&](StringRef what) {
+      return model.lookupSymbol<FuncOp>((name + what).str());
+    };
+    FuncOp f = found(""), g = found(".gradient"), jvp = found(".forward");
+    if (!f || !g || !jvp)
       return failure();
     // Parameters and float arguments are checked; both are inputs here.
     Environment env;
@@ -51,8 +53,9 @@ public:
     auto variables = usedVariables(f);
     for (Operation *v : variables) {
       sources.push_back(v->getResult(0));
+      double most = sizeOfParameter(graph::Shape(v->getResult(0)));
       inputs.push_back(
-          randomArray(v->getResult(0).getType(), -0.5, 0.5, random));
+          randomArray(v->getResult(0).getType(), -most, most, random));
       if (isa<ParamOp>(v))
         checked.push_back(inputs.size() - 1);
     }
@@ -88,14 +91,40 @@ public:
         [&](ArrayRef<Array> at) { return call(f, at)[0].data[0]; }, inputs,
         checked, ArrayRef(gradients).drop_front(f.getNumResults()), samples,
         random);
-    bool good = error.error < tolerance;
+    // Forward mode along a random direction of all of them.
+    SmallVector<Array> tangents;
+    for (auto [i, input] : llvm::enumerate(inputs)) {
+      bool moves = llvm::is_contained(checked, unsigned(i));
+      tangents.push_back(
+          moves ? randomArray(sources[i].getType(), -1, 1, random) : input);
+      if (!moves && graph::Shape(sources[i]).isFloat())
+        llvm::fill(tangents.back().data, 0);
+    }
+    SmallVector<Array> both(inputs);
+    llvm::append_range(both, tangents);
+    auto forward = interpret(jvp, both);
+    if (failed(forward))
+      return failure();
+    double want = differenceAlong(
+        [&](ArrayRef<Array> at) { return call(f, at)[0].data[0]; }, inputs,
+        checked, tangents);
+    double got = (*forward)[1].data[0];
+    double forwardError = relativeError(want, got);
+    bool good = error.error < tolerance, alsoGood = forwardError < tolerance;
     llvm::outs() << formatv(
-        "@{0}: {1} of {2} checked, worst relative error {3:e2}: {4}\n", name,
-        samples,
+        "@{0}: {1} of {2} checked, worst relative error {3:e2}; forward mode "
+        "along a direction {4:e2}: {5}\n",
+        name, samples,
         checked.size() == 1
             ? "an input"
             : formatv("each of {0} inputs", checked.size()).str(),
-        error.error, good ? "ok" : "WRONG");
+        error.error, forwardError, good && alsoGood ? "ok" : "WRONG");
+    if (!alsoGood)
+      mlir::emitError(f.getLoc())
+          << formatv("the derivative of @{0} along a random direction is {1} "
+                     "by forward mode, but differences give {2}",
+                     name, got, want)
+                 .str();
     if (!good) {
       if (error.argument == checked.size()) {
         mlir::emitError(f.getLoc())
@@ -113,10 +142,19 @@ public:
                    .str();
       }
     }
-    return good;
+    return good && alsoGood;
   }
 
 private:
+  /// Parameters as large as initialisers make them: products keep the spread of
+  /// what they are given.
+  static double sizeOfParameter(const graph::Shape &s) {
+    double inputs = 1;
+    for (const Dim &d : ArrayRef(s.dims).drop_back(s.rank() ? 1 : 0))
+      inputs *= double(std::max<int64_t>(d.size, 1));
+    return std::min(0.5, std::sqrt(3 / inputs));
+  }
+
   ModuleOp module;
   int64_t samples;
   double tolerance;
@@ -141,8 +179,9 @@ int tool::checkGradCommand(int argc, char **argv) {
                         cl::init(1), cl::cat(options.category)};
   int exitCode;
   if (!parseOptions(argc, argv,
-                    "gradus check-grad: compares gradients with central "
-                    "differences, in f64 on the reference interpreter\n",
+                    "gradus check-grad: compares derivatives of both modes "
+                    "with central differences, in f64 on the reference "
+                    "interpreter\n",
                     options, exitCode))
     return exitCode;
   Compilation c(options.compileOptions());
@@ -168,10 +207,15 @@ int tool::checkGradCommand(int argc, char **argv) {
   for (const std::string &name : names)
     if (failed(addGradient(c.module(), name)))
       return Diagnosed;
-  if (failed(runModelPipeline(
-          c.module(),
-          "graph-expand-train,graph-instantiate-layers,graph-differentiate,"
-          "graph-inline-calls,graph-decompose,canonicalize,cse")))
+  if (failed(runModelPipeline(c.module(),
+                              "graph-expand-train,graph-instantiate-layers,"
+                              "graph-differentiate,graph-inline-calls")))
+    return Diagnosed;
+  for (const std::string &name : names)
+    addForward(c.module(), name);
+  if (failed(runModelPipeline(c.module(),
+                              "graph-differentiate,graph-inline-calls,"
+                              "graph-decompose,canonicalize,cse")))
     return Diagnosed;
   bool good = true;
   for (const std::string &name : names) {

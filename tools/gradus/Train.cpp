@@ -28,9 +28,14 @@ int tool::trainCommand(int argc, char **argv) {
                           cl::init(1), cl::cat(options.category)};
   cl::opt<int64_t> batch{"batch", cl::desc("Examples a step"), cl::init(64),
                          cl::cat(options.category)};
+  cl::opt<int64_t> steps{"steps",
+                         cl::desc("Steps an epoch, for a model that takes no "
+                                  "data"),
+                         cl::init(t.steps), cl::cat(options.category)};
   cl::opt<int64_t> seed{
       "seed",
-      cl::desc("Seed of the initial parameters and of the order of the data"),
+      cl::desc("Seed of the initial parameters, of the order of the data, and "
+               "of the model's %seed"),
       cl::init(0), cl::cat(options.category)};
   cl::opt<double> every{
       "checkpoint-seconds", cl::desc("Save this often within an epoch"),
@@ -42,8 +47,8 @@ int tool::trainCommand(int argc, char **argv) {
                     "ahead of time\n",
                     options, exitCode))
     return exitCode;
-  if (epochs < 1 || batch < 1) {
-    llvm::errs() << "error: --epochs and --batch must be at least 1\n";
+  if (epochs < 1 || batch < 1 || steps < 1) {
+    llvm::errs() << "error: --epochs, --batch and --steps must be at least 1\n";
     return Usage;
   }
   t.data = data;
@@ -52,6 +57,7 @@ int tool::trainCommand(int argc, char **argv) {
   t.resume = resume;
   t.epochs = epochs;
   t.batch = batch;
+  t.steps = steps;
   t.seed = seed;
   t.checkpointSeconds = every;
   if (check == Check::Nan)
