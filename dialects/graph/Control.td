@@ -190,6 +190,12 @@ def CallBodyOp : Outlined_Op<"call_body"> {
   let assemblyFormat = "$body (`reads` `(` $captures^ `:` type($captures) `)`)? attr-dict (`:` type($results)^)?";
 }
 
+def RuntimeSizeOp : Op<GraphDialect, "runtime_size", [Pure]> {
+  let summary = "The size that a dimension with a bound has in this call";
+  let arguments = (ins StrAttr:$dim);
+  let results = (outs Index:$size);
+  let assemblyFormat = "$dim attr-dict";
+}
 def PartOp : Op<GraphDialect, "part", [Pure, DeclareOpInterfaceMethods<ViewLikeOpInterface>]> {
   let summary = "Slice `index` of a buffer along its first axis, as a buffer that begins there";
   let arguments = (ins AnyMemRef:$source, Index:$index);

@@ -59,7 +59,7 @@ def GraphDialect : Dialect {
 //===----------------------------------------------------------------------===//
 
 def DimsAttr : AttrDef<GraphDialect, "Dims", [DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
-  let summary = "The names of a tensor's symbolic dimensions; an empty name where it has a size.";
+  let summary = "The names of a tensor's symbolic dimensions, an empty one where there is none. A dimension with a name and a size is at most that large (after ParamsToArgs).";
   let mnemonic = "dims";
   let parameters = (ins ArrayRefParameter<"::mlir::StringAttr">:$names);
   let hasCustomAssemblyFormat = 1;

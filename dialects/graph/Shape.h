@@ -13,7 +13,8 @@ using List = ArrayRef<int64_t>;
 /// Axes of a reduction; none, like an empty list, means every axis.
 using Axes = std::optional<ArrayRef<int64_t>>;
 
-/// One dimension: a size, a name (`batch`), or `?`.
+/// One dimension: a size, a name (`batch`), or `?`. One with both is as large
+/// as each call says, and at most `size`; there are such after ParamsToArgs.
 struct Dim {
   int64_t size = ShapedType::kDynamic;
   StringAttr name = {};

@@ -6,6 +6,8 @@ using namespace gradus;
 using namespace gradus::graph;
 
 std::string Dim::str() const {
+  if (name && known())
+    return name.str() + " <= " + std::to_string(size);
   return name ? name.str() : known() ? std::to_string(size) : "?";
 }
 
@@ -15,7 +17,7 @@ Shape::Shape(Type type) {
   auto names = dyn_cast_or_null<DimsAttr>(tensor.getEncoding());
   for (auto [i, size] : llvm::enumerate(tensor.getShape())) {
     Dim d{size};
-    if (!d.known() && names && !names.getNames()[i].empty())
+    if (names && !names.getNames()[i].empty())
       d.name = names.getNames()[i];
     dims.push_back(d);
   }
@@ -205,9 +207,5 @@ DimsAttr::verifyEncoding(ArrayRef<int64_t> shape, Type,
                          function_ref<InFlightDiagnostic()> error) const {
   if (shape.size() != getNames().size())
     return error() << "expected " << shape.size() << " dimension names";
-  for (auto [size, name] : llvm::zip(shape, getNames()))
-    if (!ShapedType::isDynamic(size) && !name.empty())
-      return error() << "dimension '" << name.getValue()
-                     << "' has a static size";
   return success();
 }

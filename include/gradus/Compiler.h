@@ -27,7 +27,16 @@ namespace gradus {
 /// One tensor at the boundary of a compiled function.
 struct Port {
   std::string name;
-  TensorSpec type;
+  TensorSpec type;  ///< with the bound where a call says the size
+  std::string rows; ///< the dimension that it is the bound of, or empty
+
+  /// "f32[batch <= 64, 784]"
+  std::string str() const;
+};
+/// A size that each call says.
+struct SizeArgument {
+  std::string name;
+  int64_t most;
 };
 /// What a function computes again to need less memory.
 struct Recomputation {
@@ -38,6 +47,7 @@ struct Recomputation {
 struct FunctionInterface {
   std::string name; ///< in the model: "fit.step"
   std::vector<Port> inputs, outputs;
+  std::vector<SizeArgument> sizes; ///< after the outputs
   int64_t arenaBytes = 0, liveBytes = 0;
   std::string peakLine; ///< of the model, where most bytes are alive
   Recomputation recomputed;
@@ -143,18 +153,20 @@ public:
   /// A call that is ready to be made, again and again.
   class Call {
   public:
-    void operator()() const { caller(function, args.data()); }
+    /// A message if a size is out of bounds, else null.
+    const char *operator()() const { return caller(function, args.data()); }
 
   private:
     friend class Program;
     void *function;
     SmallVector<void *> args;
-    void (*caller)(void *function, void *const *args);
+    const char *(*caller)(void *function, void *const *args);
   };
-  /// Binds a function to pointers to its inputs and to its outputs.
+  /// Binds a function to pointers to its inputs and to its outputs. `sizes`:
+  /// of the dimensions with bounds, which they are if it is empty.
   Call bind(const FunctionInterface &function, void *variables,
             ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
-            void *arena) const;
+            void *arena, ArrayRef<int64_t> sizes = {}) const;
   void call(const FunctionInterface &function, void *variables,
             ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
             void *arena) const {

@@ -41,6 +41,10 @@ def AddInit : Pass<"graph-add-init", "::gradus::graph::ModelOp"> {
 }
 def InlineCalls : Pass<"graph-inline-calls", "::gradus::graph::ModelOp"> {
   let summary = "Replace the remaining calls by their callees' bodies";
+  let description = [{
+    A function that is called, and has a dimension with neither a size nor a bound, is gone afterwards.
+  }];
+  let options = [ListOption<"bounded", "bounded", "std::string", "dimensions that have a bound">];
 }
 
 def KeepFunctions : Pass<"graph-keep-functions", "::gradus::graph::ModelOp"> {
@@ -96,8 +100,13 @@ def ParamsToArgs : Pass<"graph-params-to-args", "::mlir::ModuleOp"> {
   let summary = "Turn the model's functions into func.func with the variables as leading arguments";
   let description = [{
     Variables that a function reads or updates become arguments marked `graph.variable`; the next values of updated ones
-    become trailing results marked `graph.next`. Refuses functions with dimensions that have no size.
+    become trailing results marked `graph.next`. Refuses functions with dimensions that have neither a size nor a bound.
+
+    A dimension with a bound keeps its name in the types, with the bound as its size: buffers are that large, and loops run
+    to the size that a call says (`graph.runtime_size`). It comes first in arguments and results, whose rows lie as they
+    would without a bound.
   }];
+  let options = [ListOption<"bounds", "bounds", "std::string", "name=largest,...">];
   let dependentDialects = ["::mlir::func::FuncDialect"];
 }
 def OutlineBodies : Pass<"graph-outline-bodies", "::mlir::ModuleOp"> {
@@ -206,6 +215,12 @@ def PackConstants : Pass<"cpu-pack-constants", "::mlir::ModuleOp"> {
                  Option<"registers", "registers", "unsigned", "16", "Number of vector registers">,
                  Option<"winograd", "winograd", "bool", "true", "F(2x2, 3x3) for 3 x 3 convolutions with many channels">];
 }
+def PassSizes : Pass<"graph-pass-sizes", "::mlir::ModuleOp"> {
+  let summary = "Pass the sizes of dimensions with bounds to the functions that run loops to them";
+  let description = [{
+    Whatever asks for one (`graph.runtime_size`) becomes an argument, of its function and of all that lead to it.
+  }];
+}
 def OutlineParts : Pass<"cpu-outline-parts", "::mlir::ModuleOp"> {
   let summary = "Move the body of each split loop into a function that runs one part";
   let description = [{
@@ -225,6 +240,13 @@ def LowerToLlvm : Pass<"cpu-lower-to-llvm", "::mlir::func::FuncOp"> {
     converted side by side. Functions and calls themselves are left to `convert-func-to-llvm`.
   }];
   let options = [Option<"roundsToBf16", "rounds-to-bf16", "bool", "false", "The processor has an instruction for it; else bf16 becomes i16">];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+def CheckSizes : Pass<"cpu-check-sizes", "::mlir::ModuleOp"> {
+  let summary = "Refuse sizes past the bounds that buffers were planned for";
+  let description = [{
+    On the LLVM dialect: an entry function that takes sizes returns a message, or null when it has run.
+  }];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 def LaunchParts : Pass<"cpu-launch-parts", "::mlir::ModuleOp"> {

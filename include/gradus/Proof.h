@@ -18,16 +18,22 @@ double toleranceOf(DType type);
 llvm::Expected<Program> compileText(StringRef text,
                                     const CompileOptions &options);
 /// A compiled function's results. `variables`, by name, take the values that
-/// the call leaves.
+/// the call leaves; `sizes` are those that a call says.
 SmallVector<graph::Array>
 callCompiled(const Program &program, const FunctionInterface &f,
              ArrayRef<graph::Array> args,
-             std::map<std::string, graph::Array> &variables);
+             std::map<std::string, graph::Array> &variables,
+             ArrayRef<int64_t> sizes = {});
 
 /// Runs every function of a program compiled for `cpu` and interpreted. What
 /// differs by more than some roundings of the result's type, or an empty
 /// string; `worst` is the largest error, relative beyond 1.
 std::string compareCompiled(SampleModel &sample, StringRef cpu, double &worst);
+
+/// The same of a vmap of the program over a batch that has only a bound, and of
+/// its gradient, for several sizes. `refused`: it needs the batch's size.
+std::string compareBounded(const ProgramText &program, StringRef cpu,
+                           MLIRContext *ctx, double &worst, bool &refused);
 
 struct VerifyOptions {
   uint64_t seed = 1;

@@ -4,6 +4,7 @@
 #include "gradus/Compiler.h"
 #include "gradus/Graph.h"
 #include "gradus/Lowering.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/Parser/Parser.h"
@@ -161,7 +162,9 @@ static TensorSpec specOf(ShapedType type) {
 static Port portOf(func::FuncOp f, unsigned i) {
   auto type = cast<mlir::MemRefType>(f.getArgumentTypes()[i]);
   auto name = f.getArgAttrOfType<StringAttr>(i, lowering::nameAttr);
-  return {name ? name.str() : "", specOf(type)};
+  RuntimeLengths lengths = argumentLengths(f.getArgument(i));
+  std::string rows = lengths.empty() ? "" : lengths[0].dim.str();
+  return {name ? name.str() : "", specOf(type), rows};
 }
 
 /// Reads the interface off the module, and gives functions their C names.
@@ -199,20 +202,31 @@ void Compilation::recordInterface() {
       function.productFlops = flops.getValueAsDouble();
     unsigned first = ports.variables.empty() ? 0 : 1,
              end = f.getNumArguments() - 1;
-    for (unsigned i = first; i < end; ++i)
+    auto bounds =
+        (*source)->getAttrOfType<DictionaryAttr>(lowering::boundsAttr);
+    for (unsigned i = first; i < end; ++i) {
+      if (auto size = f.getArgAttrOfType<StringAttr>(i, lowering::sizeAttr)) {
+        function.sizes.push_back(
+            {size.str(), bounds.getAs<IntegerAttr>(size).getInt()});
+        continue;
+      }
       (f.getArgAttr(i, lowering::outputAttr) ? function.outputs
                                              : function.inputs)
           .push_back(portOf(f, i));
+    }
     f.setSymName(cFunctionName(ports.name, function.name));
     ports.functions.push_back(std::move(function));
   }
   // These attributes have done their work; LLVM knows nothing of them.
   for (auto f : source->getOps<func::FuncOp>())
-    for (unsigned i = 0; i < f.getNumArguments(); ++i)
-      for (StringRef name :
-           {lowering::nameAttr, lowering::outputAttr, lowering::variableAttr,
-            lowering::panelsAttr, lowering::winogradAttr})
+    for (unsigned i = 0; i < f.getNumArguments(); ++i) {
+      for (StringRef name : {lowering::nameAttr, lowering::outputAttr,
+                             lowering::variableAttr, lowering::panelsAttr,
+                             lowering::winogradAttr, lowering::lengthsAttr})
         f.removeArgAttr(i, name);
+      if (f.isPrivate())
+        f.removeArgAttr(i, lowering::sizeAttr);
+    }
 }
 
 llvm::Expected<std::unique_ptr<llvm::Module>>

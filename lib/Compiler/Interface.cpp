@@ -53,6 +53,12 @@ static StringRef cType(DType type) {
       "uint8_t", "uint16_t", "uint16_t", "int8_t"};
   return names[static_cast<int>(type)];
 }
+std::string Port::str() const {
+  std::string s = type.str();
+  if (!rows.empty())
+    s.insert(s.find('[') + 1, rows + " <= ");
+  return s;
+}
 static std::string sizes(const TensorSpec &t) {
   return llvm::join(
       llvm::map_range(t.shape, [](int64_t d) { return std::to_string(d); }),
@@ -115,10 +121,14 @@ std::string gradus::cHeader(const ModelInterface &model) {
   for (const FunctionInterface &f : model.functions) {
     os << "\n/* @" << f.name;
     for (const Port &p : f.inputs)
-      os << "\n *   " << p.name << ": " << p.type.str();
+      os << "\n *   " << p.name << ": " << p.str();
     for (const Port &p : f.outputs)
-      os << "\n *   -> " << p.name << ": " << p.type.str();
-    os << " */\nvoid " << cFunctionName(model.name, f.name) << "(";
+      os << "\n *   -> " << p.name << ": " << p.str();
+    if (!f.sizes.empty())
+      os << "\n * Returns what is wrong with a size, or NULL.";
+    os << " */\n"
+       << (f.sizes.empty() ? "void " : "const char *")
+       << cFunctionName(model.name, f.name) << "(";
     std::vector<std::string> params;
     if (variables)
       params.push_back("void *variables");
@@ -133,6 +143,8 @@ std::string gradus::cHeader(const ModelInterface &model) {
       params.push_back(formatv("{0} *{1}{2}", cType(p.type.type),
                                cIdentifier(p.name), taken ? "_out" : ""));
     }
+    for (const SizeArgument &s : f.sizes)
+      params.push_back("int64_t " + cIdentifier(s.name));
     params.push_back("void *arena");
     os << llvm::join(params, ", ") << ");\n";
   }

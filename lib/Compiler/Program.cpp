@@ -26,21 +26,26 @@ Program::~Program() = default;
 /// A call is a template for each number of pointers.
 static constexpr size_t mostPointers = 64;
 
-/// Calls a function of `I...` pointers.
-template <size_t... I>
-static void callPointers(void *f, void *const *args,
-                         std::index_sequence<I...>) {
-  reinterpret_cast<void (*)(
+/// Calls a function of `I...` pointers. Sizes, of 64 bits, are passed as such.
+template <typename Result, size_t... I>
+static Result callPointers(void *f, void *const *args,
+                           std::index_sequence<I...>) {
+  return reinterpret_cast<Result (*)(
       decltype((void)I, static_cast<void *>(nullptr))...)>(f)(args[I]...);
 }
-template <size_t N> static void callWith(void *f, void *const *args) {
-  callPointers(f, args, std::make_index_sequence<N>());
+template <size_t N> static const char *callWith(void *f, void *const *args) {
+  callPointers<void>(f, args, std::make_index_sequence<N>());
+  return nullptr;
 }
-using Caller = void (*)(void *, void *const *);
+/// Of a function that takes sizes, and says what is wrong with them.
+template <size_t N> static const char *callSized(void *f, void *const *args) {
+  return callPointers<const char *>(f, args, std::make_index_sequence<N>());
+}
+using Caller = const char *(*)(void *, void *const *);
 template <size_t... N>
-static constexpr std::array<Caller, sizeof...(N)>
+static constexpr std::array<std::array<Caller, sizeof...(N)>, 2>
 callers(std::index_sequence<N...>) {
-  return {callWith<N>...};
+  return {{{callWith<N>...}, {callSized<N>...}}};
 }
 static constexpr auto callerOf =
     callers(std::make_index_sequence<mostPointers + 1>());
@@ -65,7 +70,7 @@ llvm::Expected<Program> Program::load(ArrayRef<Object> objects,
       return std::move(e);
   Program program(std::move(*jit), std::move(model));
   for (const FunctionInterface &f : program.model.functions) {
-    if (f.inputs.size() + f.outputs.size() + 2 > mostPointers)
+    if (f.inputs.size() + f.outputs.size() + f.sizes.size() + 2 > mostPointers)
       return llvm::createStringError("@" + f.name + " has more than " +
                                      Twine(mostPointers - 2) +
                                      " inputs and outputs; link its object "
@@ -81,16 +86,21 @@ llvm::Expected<Program> Program::load(ArrayRef<Object> objects,
 
 Program::Call Program::bind(const FunctionInterface &function, void *variables,
                             ArrayRef<const void *> inputs,
-                            ArrayRef<void *> outputs, void *arena) const {
+                            ArrayRef<void *> outputs, void *arena,
+                            ArrayRef<int64_t> sizes) const {
   Call call;
   if (!model.variables.empty())
     call.args.push_back(variables);
   for (const void *p : inputs) // compiled code does not write them
     call.args.push_back(const_cast<void *>(p));
   llvm::append_range(call.args, outputs);
+  for (auto [i, size] : llvm::enumerate(function.sizes)) {
+    int64_t n = sizes.empty() ? size.most : sizes[i];
+    call.args.push_back(reinterpret_cast<void *>(n));
+  }
   call.args.push_back(arena);
   assert(call.args.size() <= mostPointers && "load refuses such a function");
-  call.caller = callerOf[call.args.size()];
+  call.caller = callerOf[!function.sizes.empty()][call.args.size()];
   call.function = addresses.lookup(function.name);
   return call;
 }

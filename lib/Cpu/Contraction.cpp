@@ -76,9 +76,13 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   Contraction c;
   c.out = *out;
   c.size = op.getStaticLoopRanges();
+  c.lengths = loopLengths(op);
+  c.lengths.resize(c.size.size());
   c.rowLoops = row.loops;
-  for (auto [loop, at] : row.loops)
+  for (auto [loop, at] : row.loops) {
     c.size[loop] = 1;
+    c.lengths[loop] = {};
+  }
   c.element = cast<mlir::MemRefType>(out->buffer.getType()).getElementType();
   c.pairs = machine.pairs;
   c.lanes = machine.vectorBits / c.element.getIntOrFloatBitWidth();
@@ -123,6 +127,13 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   for (unsigned d = 0; d < c.size.size(); ++d)
     if (d != c.column && isParallel(d) && (!c.row || d != *c.row))
       (c.rhs.step[d] ? c.outer : c.repeats).push_back(d);
+  // Blocks of such a sum are those of its outermost loop.
+  auto isBound = [&](unsigned d) { return c.isBound(d); };
+  if (auto *d = llvm::find_if(c.reductions, isBound); d != c.reductions.end())
+    std::rotate(c.reductions.begin(), d, d + 1);
+  if (!c.reductions.empty() &&
+      llvm::any_of(ArrayRef(c.reductions).drop_front(), isBound))
+    return std::nullopt;
   if (auto panels = constantForm(c.rhs.buffer, lowering::panelsAttr)) {
     // Panel after panel: from step to step its columns lie `panel` apart, and
     // the panels `depth * panel`.
@@ -257,6 +268,8 @@ gradus::splitContraction(const Contraction &c, const RegisterFile &machine,
   std::optional<std::pair<unsigned, Split>> best;
   double bestValue = 0;
   auto consider = [&](unsigned d, int64_t unit, double value) {
+    if (c.isBound(d)) // its parts would be of no known size
+      return;
     Split split(c.size[d], unit, threads);
     value *= split.balance(threads);
     if (split.parts > 1 && value > bestValue) {

@@ -6,6 +6,7 @@
 #include "EmitLoops.h"
 #include "Panels.h"
 #include "Split.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace gradus {
@@ -38,6 +39,7 @@ struct RowPlace {
 struct Contraction {
   LinearAccess lhs, rhs, out;
   SmallVector<int64_t> size; ///< of each loop; 1 for those of the row
+  RuntimeLengths lengths;    ///< where `size` is only a bound
   SmallVector<std::pair<unsigned, Value>> rowLoops;
   unsigned column;
   std::optional<unsigned> row;
@@ -55,6 +57,9 @@ struct Contraction {
                                           const RegisterFile &machine,
                                           const RowPlace &row);
 
+  bool isBound(unsigned loop) const {
+    return loop < lengths.size() && lengths[loop];
+  }
   int64_t rows() const { return row ? size[*row] : 1; }
   bool isNarrow() const {
     return elementOf(lhs.buffer) != element || elementOf(rhs.buffer) != element;

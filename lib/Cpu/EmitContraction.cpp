@@ -122,18 +122,36 @@ private:
     if (loops.empty())
       return body(at);
     unsigned d = loops.front();
-    blocks(c.size[d], 1, [&](Value i, int64_t) {
+    blocksOf(d, c.size[d], {1}, [&](Value i, int64_t) {
       parallelLoops(loops.drop_front(), moved(at, d, i), body);
     });
   }
 
+  /// Blocks of loop `d`: of the first of the sizes, the last one shorter; of
+  /// all of them where a call says how long the loop is.
+  void blocksOf(unsigned d, int64_t size, ArrayRef<int64_t> sizes,
+                function_ref<void(Value, int64_t)> body) {
+    if (!c.isBound(d))
+      return blocks(size, sizes[0], body);
+    SmallVector<int64_t> smaller;
+    for (int64_t n : sizes)
+      if (n <= size && (smaller.empty() || n < smaller.back()))
+        smaller.push_back(n);
+    if (smaller.empty() || smaller.back() != 1)
+      smaller.push_back(1);
+    blocksTo(c.lengths[d].build(b, b.getLoc()), smaller, body);
+  }
+
   void columnBlocks(Position at) {
-    blocks(c.columns(), k.blockColumns, [&](Value j, int64_t columns) {
+    int64_t sizes[] = {k.blockColumns, panel, c.lanes};
+    blocksOf(c.column, c.columns(), sizes, [&](Value j, int64_t columns) {
       depthBlocks(moved(at, c.column, j), columns);
     });
   }
 
   void depthBlocks(Position at, int64_t columns) {
+    if (!c.reductions.empty() && c.isBound(c.reductions[0]))
+      return depthToRuntimeLength(at, columns);
     if (c.reductions.size() != 1)
       return depthBlock(at, columns, c.depth(), startsAtZero, true);
     // The first block may start from zero; the others add to it. The last is
@@ -152,6 +170,19 @@ private:
     if (apart)
       depthBlock(moved(at, d, index(start)), columns, rest, false, true);
   }
+  /// Each block adds to the result: it is zero before, for there may be none.
+  void depthToRuntimeLength(Position at, int64_t columns) {
+    unsigned d = c.reductions[0];
+    int64_t all = c.size[d], inside = c.depth() / all;
+    constexpr int64_t some = 8;
+    int64_t sizes[] = {std::max<int64_t>(k.blockDepth / inside, 1), some};
+    blocksOf(d, all, sizes, [&](Value i, int64_t steps) {
+      c.size[d] = steps;
+      depthBlock(moved(at, d, i), columns, steps * inside, /*zero=*/false,
+                 /*last=*/false);
+    });
+    c.size[d] = all;
+  }
   void depthBlock(Position at, int64_t columns, int64_t depth, bool zero,
                   bool last) {
     if (k.pack)
@@ -163,7 +194,17 @@ private:
 
   void rowBlocks(Position at, int64_t columns, int64_t depth, bool zero,
                  bool last) {
-    blocks(c.rows(), k.blockRows, [&](Value i, int64_t rows) {
+    // Where rows end in the midst of a block, tiles and then single ones go on.
+    constexpr int64_t mostRows = 48;
+    int64_t whole = llvm::alignDown(mostRows, k.tileRows);
+    int64_t sizes[] = {std::min(k.blockRows, whole), k.tileRows};
+    auto eachBlock = [&](function_ref<void(Value, int64_t)> body) {
+      if (c.row && c.isBound(*c.row))
+        blocksOf(*c.row, c.rows(), sizes, body);
+      else
+        blocks(c.rows(), k.blockRows, body);
+    };
+    eachBlock([&](Value i, int64_t rows) {
       Position block = c.row ? moved(at, *c.row, i) : at;
       if (k.packLhs)
         packLhs(block.lhs, rows, depth);

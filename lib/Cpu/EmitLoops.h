@@ -16,8 +16,9 @@ struct LoopRange {
   Value origin;
 };
 
-/// The ranges of all loops of an op, whole.
-SmallVector<LoopRange> wholeRanges(mlir::linalg::LinalgOp op);
+/// The ranges of all loops of an op, whole; to the size that a call says where
+/// that is not known.
+SmallVector<LoopRange> wholeRanges(OpBuilder &b, mlir::linalg::LinalgOp op);
 
 /// Small buffers that stand for large ones. `local` holds one row at a time:
 /// the leading `rows` indices are dropped. `tile` holds the ranges that the

@@ -25,7 +25,22 @@ Value gradus::flattenedBuffer(ImplicitLocOpBuilder &b, Value buffer) {
 
 void LoopBuilder::loop(int64_t low, int64_t high, int64_t step,
                        function_ref<void(Value)> body) {
-  scf::ForOp::create(b, index(low), index(high), index(step), ValueRange(),
+  loop(index(low), index(high), step, body);
+}
+void LoopBuilder::blocksTo(Value end, ArrayRef<int64_t> sizes,
+                           function_ref<void(Value, int64_t)> body) {
+  Value at = index(0);
+  for (int64_t size : sizes) {
+    Value left = arith::SubIOp::create(b, end, at);
+    Value rest = arith::RemUIOp::create(b, left, index(size));
+    Value whole = arith::SubIOp::create(b, end, rest);
+    loop(at, whole, size, [&](Value i) { body(i, size); });
+    at = whole;
+  }
+}
+void LoopBuilder::loop(Value low, Value high, int64_t step,
+                       function_ref<void(Value)> body) {
+  scf::ForOp::create(b, low, high, index(step), ValueRange(),
                      [&](OpBuilder &nested, Location loc, Value i, ValueRange) {
                        within(nested, [&] { body(i); });
                        scf::YieldOp::create(nested, loc);

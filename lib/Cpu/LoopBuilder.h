@@ -33,6 +33,13 @@ public:
 
   void loop(int64_t low, int64_t high, int64_t step,
             function_ref<void(Value)> body);
+  void loop(Value low, Value high, int64_t step,
+            function_ref<void(Value)> body);
+  /// `body(first, size)` for [0, end) in blocks of the largest of the sizes
+  /// that still fits, the last of which is 1: code for an end that is not
+  /// known.
+  void blocksTo(Value end, ArrayRef<int64_t> sizes,
+                function_ref<void(Value, int64_t)> body);
   /// `body(first, size)` for [0, size) in blocks; the last may be shorter, so
   /// that every body knows its size.
   void blocks(int64_t size, int64_t block,

@@ -9,10 +9,12 @@
 
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_LOWERCOPIES
@@ -32,25 +34,55 @@ struct LowerCopies : impl::LowerCopiesBase<LowerCopies> {
     for (mlir::memref::CopyOp copy : copies) {
       OpBuilder b(copy);
       Value from = copy.getSource(), to = copy.getTarget();
-      if (auto kernel = sharedKernel(copy))
+      ArrayAttr lengths = lengthsOf(copy);
+      if (auto kernel = sharedKernel(copy, lengths))
         func::CallOp::create(b, copy.getLoc(), kernel, ValueRange{from, to});
       else
-        (void)mlir::linalg::makeMemRefCopyOp(b, copy.getLoc(), from, to);
+        makeCopy(b, copy.getLoc(), from, to, lengths);
       copy.erase();
     }
   }
 
 private:
+  static void makeCopy(OpBuilder &b, Location loc, Value from, Value to,
+                       ArrayAttr lengths) {
+    auto copy = mlir::linalg::makeMemRefCopyOp(b, loc, from, to);
+    if (lengths)
+      copy->setAttr(lowering::lengthsAttr, lengths);
+  }
+
+  /// How far down it goes, where one side is an argument of which a call says
+  /// how many rows there are: what is behind them is someone else's.
+  static ArrayAttr lengthsOf(mlir::memref::CopyOp copy) {
+    for (Value side : {copy.getSource(), copy.getTarget()}) {
+      Value root = side;
+      while (auto view = root.getDefiningOp<mlir::ViewLikeOpInterface>())
+        root = view.getViewSource();
+      auto arg = dyn_cast<BlockArgument>(root);
+      RuntimeLengths lengths = arg ? argumentLengths(arg) : RuntimeLengths();
+      auto type = cast<ShapedType>(side.getType());
+      if (lengths.empty() || !lengths[0] || type.getRank() == 0)
+        continue;
+      // A view may have merged the first axis with those behind it.
+      int64_t rows = type.getDimSize(0),
+              whole = cast<ShapedType>(root.getType()).getDimSize(0);
+      RuntimeLengths axes(type.getRank());
+      axes[0] = {lengths[0].dim, lengths[0].times * rows / whole};
+      return lengthsAttrOf(copy.getContext(), axes);
+    }
+    return {};
+  }
+
   /// The kernel that copies between buffers of these types; null for a copy
   /// that is part of a kernel or that a bare pointer cannot describe.
-  func::FuncOp sharedKernel(mlir::memref::CopyOp copy) {
+  func::FuncOp sharedKernel(mlir::memref::CopyOp copy, ArrayAttr lengths) {
     auto from = dyn_cast<mlir::MemRefType>(copy.getSource().getType()),
          to = dyn_cast<mlir::MemRefType>(copy.getTarget().getType());
     if (copy->getParentOfType<func::FuncOp>()->hasAttr(lowering::kernelAttr) ||
         !from || !to || !from.getLayout().isIdentity() ||
         !to.getLayout().isIdentity())
       return {};
-    func::FuncOp &kernel = kernels[{from, to}];
+    func::FuncOp &kernel = kernels[{from, to, lengths}];
     if (kernel)
       return kernel;
     OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
@@ -61,12 +93,13 @@ private:
     kernel->setAttr(lowering::kernelAttr, b.getUnitAttr());
     Block *body = kernel.addEntryBlock();
     b.setInsertionPointToStart(body);
-    (void)mlir::linalg::makeMemRefCopyOp(b, copy.getLoc(), body->getArgument(0),
-                                         body->getArgument(1));
+    makeCopy(b, copy.getLoc(), body->getArgument(0), body->getArgument(1),
+             lengths);
     func::ReturnOp::create(b, copy.getLoc());
     return kernel;
   }
 
-  llvm::DenseMap<std::pair<Type, Type>, func::FuncOp> kernels;
+  /// By the types of both sides, and the lengths.
+  llvm::DenseMap<std::tuple<Type, Type, Attribute>, func::FuncOp> kernels;
 };
 } // namespace

@@ -18,6 +18,7 @@
 #include "Winograd.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -77,11 +78,21 @@ static std::optional<LoopSplit> chooseSplit(linalg::LinalgOp op,
   return best;
 }
 
+/// `length`: how long the loop is in this call, if that is not known.
 static LoopRange rangeOfPart(ImplicitLocOpBuilder &b, const Split &split,
-                             Value part) {
+                             Value part, const RuntimeLength &length) {
   auto index = [&](int64_t n) {
     return arith::ConstantIndexOp::create(b, n).getResult();
   };
+  if (length) {
+    Value all = length.build(b, b.getLoc());
+    Value chunk = arith::CeilDivUIOp::create(b, all, index(split.parts));
+    Value start = arith::MulIOp::create(b, part, chunk);
+    Value low = arith::MinUIOp::create(b, start, all);
+    Value end = arith::AddIOp::create(b, low, chunk);
+    return {Value(), low, arith::MinUIOp::create(b, end, all).getResult(),
+            Value()};
+  }
   Value low = arith::MulIOp::create(b, part, index(split.chunk));
   Value high = arith::AddIOp::create(b, low, index(split.chunk));
   if (split.last() != split.chunk)
@@ -161,10 +172,18 @@ private:
     Value buffer = op.getDpsInits()[0];
     for (linalg::LinalgOp next : later)
       if (touches(next, buffer))
-        return next.getDpsInits()[0] == buffer &&
+        return next.getDpsInits()[0] == buffer && !sumsToRuntimeLength(next) &&
                next->getBlock() == op->getBlock() &&
                !llvm::is_contained(next.getDpsInputs(), buffer) &&
                contraction(next, group ? group->place(next) : RowPlace());
+    return false;
+  }
+  /// Adds up blocks of a number that a call says: each adds to what is there.
+  static bool sumsToRuntimeLength(linalg::LinalgOp op) {
+    for (auto [length, kind] :
+         llvm::zip(loopLengths(op), op.getIteratorTypesArray()))
+      if (length && kind == mlir::utils::IteratorType::reduction)
+        return true;
     return false;
   }
   /// The fill with zero that the op starts from?
@@ -182,7 +201,9 @@ private:
   //===-- One op ----------------------------------------------------------===//
 
   std::optional<Winograd> winogradOf(linalg::LinalgOp op, const RowPlace &row) {
-    auto c = winograd ? contraction(op, row) : std::nullopt;
+    // Its tiles of several images at once are cut to sizes that are known.
+    auto c = winograd && loopLengths(op).empty() ? contraction(op, row)
+                                                 : std::nullopt;
     return c ? Winograd::match(*c) : std::nullopt;
   }
   void lower(ImplicitLocOpBuilder &b, const Winograd &w, bool startsAtZero) {
@@ -216,15 +237,19 @@ private:
       return lower(b, *w, startsAtZero);
     if (auto c = contraction(op, RowPlace()))
       return lower(b, *c, startsAtZero, nullptr);
-    SmallVector<LoopRange> ranges = wholeRanges(op);
+    SmallVector<LoopRange> ranges = wholeRanges(b, op);
     auto split = chooseSplit(op, threads);
     if (!split) {
       emitLoops(b, op, ranges, LocalBuffers(), vectorBits);
       return;
     }
+    RuntimeLengths lengths = loopLengths(op);
+    lengths.resize(op.getNumLoops());
     createParts(b, split->second, [&](OpBuilder &nested, Value part) {
       ImplicitLocOpBuilder inner(op.getLoc(), nested);
-      ranges[split->first] = rangeOfPart(inner, split->second, part);
+      ranges = wholeRanges(inner, op); // a part reads nothing from outside
+      ranges[split->first] =
+          rangeOfPart(inner, split->second, part, lengths[split->first]);
       emitLoops(inner, op, ranges, LocalBuffers(), vectorBits);
     });
   }
@@ -338,14 +363,23 @@ private:
     if (threads > 1 && work > 2 * worthAThread)
       for (auto [axis, size] : llvm::enumerate(group.sizes))
         takeEvener(best, axis, Split(size, 1, threads), threads);
-    SmallVector<LoopRange> rows;
-    for (int64_t n : group.sizes)
-      rows.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n), Value()});
+    auto wholeRows = [&](OpBuilder &at) {
+      SmallVector<LoopRange> all =
+                                 wholeRanges(at, cast<linalg::LinalgOp>(last)),
+                             rows;
+      for (unsigned d : group.loops.find(last)->second)
+        rows.push_back(all[d]);
+      return rows;
+    };
     if (!best)
-      return rowNest(b, group, rows);
+      return rowNest(b, group, wholeRows(b));
+    RuntimeLengths lengths = loopLengths(last);
+    lengths.resize(cast<linalg::LinalgOp>(last).getNumLoops());
     createParts(b, best->second, [&](OpBuilder &nested, Value part) {
       ImplicitLocOpBuilder inner(b.getLoc(), nested);
-      rows[best->first] = rangeOfPart(inner, best->second, part);
+      SmallVector<LoopRange> rows = wholeRows(inner);
+      unsigned loop = group.loops.find(last)->second[best->first];
+      rows[best->first] = rangeOfPart(inner, best->second, part, lengths[loop]);
       rowNest(inner, group, rows);
     });
   }
@@ -415,7 +449,7 @@ private:
                 const LocalBuffers &buffers, Value filter, bool startsAtZero) {
     RowPlace place = group.place(op);
     place.buffers = buffers;
-    SmallVector<LoopRange> ranges = wholeRanges(op);
+    SmallVector<LoopRange> ranges = wholeRanges(b, op);
     for (auto [loop, i] : llvm::zip(place.loops, at))
       ranges[loop.first].at = loop.second = i;
     if (auto w = winogradOf(op, place))

@@ -120,6 +120,8 @@ SmallVector<Operation *> gradus::usedVariables(FuncOp f) {
 
 namespace {
 struct InlineCalls : impl::InlineCallsBase<InlineCalls> {
+  using InlineCallsBase::InlineCallsBase;
+
   void runOnOperation() override {
     llvm::SetVector<FuncOp> helpers;
     for (auto f : getOperation().getBody().getOps<FuncOp>()) {
@@ -136,9 +138,13 @@ struct InlineCalls : impl::InlineCallsBase<InlineCalls> {
   }
 
 private:
-  static bool hasSizes(FuncOp f) {
-    return llvm::all_of(f.getArgumentTypes(), [](Type t) {
-      return cast<RankedTensorType>(t).hasStaticShape();
+  bool hasSizes(FuncOp f) {
+    auto isSized = [&](const Dim &d) {
+      return d.known() ||
+             (d.name && llvm::is_contained(bounded, d.name.getValue()));
+    };
+    return llvm::all_of(f.getArgumentTypes(), [&](Type t) {
+      return llvm::all_of(Shape(t).dims, isSized);
     });
   }
 };

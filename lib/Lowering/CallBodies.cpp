@@ -12,6 +12,7 @@
 #include "CallBodies.h"
 #include "gradus/Graph.h"
 #include "gradus/Lowering.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -78,12 +79,14 @@ public:
     for (Value v : loop.getResults().drop_front(carries))
       stacks.push_back(allocated(v.getType()));
     auto steps = int64_t(loop.getSteps());
-    Value zero = index(0), one = index(1), end = index(steps);
+    auto dim = loop->getAttrOfType<StringAttr>(lowering::sizeAttr);
+    Value zero = index(0), one = index(1),
+          end = dim ? RuntimeLength{dim, 1}.build(b, b.getLoc()) : index(steps);
     auto nest = scf::ForOp::create(b, zero, end, one, start.all());
     b.setInsertionPointToStart(nest.getBody());
     Value at = nest.getInductionVar();
     if (loop.getReverse())
-      at = arith::SubIOp::create(b, index(steps - 1), at);
+      at = arith::SubIOp::create(b, arith::SubIOp::create(b, end, one), at);
     store(arith::IndexCastOp::create(b, b.getI32Type(), at), counter);
     size_t rotating = start.now.size();
     Rotation turn = Rotation::of(nest.getRegionIterArgs(), rotating);
@@ -222,9 +225,14 @@ private:
     });
   }
   void replaceByTensors(ArrayRef<Value> results) {
-    for (auto [from, to] : llvm::zip(op->getResults(), results))
-      from.replaceAllUsesWith(bufferization::ToTensorOp::create(
-          b, from.getType(), to, /*restrict=*/true, /*writable=*/true));
+    for (auto [from, to] : llvm::zip(op->getResults(), results)) {
+      auto tensor = bufferization::ToTensorOp::create(
+          b, from.getType(), to, /*restrict=*/true, /*writable=*/true);
+      if (ArrayAttr attr = lengthsAttrOf(
+              op->getContext(), resultLengths(cast<mlir::OpResult>(from))))
+        tensor->setAttr(lowering::lengthsAttr, attr);
+      from.replaceAllUsesWith(tensor);
+    }
     op->erase();
   }
   /// What the function computes, its bodies included (a branch as if it were

@@ -15,6 +15,7 @@
 #include "LinalgBuilder.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -125,6 +126,10 @@ struct DefineBoundary : impl::DefineBoundaryBase<DefineBoundary> {
 private:
   static void convert(func::FuncOp f) {
     Block &body = f.getBody().front();
+    LengthAnalysis lengths;
+    SmallVector<ArrayAttr> resultLengths;
+    for (Value v : body.getTerminator()->getOperands())
+      resultLengths.push_back(lengthsAttrOf(f.getContext(), lengths.of(v)));
     separateStarts(body);
     SmallVector<int64_t> inPlace = carriesInPlace(f);
     SmallVector<std::pair<Value, Value>> carries;
@@ -168,6 +173,8 @@ private:
         if (auto name =
                 f.getResultAttrOfType<StringAttr>(i, lowering::nameAttr))
           outputAttrs.set(lowering::nameAttr, name);
+        if (resultLengths[i])
+          outputAttrs.set(lowering::lengthsAttr, resultLengths[i]);
         attrs.push_back(outputAttrs.getDictionary(f.getContext()));
         tensor = bufferization::ToTensorOp::create(
             b, value.getLoc(), value.getType(), buffer,

@@ -16,6 +16,7 @@
 
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -100,6 +101,7 @@ opsToMove(linalg::GenericOp product, linalg::GenericOp op) {
 namespace {
 struct FuseEpilogues : impl::FuseEpiloguesBase<FuseEpilogues> {
   void runOnOperation() override {
+    lengths = LengthAnalysis();
     Block &body = getOperation().getBody().front();
     int64_t number = 0;
     for (Operation &op : body)
@@ -125,8 +127,13 @@ struct FuseEpilogues : impl::FuseEpiloguesBase<FuseEpilogues> {
   }
 
 private:
+  /// Which step of such a sum is the last one is known to no block.
+  bool sumsToRuntimeLength(linalg::GenericOp product) {
+    return lengths.any(product, mlir::utils::IteratorType::reduction);
+  }
+
   /// The last product that `op` can be the epilogue of.
-  static linalg::GenericOp productBefore(linalg::GenericOp op) {
+  linalg::GenericOp productBefore(linalg::GenericOp op) {
     linalg::GenericOp last;
     if (inGroup(op))
       return last;
@@ -134,10 +141,13 @@ private:
       auto product = in->get().getDefiningOp<linalg::GenericOp>();
       if (product && lowering::addsProducts(product) && !inGroup(product) &&
           readsElementwise(op, *in) && !readBefore(in->get(), op) &&
+          !sumsToRuntimeLength(product) &&
           (!last || last->isBeforeInBlock(product)))
         last = product;
     }
     return last;
   }
+
+  LengthAnalysis lengths;
 };
 } // namespace

@@ -20,6 +20,7 @@
 
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "llvm/ADT/SetVector.h"
@@ -67,6 +68,7 @@ struct Group {
 
 struct GroupRows : impl::GroupRowsBase<GroupRows> {
   void runOnOperation() override {
+    lengths = LengthAnalysis();
     groups.clear();
     groupOf.clear();
     Block &body = getOperation().getBody().front();
@@ -196,13 +198,13 @@ private:
   }
 
   /// The least number of row axes with which the group works, if there is one.
-  static std::optional<unsigned> fittingAxes(const Group &group) {
+  std::optional<unsigned> fittingAxes(const Group &group) {
     for (unsigned axes = 1; axes <= group.sizes.size(); ++axes)
       if (group.rows(axes) > 1 && fits(group, axes))
         return axes;
     return std::nullopt;
   }
-  static bool fits(const Group &group, unsigned axes) {
+  bool fits(const Group &group, unsigned axes) {
     int64_t handedOn = 0, rows = group.rows(axes);
     for (Operation *op : group.members) {
       auto generic = cast<linalg::GenericOp>(op);
@@ -212,11 +214,19 @@ private:
             }))
           handedOn += bytesOf(v) / rows;
       auto loops = ArrayRef(group.loops.find(op)->second).take_front(axes);
-      if (!writesOwnRow(generic, loops) || takesVectors(generic, loops) ||
+      if (!knowsRow(generic, loops) || !writesOwnRow(generic, loops) ||
+          takesVectors(generic, loops) ||
           (isProduct(generic) && !keepsWork(generic, loops, rows)))
         return false;
     }
     return handedOn <= mostRowBytes;
+  }
+  /// Does each call have rows of the same length?
+  bool knowsRow(linalg::GenericOp op, ArrayRef<unsigned> rowLoops) {
+    for (auto [d, length] : llvm::enumerate(lengths.ofLoops(op)))
+      if (length && !llvm::is_contained(rowLoops, d))
+        return false;
+    return true;
   }
   /// Is each row loop by itself an axis of every result?
   static bool writesOwnRow(linalg::GenericOp op, ArrayRef<unsigned> rowLoops) {
@@ -286,6 +296,7 @@ private:
     return true;
   }
 
+  LengthAnalysis lengths;
   std::vector<std::optional<Group>> groups;
   llvm::DenseMap<Operation *, unsigned> groupOf;
 };

@@ -20,8 +20,10 @@ using Iterator = mlir::utils::IteratorType;
 using mlir::AffineExpr;
 using mlir::AffineMap;
 
+/// The type without the names of dimensions.
 inline RankedTensorType tensorType(Value v) {
-  return cast<RankedTensorType>(v.getType());
+  auto type = cast<RankedTensorType>(v.getType());
+  return RankedTensorType::get(type.getShape(), type.getElementType());
 }
 
 class LinalgBuilder {

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LinalgBuilder.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace gradus;
@@ -60,9 +61,11 @@ Value LinalgBuilder::scatterAdd(ScatterAddOp op, mlir::IRMapping &lowered) {
   Value out = zeros(sumsOf(type));
   // Loops over the slices, in order: two may go to one place.
   SmallVector<Value> low, high, step, at;
-  for (int64_t n : from.getShape()) {
+  for (const Dim &d : Shape(op.getG()).dims) {
     low.push_back(mlir::arith::ConstantIndexOp::create(b, 0));
-    high.push_back(mlir::arith::ConstantIndexOp::create(b, n));
+    high.push_back(
+        d.name ? RuntimeLength{d.name, 1}.build(b, b.getLoc())
+               : Value(mlir::arith::ConstantIndexOp::create(b, d.size)));
     step.push_back(mlir::arith::ConstantIndexOp::create(b, 1));
   }
   auto body = [&](OpBuilder &nested, Location loc, ValueRange at,

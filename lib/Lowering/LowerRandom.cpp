@@ -96,7 +96,7 @@ template <typename Op>
 static Value generate(
     LinalgBuilder &linalg, Op op, mlir::IRMapping &lowered,
     function_ref<Value(ImplicitLocOpBuilder &, Value, Value, Type)> number) {
-  auto type = cast<RankedTensorType>(op.getType());
+  RankedTensorType type = tensorType(op.getOut());
   return linalg.parallel(
       keyOf(linalg.b, lowered.lookup(op.getSeed()), op.getStream()),
       linalg.map(type.getRank(), {}), type,

@@ -11,6 +11,7 @@
 #include "LinalgBuilder.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h" // the pass's dependent dialect
@@ -24,6 +25,7 @@ namespace gradus {
 using namespace gradus;
 using namespace gradus::graph;
 namespace arith = mlir::arith;
+namespace func = mlir::func;
 namespace linalg = mlir::linalg;
 namespace tensor = mlir::tensor;
 
@@ -52,12 +54,7 @@ public:
           return arith::ConstantOp::create(b,
                                            cast<mlir::TypedAttr>(o.getValue()));
         })
-        .Case<SizeOp>([&](SizeOp o) {
-          SmallVector<mlir::OpFoldResult> size; // every shape is static now
-          (void)o->fold(size);
-          return arith::ConstantOp::create(
-              b, cast<mlir::TypedAttr>(cast<Attribute>(size[0])));
-        })
+        .Case<SizeOp>([&](SizeOp o) { return size(o); })
         .Case<ReshapeOp>([&](ReshapeOp o) {
           return linalg.reshape(in(o.getX()), tensorType(o.getOut()));
         })
@@ -75,6 +72,25 @@ public:
 
 private:
   Value in(Value v) { return lowered.lookup(v); }
+
+  Value size(SizeOp op) {
+    const Dim d = Shape(op.getX())[op.getAxis()];
+    RankedTensorType type = tensorType(op.getOut());
+    Type e = type.getElementType();
+    if (!d.name) {
+      Attribute number = isa<FloatType>(e)
+                             ? Attribute(b.getFloatAttr(e, double(d.size)))
+                             : b.getIntegerAttr(e, d.size);
+      return arith::ConstantOp::create(b, DenseElementsAttr::get(type, number));
+    }
+    Value size = RuntimeSizeOp::create(b, d.name);
+    size = arith::IndexCastOp::create(b, isa<FloatType>(e) ? b.getI64Type() : e,
+                                      size);
+    if (isa<FloatType>(e))
+      size = arith::SIToFPOp::create(b, e, size);
+    return linalg.parallel(
+        {}, {}, type, [&](ImplicitLocOpBuilder &, ValueRange) { return size; });
+  }
   AffineExpr dim(unsigned i) { return linalg.dim(i); }
 
   Value elementwise(Formula op) {
@@ -375,6 +391,7 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
         for (mlir::OpOperand &use : op.getOpOperands())
           use.set(lowered.lookup(use.get()));
         lowered.map(op.getResults(), op.getResults());
+        dropResultNames(&op);
         continue;
       }
       Value v = lowering.lower(&op);
@@ -383,6 +400,9 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
             << op.getName().stripDialect() << " cannot be compiled";
         return signalPassFailure();
       }
+      if (RuntimeLengths lengths = lengthsOfType(op.getResult(0).getType());
+          !lengths.empty())
+        markTensor(v, lengths);
       lowered.map(op.getResult(0), v);
       done.push_back(&op);
     }
@@ -391,10 +411,33 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
       use.set(lowered.lookup(use.get()));
     for (Operation *op : llvm::reverse(done))
       op->erase();
+    dropNames();
     countFlops();
   }
 
 private:
+  static void dropResultNames(Operation *call) {
+    SmallVector<RuntimeLengths> lengths;
+    for (mlir::OpResult r : call->getResults()) {
+      lengths.push_back(lengthsOfType(r.getType()));
+      r.setType(tensorType(r));
+    }
+    markResults(call, lengths);
+  }
+  /// From here on types have sizes only; the arguments keep the names.
+  void dropNames() {
+    func::FuncOp f = getOperation();
+    for (BlockArgument a : f.getArguments()) {
+      RuntimeLengths lengths = lengthsOfType(a.getType());
+      if (ArrayAttr attr = lengthsAttrOf(&getContext(), lengths))
+        f.setArgAttr(a.getArgNumber(), lowering::lengthsAttr, attr);
+      a.setType(tensorType(a));
+    }
+    f.setType(FunctionType::get(
+        &getContext(), f.getBody().front().getArgumentTypes(),
+        SmallVector<Type>(
+            f.getBody().front().getTerminator()->getOperandTypes())));
+  }
   void countFlops() {
     double flops = 0;
     getOperation().walk([&](linalg::GenericOp op) {

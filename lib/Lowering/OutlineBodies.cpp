@@ -15,6 +15,7 @@
 #include "gradus/Graph.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Transforms/RegionUtils.h"
@@ -83,6 +84,8 @@ private:
           CallForOp::create(b, op->getLoc(), op->getResultTypes(), f,
                             b.getI64IntegerAttr(steps), loop.getReverseAttr(),
                             loop.getInitial(), loop.getSources(), captures);
+      if (StringAttr dim = loop.getSteps().name)
+        call->setAttr(lowering::sizeAttr, dim);
     } else if (auto loop = dyn_cast<WhileOp>(op)) {
       auto goOn = body(loop.getCondition(), "condition"),
            step = body(loop.getBody(), "body");

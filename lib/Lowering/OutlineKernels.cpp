@@ -13,6 +13,7 @@
 
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -79,6 +80,8 @@ struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
       if (f->hasAttr(lowering::kernelAttr))
         continue;
+      markLoops(f);
+      lengths = LengthAnalysis();
       // From the end, so that the last op of a group comes first.
       llvm::SmallPtrSet<Operation *, 32> taken;
       SmallVector<SmallVector<Operation *>> groups;
@@ -127,6 +130,9 @@ private:
                           ValueRange(results).getTypes()));
     Block *body = kernel.addEntryBlock();
     b.setInsertionPointToStart(body);
+    for (auto [i, arg] : llvm::enumerate(args))
+      if (ArrayAttr attr = lengthsAttrOf(&getContext(), lengths.of(arg)))
+        kernel.setArgAttr(i, lowering::lengthsAttr, attr);
     mlir::IRMapping map;
     map.map(args.getArrayRef(), body->getArguments());
     for (Operation *op : inside)
@@ -142,8 +148,10 @@ private:
     b.setInsertionPoint(root);
     auto call =
         func::CallOp::create(b, root->getLoc(), kernel, args.getArrayRef());
-    for (auto [from, to] : llvm::zip(results, call.getResults()))
+    for (auto [from, to] : llvm::zip(results, call.getResults())) {
+      lengths.replace(from, to);
       from.replaceAllUsesWith(to);
+    }
     for (Operation *op : llvm::reverse(group))
       op->erase();
   }
@@ -209,5 +217,6 @@ private:
   }
 
   llvm::StringMap<func::FuncOp> kernels;
+  LengthAnalysis lengths;
 };
 } // namespace

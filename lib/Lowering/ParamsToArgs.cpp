@@ -6,6 +6,9 @@
 // trailing results the next values of those that it updates (`graph.next`).
 // The module keeps a list of all variables (`graph.variables`).
 //
+// A dimension that has only a bound keeps its name beside it
+// (RuntimeLengths.h); what would need its size is refused.
+//
 // Functions with packs, and those that only library code needs, are templates:
 // they are dropped.
 //
@@ -13,7 +16,9 @@
 
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/AttrTypeSubElements.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace gradus {
@@ -33,11 +38,14 @@ static bool isTemplate(FuncOp f) {
                       [](Type t) { return Shape(t).hasPack(); });
 }
 
-/// The first shape of `f` without a size, or none.
-static std::optional<std::pair<Location, std::string>> unsized(FuncOp f) {
-  auto open = [](Type t) -> std::string {
+using Bounds = llvm::StringMap<int64_t>;
+
+/// The first shape of `f` with neither size nor bound, or none.
+static std::optional<std::pair<Location, std::string>>
+unsized(FuncOp f, const Bounds &bounds) {
+  auto open = [&](Type t) -> std::string {
     for (const Dim &d : Shape(t).dims)
-      if (!d.known())
+      if (!d.known() && !(d.name && bounds.contains(d.name.getValue())))
         return d.str();
     return "";
   };
@@ -53,10 +61,100 @@ static std::optional<std::pair<Location, std::string>> unsized(FuncOp f) {
   return found;
 }
 
+//===----------------------------------------------------------------------===//
+// Bounds
+//===----------------------------------------------------------------------===//
+
+/// The product of the sizes before axis `axis`, and behind it.
+static std::pair<int64_t, int64_t> around(const Shape &s, int64_t axis) {
+  int64_t before = 1, behind = 1;
+  for (int64_t i = 0; i < axis; ++i)
+    before *= s[i].size;
+  for (int64_t i = axis + 1; i < s.rank(); ++i)
+    behind *= s[i].size;
+  return {before, behind};
+}
+/// Is each named dimension where it was?
+static bool keepsNames(const Shape &from, const Shape &to) {
+  for (int64_t i = 0; i < from.rank(); ++i) {
+    if (!from[i].name)
+      continue;
+    const auto *at = llvm::find(to.dims, from[i]);
+    if (at == to.dims.end() ||
+        around(from, i) != around(to, at - to.dims.begin()))
+      return false;
+  }
+  return true;
+}
+/// The dimension of which the op needs the size, or null.
+static StringAttr needsSizeOf(Operation *op) {
+  auto along = [](const Shape &s, int64_t axis) { return s[axis].name; };
+  if (auto o = dyn_cast<ReverseOp>(op)) {
+    for (int64_t axis : o.getAxes())
+      if (StringAttr name = along(Shape(o.getX()), axis))
+        return name;
+  } else if (auto o = dyn_cast<SliceOp>(op)) {
+    return along(Shape(o.getX()), o.getAxis());
+  } else if (auto o = dyn_cast<PadOp>(op)) {
+    return along(Shape(o.getX()), o.getAxis());
+  } else if (auto o = dyn_cast<ConcatOp>(op)) {
+    return along(Shape(o.getOut()), o.getAxis());
+  } else if (auto o = dyn_cast<GatherOp>(op)) {
+    return along(Shape(o.getX()), o.getAxis());
+  } else if (auto o = dyn_cast<ScatterAddOp>(op)) {
+    return along(Shape(o.getOut()), o.getAxis());
+  } else if (auto o = dyn_cast<ReshapeOp>(op)) {
+    Shape from(o.getX()), to(o.getOut());
+    if (!keepsNames(from, to))
+      for (const Dim &d : from.dims)
+        if (d.name)
+          return d.name;
+  }
+  return {};
+}
+
+static InFlightDiagnostic wantsSize(Location loc, StringAttr dim) {
+  return mlir::emitError(loc)
+         << "'" << dim.getValue() << "' has a bound, but no size: ";
+}
+static std::string howToGive(StringAttr dim) {
+  return "give it one with --dims " + dim.str() + "=N";
+}
+
+/// Is everything in `f` possible whose size a call says? Its types have names
+/// beside bounds.
+static LogicalResult checkBounded(mlir::func::FuncOp f) {
+  auto checkBoundary = [&](Type t, Location loc, StringRef what) {
+    Shape s(t);
+    for (int64_t i = 1; i < s.rank(); ++i)
+      if (s[i].name)
+        return LogicalResult(wantsSize(loc, s[i].name)
+                             << "such a dimension is the first of " << what
+                             << ", not axis " << i << ": "
+                             << howToGive(s[i].name) << ", or transpose it");
+    return success();
+  };
+  bool ok = true;
+  for (BlockArgument a : f.getArguments())
+    ok &= succeeded(checkBoundary(a.getType(), a.getLoc(), "an argument"));
+  for (Value v : f.getBody().front().getTerminator()->getOperands())
+    ok &= succeeded(checkBoundary(v.getType(), v.getLoc(), "a result"));
+  f.walk([&](Operation *op) {
+    if (StringAttr dim = needsSizeOf(op)) {
+      wantsSize(op->getLoc(), dim)
+          << op->getName().stripDialect() << " needs it; " << howToGive(dim);
+      ok = false;
+    }
+  });
+  return success(ok);
+}
+
 namespace {
 struct ParamsToArgs : impl::ParamsToArgsBase<ParamsToArgs> {
+  using ParamsToArgsBase::ParamsToArgsBase;
+
   void runOnOperation() override {
-    bool ok = true;
+    bool ok = succeeded(readBounds());
     for (auto model :
          llvm::make_early_inc_range(getOperation().getOps<ModelOp>())) {
       SmallVector<Attribute> variables;
@@ -72,7 +170,7 @@ struct ParamsToArgs : impl::ParamsToArgsBase<ParamsToArgs> {
            llvm::make_early_inc_range(model.getBody().getOps<FuncOp>())) {
         if (isTemplate(f))
           continue;
-        if (auto open = unsized(f)) {
+        if (auto open = unsized(f, largest)) {
           std::string name = open->second;
           mlir::emitError(open->first)
               << "dimension '" << name << "' of @" << f.getSymName()
@@ -83,11 +181,17 @@ struct ParamsToArgs : impl::ParamsToArgsBase<ParamsToArgs> {
           ok = false;
           continue;
         }
-        convert(model, f);
+        ok &= succeeded(bound(convert(model, f)));
       }
       getOperation().setSymName(model.getSymName());
       getOperation()->setAttr(lowering::variablesAttr,
                               b.getArrayAttr(variables));
+      SmallVector<NamedAttribute> limits;
+      for (auto &[name, size] : largest)
+        limits.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(size)));
+      if (!limits.empty())
+        getOperation()->setAttr(lowering::boundsAttr,
+                                b.getDictionaryAttr(limits));
       model.erase();
     }
     if (!ok)
@@ -95,7 +199,38 @@ struct ParamsToArgs : impl::ParamsToArgsBase<ParamsToArgs> {
   }
 
 private:
-  void convert(ModelOp model, FuncOp f) {
+  LogicalResult readBounds() {
+    for (const std::string &text : bounds) {
+      auto [name, size] = StringRef(text).split('=');
+      constexpr int64_t most = int64_t(1) << 31;
+      int64_t n = 0;
+      if (name.empty() || size.getAsInteger(10, n) || n < 1 || n > most)
+        return mlir::emitError(getOperation().getLoc())
+               << "'" << name << "<=" << size
+               << "' is no bound; write it as batch<=64";
+      largest[name] = n;
+    }
+    return success();
+  }
+  /// Gives the named dimensions that are left their bounds as sizes.
+  LogicalResult bound(func::FuncOp f) {
+    mlir::AttrTypeReplacer replacer;
+    replacer.addReplacement([&](RankedTensorType t) -> std::optional<Type> {
+      if (!isa_and_nonnull<DimsAttr>(t.getEncoding()))
+        return std::nullopt;
+      Shape s(t);
+      for (Dim &d : s.dims)
+        if (d.name)
+          d.size = largest.lookup(d.name.getValue());
+      return s.type();
+    });
+    replacer.recursivelyReplaceElementsIn(f, /*replaceAttrs=*/true,
+                                          /*replaceLocs=*/false,
+                                          /*replaceTypes=*/true);
+    return checkBounded(f);
+  }
+
+  func::FuncOp convert(ModelOp model, FuncOp f) {
     OpBuilder b(model);
     llvm::SetVector<Operation *> used;
     SmallVector<UpdateOp> updates;
@@ -158,6 +293,9 @@ private:
     for (UpdateOp u : updates)
       u.erase();
     f.erase();
+    return out;
   }
+
+  Bounds largest;
 };
 } // namespace

@@ -80,7 +80,10 @@ static void buildGrad(OpPassManager &pm) {
 static void buildSimple(OpPassManager &pm, const CompileOptions &options) {
   auto &model = pm.nest<graph::ModelOp>();
   model.addPass(createAddInit());
-  model.addPass(createInlineCalls());
+  InlineCallsOptions inlining;
+  for (StringRef bound : options.bounds)
+    inlining.bounded.push_back(bound.split('=').first.str());
+  model.addPass(createInlineCalls(inlining));
   if (!options.functions.empty() || !options.freeze.empty()) {
     KeepFunctionsOptions keep;
     keep.frozen = !options.freeze.empty();
@@ -92,8 +95,10 @@ static void buildSimple(OpPassManager &pm, const CompileOptions &options) {
   model.addPass(mlir::createCSEPass());
 }
 
-static void buildLinalg(OpPassManager &pm) {
-  pm.addPass(createParamsToArgs());
+static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
+  ParamsToArgsOptions limits;
+  limits.bounds.assign(options.bounds.begin(), options.bounds.end());
+  pm.addPass(createParamsToArgs(limits));
   pm.addPass(createOutlineBodies());
   // No CSE from here to bufferisation: it would merge the empty tensors and
   // fills that distinct results start from.
@@ -171,6 +176,7 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
     pm.addPass(createPackConstants(
         {machine.vectorBits, machine.registers, machine.winograd}));
   pm.addNestedPass<func::FuncOp>(createLowerKernels(machine));
+  pm.addPass(createPassSizes());
   pm.addPass(createOutlineParts());
   // After everything that allocates.
   pm.addPass(createPlanMemory({/*frozen=*/!options.freeze.empty()}));
@@ -207,6 +213,7 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   abi.useBarePtrCallConv = true; // the C ABI
   pm.addPass(mlir::createConvertFuncToLLVMPass(abi));
   pm.addPass(mlir::createReconcileUnrealizedCastsPass());
+  pm.addPass(createCheckSizes());
   pm.addPass(createLaunchParts());
   // Lines of the model in the debugger and the profiler.
   pm.addPass(createModelLocations());
@@ -223,7 +230,7 @@ void gradus::buildStage(Stage stage, OpPassManager &pm,
   case Stage::Simple:
     return buildSimple(pm, options);
   case Stage::Linalg:
-    return buildLinalg(pm);
+    return buildLinalg(pm, options);
   case Stage::Kernels:
     return buildKernels(pm);
   case Stage::Buffers:

@@ -42,10 +42,18 @@ static Array read(const TensorSpec &spec, const char *from) {
   return a;
 }
 
-SmallVector<Array>
-gradus::callCompiled(const Program &program, const FunctionInterface &f,
-                     ArrayRef<Array> args,
-                     std::map<std::string, Array> &variables) {
+SmallVector<Array> gradus::callCompiled(const Program &program,
+                                        const FunctionInterface &f,
+                                        ArrayRef<Array> args,
+                                        std::map<std::string, Array> &variables,
+                                        ArrayRef<int64_t> sizes) {
+  auto typeOf = [&](const Port &p) {
+    TensorSpec type = p.type;
+    for (auto [s, n] : llvm::zip(f.sizes, sizes))
+      if (s.name == p.rows)
+        type.shape[0] = n;
+    return type;
+  };
   const ModelInterface &model = program.interface();
   Block64 block(model.variableBytes), arena(f.arenaBytes);
   for (const VariableInfo &v : model.variables)
@@ -54,17 +62,18 @@ gradus::callCompiled(const Program &program, const FunctionInterface &f,
   SmallVector<const void *> in;
   SmallVector<void *> out;
   for (auto [p, a] : llvm::zip(f.inputs, args)) {
-    write(a, p.type, blocks.emplace_back(p.type.byteCount()).data());
+    TensorSpec type = typeOf(p);
+    write(a, type, blocks.emplace_back(type.byteCount()).data());
     in.push_back(blocks.back().data());
   }
   for (const Port &p : f.outputs)
-    out.push_back(blocks.emplace_back(p.type.byteCount()).data());
-  program.call(f, block.data(), in, out, arena.data());
+    out.push_back(blocks.emplace_back(typeOf(p).byteCount()).data());
+  program.bind(f, block.data(), in, out, arena.data(), sizes)();
   for (const VariableInfo &v : model.variables)
     variables[v.name] = read(v.type, block.data() + v.offset);
   SmallVector<Array> results;
   for (auto [p, data] : llvm::zip(f.outputs, out))
-    results.push_back(read(p.type, static_cast<const char *>(data)));
+    results.push_back(read(typeOf(p), static_cast<const char *>(data)));
   return results;
 }
 

@@ -16,6 +16,9 @@ static cl::opt<std::string>
     compiled("compiled",
              cl::desc("Compare compiled code for this CPU with the reference"),
              cl::value_desc("cpu"));
+static cl::opt<std::string>
+    bounded("bounded", cl::desc("The same of code for any batch up to a bound"),
+            cl::value_desc("cpu"));
 static cl::opt<std::string> element("type", cl::desc("f32 or f64"),
                                     cl::init("f32"));
 
@@ -37,7 +40,7 @@ int main(int argc, char **argv) {
   MLIRContext ctx(MLIRContext::Threading::DISABLED);
   ctx.loadDialect<GraphDialect>();
 
-  unsigned ops = 0, passed = 0, wrong = 0;
+  unsigned ops = 0, passed = 0, wrong = 0, needSize = 0;
   for (auto name : ctx.getRegisteredOperationsByDialect("graph")) {
     auto *documented = name.getInterface<Documented>();
     if (!documented || (!only.empty() && name.stripDialect() != only))
@@ -59,11 +62,21 @@ int main(int argc, char **argv) {
       double worst = -1;
       FailureOr<SampleModel> model = buildSample(sample, element, &ctx);
       auto program = programOfSample(sample, &ctx);
-      std::string what = failed(model) ? "does not parse or has no derivative"
-                         : compiled.empty()
-                             ? checkSample(*model, worst)
+      bool refused = false;
+      std::string what =
+          failed(model) ? "does not parse or has no derivative"
+          : !bounded.empty()
+              ? compareBounded(*program, bounded, &ctx, worst, refused)
+          : compiled.empty() ? checkSample(*model, worst)
                              : compareCompiled(*model, compiled, worst);
-      if (what.empty() && compiled.empty())
+      if (refused) {
+        ++needSize;
+        if (verbose)
+          llvm::outs() << "size  " << sample << "\n";
+        if (what.empty())
+          continue;
+      }
+      if (what.empty() && compiled.empty() && bounded.empty())
         what = checkBatching(*program, &ctx, worst);
       if (!what.empty()) {
         fail(sample, what, worst);
@@ -76,6 +89,9 @@ int main(int argc, char **argv) {
     }
   }
   llvm::outs() << ops << " ops, " << passed << " samples passed, " << wrong
-               << " wrong\n";
+               << " wrong";
+  if (!bounded.empty())
+    llvm::outs() << ", " << needSize << " need the size of the batch";
+  llvm::outs() << "\n";
   return wrong ? 3 : 0;
 }

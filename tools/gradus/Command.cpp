@@ -46,7 +46,13 @@ static std::optional<int64_t> parseSize(StringRef text) {
 
 CompileOptions CommonOptions::compileOptions(Purpose purpose) const {
   CompileOptions o;
-  o.dims.assign(dims.begin(), dims.end());
+  for (const std::string &text : dims) {
+    auto [name, most] = StringRef(text).split("<=");
+    if (most.empty())
+      o.dims.push_back(text);
+    else
+      o.bounds.push_back((name + "=" + most).str());
+  }
   o.cpu = march;
   o.features = mattr;
   o.optLevel = level;
@@ -145,7 +151,7 @@ static bool storeNumber(StringRef text, DType type, char *at) {
 
 /// `1.5`, which fills any shape, or `[1, 2, 3]`, row-major.
 static llvm::Expected<HostTensor> parseInput(const Port &port, StringRef text) {
-  HostTensor t(port.type);
+  TensorSpec type = port.type;
   SmallVector<StringRef> numbers;
   bool list = text.consume_front("[");
   if (list && !text.consume_back("]"))
@@ -158,9 +164,17 @@ static llvm::Expected<HostTensor> parseInput(const Port &port, StringRef text) {
     }
   else
     numbers.push_back(text);
+  // A list tells how many rows there are.
+  if (int64_t n = numbers.size();
+      list && !port.rows.empty() && type.elements() > 0) {
+    int64_t each = type.elements() / type.shape[0];
+    if (n % each == 0 && n / each <= type.shape[0])
+      type.shape[0] = n / each;
+  }
+  HostTensor t(type);
   if (list && int64_t(numbers.size()) != t.elements())
     return error(formatv("--input {0}: {1} numbers are given, but {0} is {2}",
-                         port.name, numbers.size(), t.str()));
+                         port.name, numbers.size(), port.str()));
   int64_t size = dtypeBytes(t.type);
   for (int64_t i = 0; i < t.elements(); ++i) {
     StringRef n = list ? numbers[i] : numbers[0];
@@ -176,7 +190,7 @@ tool::readInputs(const FunctionInterface &f, ArrayRef<std::string> given) {
   std::map<std::string, StringRef> values;
   std::string known;
   for (const Port &p : f.inputs)
-    known += (known.empty() ? "" : ", ") + p.name + ": " + p.type.str();
+    known += (known.empty() ? "" : ", ") + p.name + ": " + p.str();
   for (const std::string &g : given) {
     auto [name, value] = StringRef(g).split('=');
     if (value.empty())
@@ -200,10 +214,12 @@ tool::readInputs(const FunctionInterface &f, ArrayRef<std::string> given) {
     auto t = file ? readNpy(text) : parseInput(p, text);
     if (!t)
       return t.takeError();
-    const TensorSpec &want = p.type;
+    TensorSpec want = p.type;
+    if (!p.rows.empty() && !t->shape.empty())
+      want.shape[0] = t->shape[0]; // the call looks at its bound
     if (t->type != want.type || t->shape != want.shape)
       return error(text + ": holds " + t->str() + ", but %" + p.name + " is " +
-                   want.str());
+                   p.str());
     if (int64_t at = firstNonFinite(*t); file && at >= 0)
       return error(
           formatv("{0}: element {1} is {2}; a model takes finite numbers", text,
@@ -235,10 +251,41 @@ tool::chooseFunction(const ModelInterface &model, StringRef name) {
 // Calls and results
 //===----------------------------------------------------------------------===//
 
-std::vector<HostTensor> tool::callWith(Program &program,
-                                       const FunctionInterface &f,
-                                       void *variables,
-                                       ArrayRef<HostTensor> inputs) {
+/// The sizes that the inputs have, in the order of the function's.
+static llvm::Expected<SmallVector<int64_t>>
+sizesOf(const FunctionInterface &f, ArrayRef<HostTensor> inputs) {
+  SmallVector<int64_t> sizes;
+  for (const SizeArgument &s : f.sizes) {
+    const Port *first = nullptr;
+    int64_t size = s.most;
+    for (auto [p, t] : llvm::zip(f.inputs, inputs)) {
+      if (p.rows != s.name)
+        continue;
+      if (first && t.shape[0] != size)
+        return error(formatv("{0} is {1} in {2}, but {3} in {4}", s.name, size,
+                             first->name, t.shape[0], p.name));
+      first = &p;
+      size = t.shape[0];
+    }
+    sizes.push_back(size);
+  }
+  return sizes;
+}
+
+llvm::Expected<std::vector<HostTensor>>
+tool::callWith(Program &program, const FunctionInterface &f, void *variables,
+               ArrayRef<HostTensor> inputs) {
+  auto sizes = sizesOf(f, inputs);
+  if (!sizes)
+    return sizes.takeError();
+  std::vector<HostTensor> results;
+  for (const Port &p : f.outputs) {
+    TensorSpec type = p.type;
+    for (auto [s, n] : llvm::zip(f.sizes, *sizes))
+      if (s.name == p.rows)
+        type.shape[0] = std::clamp<int64_t>(n, 0, s.most);
+    results.emplace_back(type);
+  }
   // Compiled code wants aligned tensors.
   std::vector<Block64> in, out;
   SmallVector<const void *> inPointers;
@@ -247,20 +294,18 @@ std::vector<HostTensor> tool::callWith(Program &program,
     in.emplace_back(t.bytes.size());
     std::memcpy(in.back().data(), t.bytes.data(), t.bytes.size());
   }
-  for (const Port &p : f.outputs)
-    out.emplace_back(p.type.byteCount());
+  for (const HostTensor &t : results)
+    out.emplace_back(t.bytes.size());
   for (Block64 &b : in)
     inPointers.push_back(b.data());
   for (Block64 &b : out)
     outPointers.push_back(b.data());
   Block64 arena(f.arenaBytes);
-  program.call(f, variables, inPointers, outPointers, arena.data());
-  std::vector<HostTensor> results;
-  for (auto [p, b] : llvm::zip(f.outputs, out)) {
-    results.emplace_back(p.type);
-    std::memcpy(results.back().bytes.data(), b.data(),
-                results.back().bytes.size());
-  }
+  if (const char *wrong = program.bind(f, variables, inPointers, outPointers,
+                                       arena.data(), *sizes)())
+    return error(wrong);
+  for (auto [t, b] : llvm::zip(results, out))
+    std::memcpy(t.bytes.data(), b.data(), t.bytes.size());
   return results;
 }
 

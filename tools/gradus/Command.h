@@ -25,9 +25,12 @@ struct CommonOptions : FreeNames {
   cl::OptionCategory category{"Options"};
   cl::opt<std::string> input{cl::Positional, cl::desc("<model>"), cl::Required,
                              cl::cat(category)};
-  cl::list<std::string> dims{"dims", cl::desc("Give a named dimension a size"),
-                             cl::value_desc("name=size,..."),
-                             cl::CommaSeparated, cl::cat(category)};
+  cl::list<std::string> dims{
+      "dims",
+      cl::desc("Give a named dimension a size, or the largest that a call may "
+               "say it has"),
+      cl::value_desc("name=size or name<=size,..."), cl::CommaSeparated,
+      cl::cat(category)};
   cl::opt<std::string> march{
       "march", cl::desc("The CPU to compile for (default: this one, 'native')"),
       cl::init("native"), cl::value_desc("cpu"), cl::cat(category)};
@@ -83,7 +86,7 @@ bool parseOptions(int argc, char **argv, StringRef about,
 int report(llvm::Error e);
 
 /// `name=value` or `name=@file.npy` for each input of a function, checked
-/// against its shape.
+/// against its shape; as many rows as there are where a call says how many.
 llvm::Expected<std::vector<HostTensor>> readInputs(const FunctionInterface &f,
                                                    ArrayRef<std::string> given);
 
@@ -95,8 +98,10 @@ chooseFunction(const ModelInterface &model, StringRef name);
 void printTensor(llvm::raw_ostream &os, StringRef name, const HostTensor &t);
 
 /// A compiled function called with host tensors.
-std::vector<HostTensor> callWith(Program &program, const FunctionInterface &f,
-                                 void *variables, ArrayRef<HostTensor> inputs);
+llvm::Expected<std::vector<HostTensor>> callWith(Program &program,
+                                                 const FunctionInterface &f,
+                                                 void *variables,
+                                                 ArrayRef<HostTensor> inputs);
 
 /// Variables from a checkpoint, or initialised from a seed.
 llvm::Error startVariables(Program &program, Variables &variables,

@@ -103,10 +103,12 @@ int tool::runCommand(int argc, char **argv) {
       return e;
     Checkpoint before = variables.save();
     auto results = callWith(*program, **f, variables.data(), *values);
-    if (check == Check::Nan && holdsNan(variables.save(), results))
+    if (!results)
+      return results.takeError();
+    if (check == Check::Nan && holdsNan(variables.save(), *results))
       return explainNan(options, options.compileOptions(), (*f)->name, before,
                         *values);
-    return writeOutputs(**f, results, outputs);
+    return writeOutputs(**f, *results, outputs);
   };
   return report(run());
 }
