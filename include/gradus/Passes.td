@@ -15,7 +15,8 @@ def BindDims : Pass<"graph-bind-dims", "::gradus::graph::ModelOp"> {
     Replaces the named dimensions everywhere and infers the shapes that depended on them again, in callee-first order. A
     shape that no longer fits is reported at its op.
   }];
-  let options = [ListOption<"sizes", "sizes", "std::string", "name=size,...">];
+  let options = [ListOption<"sizes", "sizes", "std::string", "name=size,...">,
+                 ListOption<"bounds", "bounds", "std::string", "name=largest,... of dimensions that get a bound later: they must be there">];
 }
 def InstantiateLayers : Pass<"graph-instantiate-layers", "::gradus::graph::ModelOp"> {
   let summary = "Replace each call of a layer by its body, with parameters of its own";
@@ -82,6 +83,14 @@ def Decompose : Pass<"graph-decompose", "::gradus::graph::ModelOp"> {
   }];
 }
 
+def Specialize : Pass<"graph-specialize", "::gradus::graph::ModelOp"> {
+  let summary = "Add functions for sizes that come often beside those for any size";
+  let description = [{
+    The attribute `graph.special` says which function one is `of`, and for which `size` of which `dim`.
+  }];
+  let options = [ListOption<"sizes", "sizes", "std::string", "name=size,...">,
+                 ListOption<"bounds", "bounds", "std::string", "name=largest,...">];
+}
 def Recompute : Pass<"graph-recompute", "::gradus::graph::ModelOp"> {
   let summary = "Compute tensors again where keeping them would take too much memory";
   let description = [{

@@ -39,8 +39,17 @@ ArrayRef<Stage> allStages();
 
 /// What the compiler is asked for. Everything that steers a pipeline is here.
 struct CompileOptions {
-  std::vector<std::string> dims;      ///< "batch=64"
-  std::vector<std::string> bounds;    ///< "batch=64": a call says, at most 64
+  std::vector<std::string> dims;    ///< "batch=64"
+  std::vector<std::string> bounds;  ///< "batch=64": a call says, at most 64
+  std::vector<std::string> special; ///< "batch=8": has code of its own
+  /// The same with the bounds as sizes.
+  CompileOptions atBounds() const {
+    CompileOptions o = *this;
+    o.dims.insert(o.dims.end(), bounds.begin(), bounds.end());
+    o.bounds.clear();
+    o.special.clear();
+    return o;
+  }
   std::vector<std::string> functions; ///< to compile; empty: all
   std::string freeze; ///< checkpoint whose values variables keep, as constants
   std::string triple; ///< empty: this machine's

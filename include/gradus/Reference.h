@@ -30,6 +30,10 @@ interpret(graph::FuncOp f, ArrayRef<graph::Array> args,
 graph::Array randomArray(Type type, double low, double high,
                          std::mt19937_64 &random);
 
+/// How far from 0 a parameter of this shape reaches, as initialisers make it:
+/// products keep the spread of what they are given.
+double parameterSpread(const graph::Shape &shape);
+
 //===----------------------------------------------------------------------===//
 // Gradients against central differences
 //===----------------------------------------------------------------------===//

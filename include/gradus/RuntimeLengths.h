@@ -72,6 +72,9 @@ namespace gradus::lowering {
 inline constexpr llvm::StringLiteral lengthsAttr = "graph.lengths";
 /// Module: the largest sizes, a dictionary by name.
 inline constexpr llvm::StringLiteral boundsAttr = "graph.bounds";
+/// Function: one `of` another for a `size` of its dimension `dim`. Module, when
+/// functions have their C names: all of these.
+inline constexpr llvm::StringLiteral specialAttr = "graph.special";
 /// Argument: the size of this dimension. Call of a loop's body: has that many
 /// steps.
 inline constexpr llvm::StringLiteral sizeAttr = "graph.size";

@@ -90,9 +90,15 @@ LogicalResult Compilation::runTo(Stage stage) {
 LogicalResult Compilation::addStage(Stage stage) {
   if (failed(runPasses(stage)))
     return failure();
-  if (stage == Stage::Simple && settings.memoryLimit > 0 &&
-      failed(limitMemory()))
-    return failure();
+  if (stage == Stage::Simple && settings.memoryLimit > 0) {
+    if (!settings.bounds.empty()) {
+      llvm::errs() << "error: --memory-limit weighs bytes against operations: "
+                      "it wants sizes, not bounds; give them with --dims\n";
+      return failure();
+    }
+    if (failed(limitMemory()))
+      return failure();
+  }
   reached = stage;
   if (stage == Stage::Buffers)
     recordInterface();
@@ -182,6 +188,8 @@ void Compilation::recordInterface() {
          v.getAs<IntegerAttr>("offset").getInt(),
          v.getAs<mlir::BoolAttr>("state").getValue()});
   }
+  SmallVector<Attribute> specials;
+  llvm::StringMap<int64_t> specialArena;
   for (auto f : source->getOps<func::FuncOp>()) {
     if (f.isPrivate())
       continue;
@@ -215,8 +223,27 @@ void Compilation::recordInterface() {
           .push_back(portOf(f, i));
     }
     f.setSymName(cFunctionName(ports.name, function.name));
+    if (auto special =
+            f->getAttrOfType<DictionaryAttr>(lowering::specialAttr)) {
+      // The one that it is of goes on there, with its arena.
+      NamedAttrList named(special);
+      StringRef of = special.getAs<StringAttr>("of").getValue();
+      named.set("name", f.getSymNameAttr());
+      named.set("of",
+                StringAttr::get(ctx.get(), cFunctionName(ports.name, of)));
+      specials.push_back(named.getDictionary(ctx.get()));
+      f->removeAttr(lowering::specialAttr);
+      int64_t &most = specialArena[of];
+      most = std::max(most, function.arenaBytes);
+      continue;
+    }
     ports.functions.push_back(std::move(function));
   }
+  for (FunctionInterface &f : ports.functions)
+    f.arenaBytes = std::max(f.arenaBytes, specialArena.lookup(f.name));
+  if (!specials.empty())
+    (*source)->setAttr(lowering::specialAttr,
+                       ArrayAttr::get(ctx.get(), specials));
   // These attributes have done their work; LLVM knows nothing of them.
   for (auto f : source->getOps<func::FuncOp>())
     for (unsigned i = 0; i < f.getNumArguments(); ++i) {

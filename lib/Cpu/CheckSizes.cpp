@@ -2,8 +2,8 @@
 //
 // On the LLVM dialect. In: entry functions that take sizes of dimensions with
 // bounds. Out: each is private; in its place stands a function of the same
-// name that returns a message if a size is out of bounds, and else calls it and
-// returns null.
+// name that returns a message if a size is out of bounds, and else calls it, or
+// one that is made for the size, and returns null.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,14 +26,37 @@ struct CheckSizes : impl::CheckSizesBase<CheckSizes> {
         getOperation()->getAttrOfType<DictionaryAttr>(lowering::boundsAttr);
     if (!bounds)
       return;
+    llvm::StringMap<SmallVector<Special>> specials;
+    if (auto all =
+            getOperation()->getAttrOfType<ArrayAttr>(lowering::specialAttr))
+      for (auto one : all.getAsRange<DictionaryAttr>()) {
+        auto text = [&](StringRef key) {
+          return one.getAs<StringAttr>(key).getValue();
+        };
+        auto f = getOperation().lookupSymbol<LLVM::LLVMFuncOp>(text("name"));
+        f.setLinkage(LLVM::Linkage::Internal);
+        f.removeArgAttrsAttr();
+        specials[text("of")].push_back(
+            {f, one.getAs<StringAttr>("dim"),
+             one.getAs<IntegerAttr>("size").getInt()});
+      }
     for (auto f : llvm::to_vector(getOperation().getOps<LLVM::LLVMFuncOp>()))
       if (f.getLinkage() == LLVM::Linkage::External && !f.isExternal())
-        wrap(f, bounds);
+        wrap(f, bounds, specials.lookup(f.getSymName()));
     getOperation()->removeAttr(lowering::boundsAttr);
+    getOperation()->removeAttr(lowering::specialAttr);
   }
 
 private:
-  void wrap(LLVM::LLVMFuncOp f, DictionaryAttr bounds) {
+  /// Code for one size of one dimension.
+  struct Special {
+    LLVM::LLVMFuncOp function;
+    StringAttr dim;
+    int64_t size;
+  };
+
+  void wrap(LLVM::LLVMFuncOp f, DictionaryAttr bounds,
+            ArrayRef<Special> specials) {
     struct Size {
       unsigned argument;
       StringAttr name;
@@ -71,9 +94,32 @@ private:
       LLVM::ReturnOp::create(b, message(b, s.name, s.most));
       block = next;
     }
+    auto callAndReturn = [&](LLVM::LLVMFuncOp callee, ValueRange actual) {
+      LLVM::CallOp::create(b, callee, actual);
+      LLVM::ReturnOp::create(b, LLVM::ZeroOp::create(b, pointer).getResult());
+    };
+    for (const Special &special : specials) {
+      const Size *size = llvm::find_if(
+          sizes, [&](const Size &s) { return s.name == special.dim; });
+      if (size == sizes.end())
+        continue;
+      b.setInsertionPointToEnd(block);
+      Value wanted = LLVM::ConstantOp::create(b, b.getI64Type(), special.size);
+      Value is = LLVM::ICmpOp::create(b, LLVM::ICmpPredicate::eq,
+                                      args[size->argument], wanted);
+      Block *here = b.createBlock(&wrapper.getBody(), wrapper.getBody().end()),
+            *next = b.createBlock(&wrapper.getBody(), wrapper.getBody().end());
+      b.setInsertionPointToEnd(block);
+      LLVM::CondBrOp::create(b, is, here, next);
+      b.setInsertionPointToEnd(here);
+      // It takes no such size.
+      SmallVector<Value> others(args);
+      others.erase(others.begin() + size->argument);
+      callAndReturn(special.function, others);
+      block = next;
+    }
     b.setInsertionPointToEnd(block);
-    LLVM::CallOp::create(b, f, args);
-    LLVM::ReturnOp::create(b, LLVM::ZeroOp::create(b, pointer).getResult());
+    callAndReturn(f, args);
   }
 
   /// "batch is not from 0 to 64, for which this code was compiled"

@@ -62,7 +62,16 @@ struct BindDims : impl::BindDimsBase<BindDims> {
       }
       wanted[name] = n;
     }
-    if (failed(checkNames(wanted)))
+    llvm::StringMap<int64_t> named(wanted);
+    for (StringRef bound : bounds) {
+      auto name = bound.split('=').first;
+      if (!named.try_emplace(name).second) {
+        mlir::emitError(getOperation().getLoc())
+            << "'" << name << "' is given a size and a bound; give it one";
+        return signalPassFailure();
+      }
+    }
+    if (failed(checkNames(named)))
       return signalPassFailure();
     mlir::AttrTypeReplacer replacer;
     replacer.addReplacement([&](RankedTensorType t) -> std::optional<Type> {

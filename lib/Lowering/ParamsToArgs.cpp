@@ -154,7 +154,9 @@ struct ParamsToArgs : impl::ParamsToArgsBase<ParamsToArgs> {
   using ParamsToArgsBase::ParamsToArgsBase;
 
   void runOnOperation() override {
-    bool ok = succeeded(readBounds());
+    if (failed(readBounds()))
+      return signalPassFailure();
+    bool ok = true;
     for (auto model :
          llvm::make_early_inc_range(getOperation().getOps<ModelOp>())) {
       SmallVector<Attribute> variables;
@@ -258,6 +260,8 @@ private:
       results.push_back(value.getType());
     auto out = func::FuncOp::create(b, f.getLoc(), f.getSymName(),
                                     b.getFunctionType(inputs, results));
+    if (Attribute special = f->getAttr(lowering::specialAttr))
+      out->setAttr(lowering::specialAttr, special);
     unsigned arg = 0, result = 0;
     for (Operation *v : variables)
       out.setArgAttr(arg++, lowering::variableAttr, variableName(v));

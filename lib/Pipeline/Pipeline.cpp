@@ -55,10 +55,11 @@ ArrayRef<Stage> gradus::allStages() {
 
 /// The model with its dimensions bound; shapes no longer change after this.
 static void buildGraph(OpPassManager &pm, const CompileOptions &options) {
-  if (options.dims.empty())
+  if (options.dims.empty() && options.bounds.empty())
     return;
   BindDimsOptions bind;
   bind.sizes.assign(options.dims.begin(), options.dims.end());
+  bind.bounds.assign(options.bounds.begin(), options.bounds.end());
   pm.addNestedPass<graph::ModelOp>(createBindDims(bind));
 }
 
@@ -89,6 +90,12 @@ static void buildSimple(OpPassManager &pm, const CompileOptions &options) {
     keep.frozen = !options.freeze.empty();
     keep.names.assign(options.functions.begin(), options.functions.end());
     model.addPass(createKeepFunctions(keep));
+  }
+  if (!options.special.empty()) {
+    SpecializeOptions special;
+    special.sizes.assign(options.special.begin(), options.special.end());
+    special.bounds.assign(options.bounds.begin(), options.bounds.end());
+    model.addPass(createSpecialize(special));
   }
   model.addPass(createDecompose());
   model.addPass(mlir::createCanonicalizerPass());

@@ -2,6 +2,7 @@
 
 #include "gradus/Pipeline.h"
 #include "gradus/Proof.h"
+#include "mlir/Bytecode/BytecodeWriter.h"
 #include "mlir/Parser/Parser.h"
 
 using namespace gradus;
@@ -20,6 +21,21 @@ static std::string checkText(ModuleOp module) {
   if (!again)
     return "its text does not read back";
   return textOf(*again) == text ? "" : "its text reads back as another program";
+}
+
+/// The same text after a way through MLIR's binary form.
+static std::string checkBytecode(ModuleOp module) {
+  std::string bytes;
+  llvm::raw_string_ostream os(bytes);
+  if (failed(mlir::writeBytecodeToFile(module, os)))
+    return "it has no bytecode";
+  auto again = mlir::parseSourceString<ModuleOp>(
+      bytes, mlir::ParserConfig(module.getContext()), "bytecode");
+  if (!again)
+    return "its bytecode does not read back";
+  return textOf(*again) == textOf(module)
+             ? ""
+             : "its bytecode reads back as another program";
 }
 
 /// The same numbers before and after canonicalisation.
@@ -65,6 +81,8 @@ std::string gradus::checkProgram(const ProgramText &program, StringRef cpu,
   if (failed(inDoubles))
     return "it does not parse, or has no derivative";
   if (std::string what = checkText(*inDoubles->module); !what.empty())
+    return what;
+  if (std::string what = checkBytecode(*inDoubles->module); !what.empty())
     return what;
   if (std::string what = checkCanonical(*inDoubles); !what.empty())
     return what;

@@ -18,6 +18,14 @@ double gradus::relativeError(double want, double got) {
   return std::isnan(e) ? INFINITY : e;
 }
 
+double gradus::parameterSpread(const graph::Shape &shape) {
+  double inputs = 1;
+  for (const graph::Dim &d :
+       ArrayRef(shape.dims).drop_back(shape.rank() ? 1 : 0))
+    inputs *= double(std::max<int64_t>(d.size, 1));
+  return std::min(0.5, std::sqrt(3 / inputs));
+}
+
 double gradus::differenceAlong(function_ref<double(ArrayRef<Array>)> function,
                                ArrayRef<Array> inputs, ArrayRef<unsigned> moved,
                                ArrayRef<Array> tangents) {

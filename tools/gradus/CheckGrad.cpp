@@ -5,7 +5,6 @@
 #include "gradus/Gradient.h"
 #include "gradus/Reference.h"
 #include "llvm/Support/FormatVariadic.h"
-#include <cmath>
 
 using namespace gradus;
 using namespace gradus::tool;
@@ -53,7 +52,7 @@ public:
     auto variables = usedVariables(f);
     for (Operation *v : variables) {
       sources.push_back(v->getResult(0));
-      double most = sizeOfParameter(graph::Shape(v->getResult(0)));
+      double most = parameterSpread(graph::Shape(v->getResult(0)));
       inputs.push_back(
           randomArray(v->getResult(0).getType(), -most, most, random));
       if (isa<ParamOp>(v))
@@ -146,15 +145,6 @@ public:
   }
 
 private:
-  /// Parameters as large as initialisers make them: products keep the spread of
-  /// what they are given.
-  static double sizeOfParameter(const graph::Shape &s) {
-    double inputs = 1;
-    for (const Dim &d : ArrayRef(s.dims).drop_back(s.rank() ? 1 : 0))
-      inputs *= double(std::max<int64_t>(d.size, 1));
-    return std::min(0.5, std::sqrt(3 / inputs));
-  }
-
   ModuleOp module;
   int64_t samples;
   double tolerance;
@@ -184,7 +174,7 @@ int tool::checkGradCommand(int argc, char **argv) {
                     "interpreter\n",
                     options, exitCode))
     return exitCode;
-  Compilation c(options.compileOptions());
+  Compilation c(options.compileOptions().atBounds());
   options.configure(c);
   if (failed(c.parse(options.input)))
     return Diagnosed;

@@ -53,6 +53,11 @@ CompileOptions CommonOptions::compileOptions(Purpose purpose) const {
     else
       o.bounds.push_back((name + "=" + most).str());
   }
+  if (!specialize.empty()) {
+    auto [name, sizes] = StringRef(specialize).split(':');
+    for (StringRef size : llvm::split(sizes, ','))
+      o.special.push_back((name + "=" + size).str());
+  }
   o.cpu = march;
   o.features = mattr;
   o.optLevel = level;
@@ -251,9 +256,8 @@ tool::chooseFunction(const ModelInterface &model, StringRef name) {
 // Calls and results
 //===----------------------------------------------------------------------===//
 
-/// The sizes that the inputs have, in the order of the function's.
-static llvm::Expected<SmallVector<int64_t>>
-sizesOf(const FunctionInterface &f, ArrayRef<HostTensor> inputs) {
+llvm::Expected<SmallVector<int64_t>>
+tool::inputSizes(const FunctionInterface &f, ArrayRef<HostTensor> inputs) {
   SmallVector<int64_t> sizes;
   for (const SizeArgument &s : f.sizes) {
     const Port *first = nullptr;
@@ -275,7 +279,7 @@ sizesOf(const FunctionInterface &f, ArrayRef<HostTensor> inputs) {
 llvm::Expected<std::vector<HostTensor>>
 tool::callWith(Program &program, const FunctionInterface &f, void *variables,
                ArrayRef<HostTensor> inputs) {
-  auto sizes = sizesOf(f, inputs);
+  auto sizes = inputSizes(f, inputs);
   if (!sizes)
     return sizes.takeError();
   std::vector<HostTensor> results;

@@ -31,6 +31,10 @@ struct CommonOptions : FreeNames {
                "say it has"),
       cl::value_desc("name=size or name<=size,..."), cl::CommaSeparated,
       cl::cat(category)};
+  cl::opt<std::string> specialize{
+      "specialize",
+      cl::desc("Sizes of a dimension with a bound that have code of their own"),
+      cl::value_desc("name:size,..."), cl::cat(category)};
   cl::opt<std::string> march{
       "march", cl::desc("The CPU to compile for (default: this one, 'native')"),
       cl::init("native"), cl::value_desc("cpu"), cl::cat(category)};
@@ -96,6 +100,11 @@ chooseFunction(const ModelInterface &model, StringRef name);
 
 /// `y = 11`, or a shape and its first numbers.
 void printTensor(llvm::raw_ostream &os, StringRef name, const HostTensor &t);
+
+/// The sizes of dimensions with bounds that the inputs have, in the order of
+/// the function's.
+llvm::Expected<SmallVector<int64_t>> inputSizes(const FunctionInterface &f,
+                                                ArrayRef<HostTensor> inputs);
 
 /// A compiled function called with host tensors.
 llvm::Expected<std::vector<HostTensor>> callWith(Program &program,

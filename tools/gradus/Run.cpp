@@ -70,6 +70,17 @@ static llvm::Error writeOutputs(const FunctionInterface &f,
   return llvm::Error::success();
 }
 
+/// The options with the sizes that the inputs have.
+static CompileOptions sizedAs(CompileOptions o, const FunctionInterface &f,
+                              ArrayRef<HostTensor> inputs) {
+  auto sizes = llvm::cantFail(inputSizes(f, inputs)); // the call had them
+  for (auto [s, n] : llvm::zip(f.sizes, sizes))
+    o.dims.push_back(s.name + "=" + std::to_string(n));
+  o.bounds.clear();
+  o.special.clear();
+  return o;
+}
+
 int tool::runCommand(int argc, char **argv) {
   CallOptions options;
   cl::list<std::string> inputs{
@@ -106,8 +117,9 @@ int tool::runCommand(int argc, char **argv) {
     if (!results)
       return results.takeError();
     if (check == Check::Nan && holdsNan(variables.save(), *results))
-      return explainNan(options, options.compileOptions(), (*f)->name, before,
-                        *values);
+      return explainNan(options,
+                        sizedAs(options.compileOptions(), **f, *values),
+                        (*f)->name, before, *values);
     return writeOutputs(**f, *results, outputs);
   };
   return report(run());

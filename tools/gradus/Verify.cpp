@@ -56,6 +56,7 @@ int tool::verifyCommand(int argc, char **argv) {
                     options, exitCode))
     return exitCode;
   bool good = true;
+  registerPassesAndPipelines();
   auto run = [&]() -> llvm::Error {
     CompileOptions o = options.compileOptions();
     o.functions.assign(functions.begin(), functions.end());
