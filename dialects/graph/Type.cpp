@@ -1,6 +1,8 @@
 //===- Type.cpp - a tensor type taken apart, and its text -----------------===//
 
+#include "Dims.h"
 #include "gradus/Graph.h"
+#include "mlir/IR/AttrTypeSubElements.h"
 
 using namespace gradus;
 using namespace gradus::graph;
@@ -92,6 +94,23 @@ Type graph::substitute(Type type, const DimBindings &bound) {
       llvm::append_range(out.dims, it->second);
   }
   return out.type();
+}
+
+void graph::replaceDims(Operation *root,
+                        function_ref<Dim(const Dim &)> replace) {
+  mlir::AttrTypeReplacer replacer;
+  replacer.addReplacement([&](RankedTensorType t) -> std::optional<Type> {
+    if (!isa_and_nonnull<DimsAttr>(t.getEncoding()))
+      return std::nullopt;
+    Shape s(t);
+    for (Dim &d : s.dims)
+      if (d.name)
+        d = replace(d);
+    return s.type();
+  });
+  replacer.recursivelyReplaceElementsIn(root, /*replaceAttrs=*/true,
+                                        /*replaceLocs=*/false,
+                                        /*replaceTypes=*/true);
 }
 
 //===----------------------------------------------------------------------===//

@@ -12,6 +12,7 @@
 #define GRADUS_RUNTIMELENGTHS_H
 
 #include "gradus/Graph.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace gradus {
@@ -32,7 +33,7 @@ using RuntimeLengths = SmallVector<RuntimeLength>;
 ArrayAttr lengthsAttrOf(MLIRContext *ctx, ArrayRef<RuntimeLength> lengths);
 /// Of an op's loops, once `markLoops` has run; empty if all are known.
 RuntimeLengths loopLengths(Operation *op);
-/// Of the axes of a result of an op that `markResults` has marked.
+/// Of the axes of a result of an op that `dropNames` has marked.
 RuntimeLengths resultLengths(mlir::OpResult result);
 /// Of an argument's axes; empty if all are known.
 RuntimeLengths argumentLengths(BlockArgument arg);
@@ -55,11 +56,14 @@ private:
   llvm::DenseMap<Value, RuntimeLengths> known;
 };
 
-/// The same of the results of an op that calls bodies.
-void markResults(Operation *op, ArrayRef<RuntimeLengths> results);
 /// The value has these lengths, whatever it is made from: said of the empty
 /// tensor that it starts from.
 void markTensor(Value tensor, const RuntimeLengths &lengths);
+/// Types have sizes only from here on: keeps the lengths that their names say
+/// of arguments and results, and gives the function its type.
+void dropNames(mlir::func::FuncOp f);
+/// The same of the results of an op that calls bodies.
+void dropNames(Operation *call);
 /// Keeps the lengths of each linalg op's loops as its attribute.
 void markLoops(Operation *function);
 

@@ -14,7 +14,7 @@
 #include "Contraction.h"
 #include "EmitLoops.h"
 #include "RowGroup.h"
-#include "Split.h"
+#include "SplitLoops.h"
 #include "Winograd.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
@@ -39,66 +39,6 @@ namespace linalg = mlir::linalg;
 namespace memref = mlir::memref;
 namespace scf = mlir::scf;
 using mlir::OpOperand;
-
-/// Operations of the whole op, roughly: a function such as exp counts as ten.
-static double workOf(linalg::LinalgOp op) {
-  double points = 1, each = 1;
-  for (int64_t n : op.getStaticLoopRanges())
-    points *= double(n);
-  for (Operation &inner : *op.getBlock())
-    each += inner.getDialect()->getNamespace() == "math" ? 10 : 1;
-  return points * each;
-}
-
-using LoopSplit = std::pair<unsigned, Split>;
-static void takeEvener(std::optional<LoopSplit> &best, unsigned loop,
-                       const Split &split, int64_t threads) {
-  if (split.parts > 1 &&
-      (!best || split.balance(threads) > best->second.balance(threads)))
-    best = {loop, split};
-}
-
-/// The parallel loop that falls into parts most evenly, the outermost of
-/// equals; none if no loop is worth splitting.
-static std::optional<LoopSplit> chooseSplit(linalg::LinalgOp op,
-                                            int64_t threads) {
-  if (threads < 2 || workOf(op) < 2 * worthAThread)
-    return std::nullopt;
-  std::optional<LoopSplit> best;
-  auto sizes = op.getStaticLoopRanges();
-  for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
-    if (kind != mlir::utils::IteratorType::parallel || sizes[d] < threads)
-      continue;
-    // Threads that write to one cache line wait for each other.
-    constexpr int64_t lineElements = 16;
-    bool innermost = d + 1 == sizes.size();
-    takeEvener(best, d, Split(sizes[d], innermost ? lineElements : 1, threads),
-               threads);
-  }
-  return best;
-}
-
-/// `length`: how long the loop is in this call, if that is not known.
-static LoopRange rangeOfPart(ImplicitLocOpBuilder &b, const Split &split,
-                             Value part, const RuntimeLength &length) {
-  auto index = [&](int64_t n) {
-    return arith::ConstantIndexOp::create(b, n).getResult();
-  };
-  if (length) {
-    Value all = length.build(b, b.getLoc());
-    Value chunk = arith::CeilDivUIOp::create(b, all, index(split.parts));
-    Value start = arith::MulIOp::create(b, part, chunk);
-    Value low = arith::MinUIOp::create(b, start, all);
-    Value end = arith::AddIOp::create(b, low, chunk);
-    return {Value(), low, arith::MinUIOp::create(b, end, all).getResult(),
-            Value()};
-  }
-  Value low = arith::MulIOp::create(b, part, index(split.chunk));
-  Value high = arith::AddIOp::create(b, low, index(split.chunk));
-  if (split.last() != split.chunk)
-    high = arith::MinSIOp::create(b, high, index(split.size));
-  return {Value(), low, high, Value()};
-}
 
 static bool fillsWithZero(linalg::LinalgOp op) {
   auto fill = dyn_cast<linalg::FillOp>(op.getOperation());

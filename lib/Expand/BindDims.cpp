@@ -6,9 +6,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/graph/Dims.h"
 #include "gradus/Expand.h"
 #include "gradus/Passes.h"
-#include "mlir/IR/AttrTypeSubElements.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_BINDDIMS
@@ -73,20 +73,10 @@ struct BindDims : impl::BindDimsBase<BindDims> {
     }
     if (failed(checkNames(named)))
       return signalPassFailure();
-    mlir::AttrTypeReplacer replacer;
-    replacer.addReplacement([&](RankedTensorType t) -> std::optional<Type> {
-      if (!isa_and_nonnull<DimsAttr>(t.getEncoding()))
-        return std::nullopt;
-      Shape s(t);
-      for (Dim &d : s.dims)
-        if (auto it = d.name ? wanted.find(d.name.getValue()) : wanted.end();
-            it != wanted.end())
-          d = {it->second};
-      return s.type();
+    replaceDims(getOperation(), [&](const Dim &d) {
+      auto it = wanted.find(d.name.getValue());
+      return it == wanted.end() ? d : Dim{it->second};
     });
-    replacer.recursivelyReplaceElementsIn(getOperation(), /*replaceAttrs=*/true,
-                                          /*replaceLocs=*/false,
-                                          /*replaceTypes=*/true);
     for (auto f : getOperation().getBody().getOps<FuncOp>())
       for (Operation &op : f.getBody().front())
         if (failed(inferAnew(&op)))

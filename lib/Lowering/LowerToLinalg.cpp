@@ -391,7 +391,7 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
         for (mlir::OpOperand &use : op.getOpOperands())
           use.set(lowered.lookup(use.get()));
         lowered.map(op.getResults(), op.getResults());
-        dropResultNames(&op);
+        dropNames(&op);
         continue;
       }
       Value v = lowering.lower(&op);
@@ -411,33 +411,11 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
       use.set(lowered.lookup(use.get()));
     for (Operation *op : llvm::reverse(done))
       op->erase();
-    dropNames();
+    dropNames(getOperation());
     countFlops();
   }
 
 private:
-  static void dropResultNames(Operation *call) {
-    SmallVector<RuntimeLengths> lengths;
-    for (mlir::OpResult r : call->getResults()) {
-      lengths.push_back(lengthsOfType(r.getType()));
-      r.setType(tensorType(r));
-    }
-    markResults(call, lengths);
-  }
-  /// From here on types have sizes only; the arguments keep the names.
-  void dropNames() {
-    func::FuncOp f = getOperation();
-    for (BlockArgument a : f.getArguments()) {
-      RuntimeLengths lengths = lengthsOfType(a.getType());
-      if (ArrayAttr attr = lengthsAttrOf(&getContext(), lengths))
-        f.setArgAttr(a.getArgNumber(), lowering::lengthsAttr, attr);
-      a.setType(tensorType(a));
-    }
-    f.setType(FunctionType::get(
-        &getContext(), f.getBody().front().getArgumentTypes(),
-        SmallVector<Type>(
-            f.getBody().front().getTerminator()->getOperandTypes())));
-  }
   void countFlops() {
     double flops = 0;
     getOperation().walk([&](linalg::GenericOp op) {

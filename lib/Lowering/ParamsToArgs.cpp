@@ -14,11 +14,11 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/graph/Dims.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/AttrTypeSubElements.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace gradus {
@@ -216,19 +216,9 @@ private:
   }
   /// Gives the named dimensions that are left their bounds as sizes.
   LogicalResult bound(func::FuncOp f) {
-    mlir::AttrTypeReplacer replacer;
-    replacer.addReplacement([&](RankedTensorType t) -> std::optional<Type> {
-      if (!isa_and_nonnull<DimsAttr>(t.getEncoding()))
-        return std::nullopt;
-      Shape s(t);
-      for (Dim &d : s.dims)
-        if (d.name)
-          d.size = largest.lookup(d.name.getValue());
-      return s.type();
+    replaceDims(f, [&](const Dim &d) {
+      return Dim{largest.lookup(d.name.getValue()), d.name};
     });
-    replacer.recursivelyReplaceElementsIn(f, /*replaceAttrs=*/true,
-                                          /*replaceLocs=*/false,
-                                          /*replaceTypes=*/true);
     return checkBounded(f);
   }
 

@@ -209,17 +209,35 @@ bool LengthAnalysis::any(linalg::LinalgOp op, mlir::utils::IteratorType kind) {
 // Marks
 //===----------------------------------------------------------------------===//
 
-void gradus::markResults(Operation *op, ArrayRef<RuntimeLengths> results) {
-  Builder b(op->getContext());
+static Type withoutNames(Type t) {
+  auto tensor = cast<RankedTensorType>(t);
+  return RankedTensorType::get(tensor.getShape(), tensor.getElementType());
+}
+
+void gradus::dropNames(Operation *call) {
+  Builder b(call->getContext());
   bool any = false;
   SmallVector<Attribute> all;
-  for (const RuntimeLengths &lengths : results) {
-    ArrayAttr one = lengthsAttrOf(op->getContext(), lengths);
+  for (mlir::OpResult r : call->getResults()) {
+    ArrayAttr one = lengthsAttrOf(b.getContext(), lengthsOfType(r.getType()));
     any |= !!one;
     all.push_back(one ? one : b.getArrayAttr({}));
+    r.setType(withoutNames(r.getType()));
   }
   if (any)
-    op->setAttr(lengthsAttr, b.getArrayAttr(all));
+    call->setAttr(lengthsAttr, b.getArrayAttr(all));
+}
+
+void gradus::dropNames(mlir::func::FuncOp f) {
+  MLIRContext *ctx = f.getContext();
+  Block &body = f.getBody().front();
+  for (BlockArgument a : body.getArguments()) {
+    if (ArrayAttr attr = lengthsAttrOf(ctx, lengthsOfType(a.getType())))
+      f.setArgAttr(a.getArgNumber(), lengthsAttr, attr);
+    a.setType(withoutNames(a.getType()));
+  }
+  f.setType(FunctionType::get(ctx, body.getArgumentTypes(),
+                              body.getTerminator()->getOperandTypes()));
 }
 
 void gradus::markTensor(Value v, const RuntimeLengths &lengths) {

@@ -7,10 +7,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dialects/graph/Dims.h"
 #include "gradus/Expand.h"
 #include "gradus/Passes.h"
 #include "gradus/RuntimeLengths.h"
-#include "mlir/IR/AttrTypeSubElements.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_SPECIALIZE
@@ -71,19 +71,9 @@ private:
                          {b.getNamedAttr("of", f.getSymNameAttr()),
                           b.getNamedAttr("dim", b.getStringAttr(name)),
                           b.getNamedAttr("size", b.getI64IntegerAttr(size))}));
-    mlir::AttrTypeReplacer replacer;
-    replacer.addReplacement([&](RankedTensorType t) -> std::optional<Type> {
-      if (!isa_and_nonnull<DimsAttr>(t.getEncoding()))
-        return std::nullopt;
-      Shape s(t);
-      for (Dim &d : s.dims)
-        if (d.name && d.name.getValue() == name)
-          d = {size};
-      return s.type();
+    replaceDims(special, [&](const Dim &d) {
+      return d.name.getValue() == name ? Dim{size} : d;
     });
-    replacer.recursivelyReplaceElementsIn(special, /*replaceAttrs=*/true,
-                                          /*replaceLocs=*/false,
-                                          /*replaceTypes=*/true);
     for (Operation &op : special.getBody().front())
       if (failed(inferAnew(&op)))
         return failure();

@@ -1,0 +1,63 @@
+//===- SplitLoops.cpp - which loop threads share, and their parts ---------===//
+
+#include "SplitLoops.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+
+double gradus::workOf(linalg::LinalgOp op) {
+  double points = 1, each = 1;
+  for (int64_t n : op.getStaticLoopRanges())
+    points *= double(n);
+  for (Operation &inner : *op.getBlock())
+    each += inner.getDialect()->getNamespace() == "math" ? 10 : 1;
+  return points * each;
+}
+
+void gradus::takeEvener(std::optional<LoopSplit> &best, unsigned loop,
+                        const Split &split, int64_t threads) {
+  if (split.parts > 1 &&
+      (!best || split.balance(threads) > best->second.balance(threads)))
+    best = {loop, split};
+}
+
+std::optional<LoopSplit> gradus::chooseSplit(linalg::LinalgOp op,
+                                             int64_t threads) {
+  if (threads < 2 || workOf(op) < 2 * worthAThread)
+    return std::nullopt;
+  std::optional<LoopSplit> best;
+  auto sizes = op.getStaticLoopRanges();
+  for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
+    if (kind != mlir::utils::IteratorType::parallel || sizes[d] < threads)
+      continue;
+    // Threads that write to one cache line wait for each other.
+    constexpr int64_t lineElements = 16;
+    bool innermost = d + 1 == sizes.size();
+    takeEvener(best, d, Split(sizes[d], innermost ? lineElements : 1, threads),
+               threads);
+  }
+  return best;
+}
+
+LoopRange gradus::rangeOfPart(ImplicitLocOpBuilder &b, const Split &split,
+                              Value part, const RuntimeLength &length) {
+  auto index = [&](int64_t n) {
+    return arith::ConstantIndexOp::create(b, n).getResult();
+  };
+  if (length) {
+    Value all = length.build(b, b.getLoc());
+    Value chunk = arith::CeilDivUIOp::create(b, all, index(split.parts));
+    Value start = arith::MulIOp::create(b, part, chunk);
+    Value low = arith::MinUIOp::create(b, start, all);
+    Value end = arith::AddIOp::create(b, low, chunk);
+    return {Value(), low, arith::MinUIOp::create(b, end, all).getResult(),
+            Value()};
+  }
+  Value low = arith::MulIOp::create(b, part, index(split.chunk));
+  Value high = arith::AddIOp::create(b, low, index(split.chunk));
+  if (split.last() != split.chunk)
+    high = arith::MinSIOp::create(b, high, index(split.size));
+  return {Value(), low, high, Value()};
+}
