@@ -142,13 +142,20 @@ ParseResult graph::parseCallee(OpAsmParser &p, OperationState &s,
   return d;
 }
 
+FuncOp graph::knownCallee(Operation *call, StringRef name) {
+  FuncOp f = lookupCallee(call, name);
+  if (!f)
+    mlir::emitError(call->getLoc())
+        << "there is no function @" << name << " in this model";
+  return f;
+}
+
 LogicalResult graph::verifyCall(Operation *op, StringRef callee,
                                 ValueRange inputs, DictionaryAttr options,
                                 unsigned numResults) {
-  FuncOp f = lookupCallee(op, callee);
+  FuncOp f = knownCallee(op, callee);
   if (!f)
-    return mlir::emitError(op->getLoc())
-           << "there is no function @" << callee << " in this model";
+    return failure();
   auto types = callResults(Signature(f), inputs, options, Report(op->getLoc()));
   if (failed(types))
     return failure();

@@ -12,6 +12,9 @@ ParseResult parseCallee(OpAsmParser &p, OperationState &s,
                         SmallVectorImpl<LocatedValue> &inputs,
                         ModelScope::Function &known);
 
+/// The function that a call names; it is reported if there is none.
+FuncOp knownCallee(Operation *call, StringRef name);
+
 /// A call's types and its callee's must agree, whoever changed one of them.
 LogicalResult verifyCall(Operation *op, StringRef callee, ValueRange inputs,
                          DictionaryAttr options, unsigned numResults);

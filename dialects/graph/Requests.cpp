@@ -139,10 +139,9 @@ static SmallVector<Type> hessianTypes(ValueRange variables) {
 template <typename Op>
 static LogicalResult
 verifyDerivative(Op op, function_ref<SmallVector<Type>(Type)> expected) {
-  FuncOp f = lookupCallee(op, op.getCallee());
+  FuncOp f = knownCallee(op, op.getCallee());
   if (!f)
-    return mlir::emitError(op.getLoc())
-           << "there is no function @" << op.getCallee() << " in this model";
+    return failure();
   auto value =
       callResults(Signature(f), op.getInputs(), {}, Report(op.getLoc()));
   if (failed(value) || value->size() != 1 ||
@@ -310,10 +309,9 @@ void VmapOp::print(OpAsmPrinter &p) {
   printResultTypes(p, getResultTypes());
 }
 LogicalResult VmapOp::verifySymbolUses(mlir::SymbolTableCollection &) {
-  FuncOp f = lookupCallee(*this, getCallee());
+  FuncOp f = knownCallee(*this, getCallee());
   if (!f)
-    return mlir::emitError(getLoc())
-           << "there is no function @" << getCallee() << " in this model";
+    return failure();
   auto types =
       resultTypes(Signature(f), getInputs(), getOver(), Report(getLoc()));
   if (failed(types) || !llvm::equal(*types, getResultTypes()))
