@@ -289,13 +289,18 @@ SmallVector<int64_t> graph::windowAxes(List window) {
 // Under vmap
 //===----------------------------------------------------------------------===//
 
+/// As many groups as there are examples: one at least.
+static bool canBeGroups(Dim examples) {
+  return examples.known() && examples.size > 0;
+}
+
 V graph::batchedConv(const Mapped &x, const Mapped &f, Slide s) {
   if (!f.mapped)
     return apart(x.mapped ? conv(together(x), f, s) : V(0.0), x);
   // Each example is a group, or some, of one convolution.
   int64_t rank = f.one.rank(), groups = s.groups;
   Dim n = f.n, outputs = f.one[-1];
-  if (!n.known() || !outputs.known() || !x.one[-1].known())
+  if (!canBeGroups(n) || !outputs.known() || !x.one[-1].known())
     return 0.0;
   if (x.mapped) {
     s.groups *= n.size;
@@ -325,7 +330,7 @@ V graph::batchedConvFilter(const Mapped &x, const Mapped &g, const Shape &to,
                            Slide s) {
   int64_t rank = to.rank();
   Dim n = x.n, outputs = to[-1];
-  if (!n.known() || !outputs.known() || !x.one[-1].known())
+  if (!canBeGroups(n) || !outputs.known() || !x.one[-1].known())
     return 0.0;
   s.groups *= n.size;
   Shape filters = to;
