@@ -27,6 +27,21 @@ static ParseResult parseWrt(OpAsmParser &p, SmallVector<Value> &variables) {
   variables = llvm::map_to_vector(wrt, [](auto &v) { return v.first; });
   return success();
 }
+/// `@f(%x) wrt %a`: the types of what the callee returns, and what the request
+/// is with respect to, `byDefault` unless the text says.
+static FailureOr<SmallVector<Type>> parseRequest(
+    OpAsmParser &p, OperationState &s, SmallVector<Value> &variables,
+    function_ref<SmallVector<Value>(const ModelScope::Function &)> byDefault) {
+  SmallVector<LocatedValue> inputs;
+  ModelScope::Function callee;
+  if (parseCallee(p, s, inputs, callee))
+    return failure();
+  variables = byDefault(callee);
+  if (parseWrt(p, variables))
+    return failure();
+  return callResults(callee.signature, s.operands, {},
+                     Report(s.location, inputs));
+}
 /// Sets the operands of `Op`, what it calls with and what it is with respect
 /// to.
 template <typename Op>
@@ -50,15 +65,9 @@ template <typename Op> static void printRequest(OpAsmPrinter &p, Op op) {
 //===----------------------------------------------------------------------===//
 
 ParseResult ValueAndGradOp::parse(OpAsmParser &p, OperationState &s) {
-  SmallVector<LocatedValue> inputs;
-  ModelScope::Function callee;
-  if (parseCallee(p, s, inputs, callee))
-    return failure();
-  SmallVector<Value> variables = callee.params;
-  if (parseWrt(p, variables))
-    return failure();
+  SmallVector<Value> variables;
   auto types =
-      callResults(callee.signature, s.operands, {}, Report(s.location, inputs));
+      parseRequest(p, s, variables, [](auto &callee) { return callee.params; });
   if (failed(types))
     return failure();
   if (types->empty() || !isFloatScalar((*types)[0]))
@@ -157,17 +166,11 @@ verifyDerivative(Op op, function_ref<SmallVector<Type>(Type)> expected) {
 static FailureOr<SmallVector<Type>>
 parseDerivative(OpAsmParser &p, OperationState &s, StringRef what,
                 SmallVector<Value> &variables) {
-  SmallVector<LocatedValue> inputs;
-  ModelScope::Function callee;
-  if (parseCallee(p, s, inputs, callee))
-    return failure();
-  for (Value v : s.operands)
-    if (Shape(v).isFloat())
-      variables.push_back(v);
-  if (parseWrt(p, variables))
-    return failure();
-  auto types =
-      callResults(callee.signature, s.operands, {}, Report(s.location, inputs));
+  auto floats = [&](auto &) {
+    return SmallVector<Value>(llvm::make_filter_range(
+        s.operands, [](Value v) { return Shape(v).isFloat(); }));
+  };
+  auto types = parseRequest(p, s, variables, floats);
   if (failed(types))
     return failure();
   if (types->size() != 1 || !Shape(types->front()).isFloat()) {

@@ -22,10 +22,7 @@ ValueSet Batcher::dependent(Operation *op) const {
 SmallVector<Value> Batcher::runBody(Region &body, ArrayRef<bool> hasAxis) {
   run(body.front());
   auto yield = cast<YieldOp>(body.front().getTerminator());
-  SmallVector<Value> all;
-  for (auto [v, axis] : llvm::zip(yield->getOperands(), hasAxis))
-    all.push_back(as(v, axis));
-  return all;
+  return as(yield->getOperands(), hasAxis);
 }
 
 /// A loop walks axis 0, where the examples are: another one has to be there.
@@ -39,9 +36,7 @@ void Batcher::runFor(ForOp loop) {
                     stacks = whichOf(differing, loop.getStacks()), yielded;
   llvm::append_range(yielded, carries);
   llvm::append_range(yielded, stacks);
-  SmallVector<Value> initial, sources;
-  for (auto [v, axis] : llvm::zip(loop.getInitial(), carries))
-    initial.push_back(as(v, axis));
+  SmallVector<Value> initial = as(loop.getInitial(), carries), sources;
   for (Value v : loop.getSources())
     sources.push_back(isMapped(v) ? stepsFirst(b, now(v)) : now(v));
   auto all = ForOp::make(
@@ -50,9 +45,7 @@ void Batcher::runFor(ForOp loop) {
       [&](Value counter, ValueRange carried,
           ValueRange slices) -> ForOp::Yields {
         values.map(loop.getCounter(), counter);
-        for (auto [one, value, axis] :
-             llvm::zip(loop.getCarries(), carried, carries))
-          set(one, value, axis);
+        setAll(loop.getCarries(), carried, carries);
         for (auto [one, value, source] :
              llvm::zip(loop.getSlices(), slices, loop.getSources()))
           set(one, value, isMapped(source));
@@ -62,9 +55,7 @@ void Batcher::runFor(ForOp loop) {
       });
   all.setCheckpoint(loop.getCheckpoint());
   b.setInsertionPointAfter(all);
-  for (auto [one, value, axis] :
-       llvm::zip(loop.getFinals(), all.getFinals(), carries))
-    set(one, value, axis);
+  setAll(loop.getFinals(), all.getFinals(), carries);
   for (auto [one, value, axis] :
        llvm::zip(loop.getStacks(), all.getStacks(), stacks))
     set(one, axis ? stepsFirst(b, value) : Value(value), axis);
@@ -89,9 +80,7 @@ void Batcher::runWhile(WhileOp loop) {
   Value goesOn = cast<YieldOp>(loop.getCondition().front().getTerminator())
                      .getCarried()[0];
   bool decideApart = differing.contains(goesOn);
-  SmallVector<Value> initial;
-  for (auto [v, axis] : llvm::zip(loop.getInitial(), carries))
-    initial.push_back(as(v, axis));
+  SmallVector<Value> initial = as(loop.getInitial(), carries);
   auto all = WhileOp::create(b, ValueRange(initial).getTypes(), initial,
                              loop.getLimitAttr());
   auto fill = [&](Region &to, function_ref<SmallVector<Value>(ValueRange)> f) {
@@ -104,8 +93,7 @@ void Batcher::runWhile(WhileOp loop) {
     YieldOp::create(b, yielded);
   };
   auto takes = [&](Region &body, ValueRange now) {
-    for (auto [one, value, axis] : llvm::zip(body.getArguments(), now, carries))
-      set(one, value, axis);
+    setAll(body.getArguments(), now, carries);
   };
   auto condition = [&](ValueRange now) {
     takes(loop.getCondition(), now);
@@ -126,9 +114,7 @@ void Batcher::runWhile(WhileOp loop) {
       }
     return next;
   });
-  for (auto [one, value, axis] :
-       llvm::zip(loop.getResults(), all.getResults(), carries))
-    set(one, value, axis);
+  setAll(loop.getResults(), all.getResults(), carries);
 }
 
 void Batcher::runIf(IfOp branch) {
@@ -148,18 +134,14 @@ void Batcher::runIf(IfOp branch) {
       b, now(branch.getPredicate()),
       [&] { return runBody(branch.getYes(), results); },
       [&] { return runBody(branch.getNo(), results); });
-  for (auto [one, value, axis] :
-       llvm::zip(branch.getResults(), all.getResults(), results))
-    set(one, value, axis);
+  setAll(branch.getResults(), all.getResults(), results);
 }
 
 void Batcher::runCheckpoint(CheckpointOp op) {
   SmallVector<bool> results = whichOf(dependent(op), op.getResults());
   auto all =
       CheckpointOp::make(b, [&] { return runBody(op.getBody(), results); });
-  for (auto [one, value, axis] :
-       llvm::zip(op.getResults(), all.getResults(), results))
-    set(one, value, axis);
+  setAll(op.getResults(), all.getResults(), results);
 }
 
 /// Does the function take what the gradient of the op gets?

@@ -21,6 +21,12 @@ Value Batcher::as(Value one, bool hasAxis) {
     return all;
   return broadcast(V(&b, all), stacked(Shape(one), count)).value();
 }
+SmallVector<Value> Batcher::as(ValueRange ones, ArrayRef<bool> hasAxis) {
+  SmallVector<Value> all;
+  for (auto [one, axis] : llvm::zip(ones, hasAxis))
+    all.push_back(as(one, axis));
+  return all;
+}
 SmallVector<Value> Batcher::spread(ValueRange ones) {
   return llvm::map_to_vector(ones, [&](Value v) { return as(v, true); });
 }

@@ -30,6 +30,11 @@ public:
 
   /// `all` stands for `one` of each example, or is the same for all.
   void set(Value one, Value all, bool hasAxis);
+  template <typename Ones, typename All>
+  void setAll(const Ones &ones, const All &all, ArrayRef<bool> hasAxis) {
+    for (auto [one, value, axis] : llvm::zip(ones, all, hasAxis))
+      set(Value(one), Value(value), axis);
+  }
   /// Every op of the block but its last one.
   void run(Block &example);
   /// What a value became, with the examples' axis whatever it depends on.
@@ -45,6 +50,7 @@ private:
   /// With the examples' axis if `hasAxis`, which it must have if it differs
   /// between examples.
   Value as(Value one, bool hasAxis);
+  SmallVector<Value> as(ValueRange ones, ArrayRef<bool> hasAxis);
   bool differs(Operation *op) const;
   void setResults(Operation *op, ValueRange all);
   void runParts(Operation *op, graph::Composite composite);

@@ -13,7 +13,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "LoopPlan.h"
-#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -31,16 +30,6 @@ namespace scf = mlir::scf;
 namespace vector = mlir::vector;
 using mlir::AffineMap;
 using mlir::OpOperand;
-
-SmallVector<LoopRange> gradus::wholeRanges(OpBuilder &b, linalg::LinalgOp op) {
-  SmallVector<LoopRange> ranges;
-  for (int64_t n : op.getStaticLoopRanges())
-    ranges.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n), Value()});
-  for (auto [range, length] : llvm::zip(ranges, loopLengths(op)))
-    if (length)
-      range.high = length.build(b, op.getLoc());
-  return ranges;
-}
 
 namespace {
 class LoopEmitter : LoopPlan {

@@ -1,6 +1,7 @@
 //===- LoopPlan.cpp - how the loops of one op are to run ------------------===//
 
 #include "LoopPlan.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -11,6 +12,16 @@ namespace linalg = mlir::linalg;
 namespace vector = mlir::vector;
 using mlir::AffineMap;
 using mlir::OpOperand;
+
+SmallVector<LoopRange> gradus::wholeRanges(OpBuilder &b, linalg::LinalgOp op) {
+  SmallVector<LoopRange> ranges;
+  for (int64_t n : op.getStaticLoopRanges())
+    ranges.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n), Value()});
+  for (auto [range, length] : llvm::zip(ranges, loopLengths(op)))
+    if (length)
+      range.high = length.build(b, op.getLoc());
+  return ranges;
+}
 
 /// How the operation that adds to a sum combines, if the sum is used by it
 /// alone.
