@@ -21,8 +21,12 @@ config.environment["FILECHECK_OPTS"] = "--dump-input=fail"
 root = os.path.dirname(config.test_source_root)
 config.substitutions.append(("%examples", os.path.join(root, "docs", "examples")))
 config.substitutions.append(("%root", root))
+config.substitutions.append(("%build", build))
 config.substitutions.append(("%inputs", os.path.join(config.test_source_root, "Inputs")))
 config.substitutions.append(("%python", "python3"))
+# The driver of a GPU that there is not: kernels run in the PTX interpreter.
+driver = os.path.join(build, "lib", "libgradus-ptx-driver.so")
+config.substitutions.append(("%interpreted", "env GRADUS_CUDA_DRIVER=" + driver))
 
 if shutil.which("ptxas", path=config.environment["PATH"]):
     config.available_features.add("ptxas")

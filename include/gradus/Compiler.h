@@ -66,6 +66,7 @@ std::string whatDoesNotFit(const Checkpoint &c,
 /// What a program that links a compiled model must know.
 struct ModelInterface {
   std::string name;
+  bool gpu = false; ///< its functions return messages, its memory is a GPU's
   std::vector<VariableInfo> variables;
   int64_t variableBytes = 0;
   std::vector<FunctionInterface> functions;
@@ -102,6 +103,8 @@ public:
   llvm::Expected<std::vector<Object>> objects();
   /// The machine code as text.
   llvm::Expected<std::string> assembly();
+  /// The kernels of a GPU model.
+  llvm::Expected<std::string> ptx();
   /// The LLVM IR as text.
   llvm::Expected<std::string> llvmText();
   /// After stage Buffers.
@@ -141,7 +144,30 @@ private:
   mlir::TimingScope total;
 };
 
-/// A compiled model in this process: its objects, linked and ready.
+/// Memory aligned for compiled code, zeroed.
+class Block64 {
+public:
+  explicit Block64(int64_t bytes);
+  char *data() { return begin.get(); }
+  const char *data() const { return begin.get(); }
+  int64_t size() const { return bytes; }
+
+private:
+  friend class Program;
+  struct Free {
+    void (*release)(void *);
+    std::shared_ptr<void> owner; ///< of `release`'s code
+    void operator()(char *p) const { release(p); }
+  };
+  Block64(int64_t bytes, char *memory, Free free)
+      : bytes(bytes), begin(memory, std::move(free)) {}
+
+  int64_t bytes;
+  std::unique_ptr<char, Free> begin;
+};
+
+/// A compiled model in this process: its objects, linked and ready; on a GPU if
+/// it was compiled for one.
 class Program {
 public:
   static llvm::Expected<Program> load(ArrayRef<Object> objects,
@@ -150,10 +176,12 @@ public:
   ~Program();
 
   const ModelInterface &interface() const { return model; }
+  /// Memory for variables or an arena, that this process can read and write.
+  Block64 memory(int64_t bytes) const;
   /// A call that is ready to be made, again and again.
   class Call {
   public:
-    /// A message if a size is out of bounds, else null.
+    /// A message if a size is out of bounds or a GPU fails, else null.
     const char *operator()() const { return caller(function, args.data()); }
 
   private:
@@ -169,31 +197,18 @@ public:
             void *arena, ArrayRef<int64_t> sizes = {}) const;
   void call(const FunctionInterface &function, void *variables,
             ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
-            void *arena) const {
-    bind(function, variables, inputs, outputs, arena)();
-  }
+            void *arena) const;
 
 private:
   Program(std::unique_ptr<llvm::orc::LLJIT> jit, ModelInterface model);
-  std::unique_ptr<llvm::orc::LLJIT> jit;
+  template <typename F> llvm::Expected<F *> exported(StringRef name) const;
+  llvm::Error openGpu();
+
+  std::shared_ptr<llvm::orc::LLJIT> jit;
   ModelInterface model;
   llvm::StringMap<void *> addresses;
-};
-
-/// Memory aligned for compiled code, zeroed.
-class Block64 {
-public:
-  explicit Block64(int64_t bytes);
-  char *data() { return begin.get(); }
-  const char *data() const { return begin.get(); }
-  int64_t size() const { return bytes; }
-
-private:
-  struct Free {
-    void operator()(char *p) const { ::free(p); }
-  };
-  int64_t bytes;
-  std::unique_ptr<char, Free> begin;
+  void *(*shareMemory)(int64_t) = nullptr; ///< a GPU model's
+  void (*releaseMemory)(void *) = nullptr;
 };
 
 } // namespace gradus

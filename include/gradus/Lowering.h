@@ -74,6 +74,19 @@ inline constexpr llvm::StringLiteral epilogueAttr = "graph.epilogue";
 /// one part, the one that its first argument says; a call of it stands for
 /// calls with every part.
 inline constexpr llvm::StringLiteral partsAttr = "graph.parts";
+/// Function without a body that launches a GPU kernel, named behind `launch.`:
+/// the grid's three sizes and the threads of a block.
+inline constexpr llvm::StringLiteral launchAttr = "graph.launch";
+/// The gpu.module of the kernels; and, once compiled, its text.
+inline constexpr llvm::StringLiteral kernelsSymbol = "kernels";
+inline constexpr llvm::StringLiteral ptxAttr = "graph.ptx";
+/// Function without a body that moves memory between host and device: "copy";
+/// "read", for the host; "bring" and "place", an input and an output on the
+/// device. And how many bytes.
+inline constexpr llvm::StringLiteral transferAttr = "graph.transfer";
+inline constexpr llvm::StringLiteral bytesAttr = "graph.bytes";
+/// Module: what the names of its C functions begin with.
+inline constexpr llvm::StringLiteral cNameAttr = "graph.c_name";
 /// Runs every part of a job (lib/Runtime/Parallel.h).
 inline constexpr llvm::StringLiteral parallelFunction = "gradus_parallel";
 /// Buffers and variables start at multiples of this many bytes: a cache line,

@@ -156,6 +156,9 @@ def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
     Softmax and layer norm, a convolution with what follows it, the products of attention: what a row's ops hand on stays
     in the cache, and only what is read elsewhere is written to memory.
   }];
+  let options = [Option<"rowBytes", "row-bytes", "int64_t", "512 * 1024",
+                        "What a row's intermediates may take: half of a second-level cache, or a GPU's shared memory">,
+                 Option<"products", "products", "bool", "true", "Take products into groups">];
 }
 def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
   let summary = "Mark what follows a product elementwise, to be run on its blocks in one kernel";
@@ -277,26 +280,48 @@ def ModelLocations : Pass<"cpu-model-locations", "::mlir::ModuleOp"> {
     then show lines of the model.
   }];
 }
-def ApproximateMath : Pass<"cpu-approximate-math", "::mlir::func::FuncOp"> {
+def ApproximateMath : Pass<"approximate-math"> {
   let summary = "Replace exp, log, tanh and erf on f32 by polynomials that vectorise, and rounding to bf16 by integer operations";
-  let options = [Option<"roundsToBf16", "rounds-to-bf16", "bool", "false", "The processor has an instruction for it">];
+  let options = [Option<"roundsToBf16", "rounds-to-bf16", "bool", "false", "The processor has an instruction for it">,
+                 Option<"all", "all", "bool", "false", "There is no library of functions: replace all of them">];
   let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
 }
 
 //===----------------------------------------------------------------------===//
-// Gpu: contractions -> NVVM
+// Gpu: kernels -> launches of GPU kernels -> PTX
 //===----------------------------------------------------------------------===//
 
-def ExtractMatmuls : Pass<"gpu-extract-matmuls", "::mlir::ModuleOp"> {
-  let summary = "Turn each matmul of a model into a tiled GPU kernel";
+def LowerToLaunches : Pass<"gpu-lower-to-launches", "::mlir::ModuleOp"> {
+  let summary = "Lower linalg on buffers to GPU kernels, and to launches of them";
   let description = [{
-    Replaces the module's contents by a gpu.module with one kernel for each (batched) matrix product that its functions
-    hold after `graph-lower-to-linalg`; equal ones are one. A block of threads computes a tile of the result: it copies
-    tiles of both operands to shared memory, turned round as the product wants them, and each thread accumulates a square
-    of the result in registers.
+    A sum of products - matmul, einsum, convolution and its gradients - is one kernel with the op that follows it, and a
+    second one where it is split along a deep sum. The ops of a row group are one kernel, a block for each row. Every
+    other op is one: a thread has a result, or threads share a long sum. Sums are added up in a fixed order.
   }];
+  let options = [Option<"precision", "precision", "std::string", "\"strict\"",
+                        "How f32 is multiplied: strict, f32 (three products of tf32), tf32, f16, bf16">];
   let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect",
-                           "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect"];
+                           "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
+                           "::mlir::affine::AffineDialect"];
+}
+def HostMemory : Pass<"gpu-host-memory", "::mlir::ModuleOp"> {
+  let summary = "Copy inputs to the device and outputs from it, and read what the host decides by";
+  let dependentDialects = ["::mlir::memref::MemRefDialect"];
+}
+def LowerMath : Pass<"gpu-lower-math"> {
+  let summary = "Square roots, rounding and the like as intrinsics that a GPU has instructions for";
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+def CompileKernels : Pass<"gpu-compile-kernels", "::mlir::ModuleOp"> {
+  let summary = "Compile the kernels, now in the LLVM dialect, to PTX: an attribute of the module";
+  let options = [Option<"chip", "chip", "std::string", "\"sm_80\"", "sm_80 or later">];
+}
+def LaunchKernels : Pass<"gpu-launch-kernels", "::mlir::ModuleOp"> {
+  let summary = "Call the GPU's runtime where kernels are launched and memory is copied";
+  let description = [{
+    On the LLVM dialect: the PTX becomes a constant of the object; entry functions return a message, or null.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 
 #endif // GRADUS_PASSES

@@ -53,8 +53,10 @@ struct CompileOptions {
   std::vector<std::string> functions; ///< to compile; empty: all
   std::string freeze; ///< checkpoint whose values variables keep, as constants
   std::string triple; ///< empty: this machine's
-  std::string cpu = "native"; ///< -march / -mcpu
-  std::string features;       ///< -mattr
+  std::string cpu = "native";       ///< -march / -mcpu
+  std::string features;             ///< -mattr
+  std::string gpu;                  ///< sm_80 or later: a GPU runs the model
+  std::string precision = "strict"; ///< how a GPU multiplies f32
   unsigned optLevel = 2;
   unsigned threads = 1;    ///< that share the work of one call
   bool winograd = true;    ///< F(2x2, 3x3) where it pays
@@ -70,6 +72,10 @@ void registerPassesAndPipelines();
 /// Appends the passes that lead from the stage before to `stage`.
 void buildStage(Stage stage, mlir::OpPassManager &pm,
                 const CompileOptions &options);
+
+/// Appends the passes that compile the kernels of stage Buffers to PTX, an
+/// attribute of the module (lowering::ptxAttr).
+void buildPtx(mlir::OpPassManager &pm, const CompileOptions &options);
 
 /// The machine that the options describe.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>

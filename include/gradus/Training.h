@@ -34,8 +34,9 @@ llvm::Expected<Dataset> loadText(StringRef file, int64_t length);
 /// The variables of a model, in one block as compiled code has them.
 class Variables {
 public:
-  explicit Variables(const ModelInterface &model)
-      : model(model), block(model.variableBytes) {}
+  explicit Variables(const Program &program)
+      : model(program.interface()), block(program.memory(model.variableBytes)) {
+  }
   void *data() { return block.data(); }
   Checkpoint save() const;
   /// Refuses a checkpoint of another model, naming every variable that does

@@ -90,6 +90,12 @@ LogicalResult Compilation::runTo(Stage stage) {
 LogicalResult Compilation::addStage(Stage stage) {
   if (failed(runPasses(stage)))
     return failure();
+  if (stage == Stage::Graph && !settings.gpu.empty() &&
+      !settings.bounds.empty()) {
+    llvm::errs() << "error: sizes up to a bound are for CPUs; give a GPU sizes "
+                    "with --dims\n";
+    return failure();
+  }
   if (stage == Stage::Simple && settings.memoryLimit > 0) {
     if (!settings.bounds.empty()) {
       llvm::errs() << "error: --memory-limit weighs bytes against operations: "
@@ -176,6 +182,10 @@ static Port portOf(func::FuncOp f, unsigned i) {
 /// Reads the interface off the module, and gives functions their C names.
 void Compilation::recordInterface() {
   ports.name = source->getSymName().value_or("model").str();
+  ports.gpu = !settings.gpu.empty();
+  if (ports.gpu)
+    (*source)->setAttr(lowering::cNameAttr,
+                       StringAttr::get(ctx.get(), cIdentifier(ports.name)));
   if (auto bytes =
           (*source)->getAttrOfType<IntegerAttr>(lowering::variableBytesAttr))
     ports.variableBytes = bytes.getInt();
@@ -297,7 +307,13 @@ llvm::Expected<std::vector<Object>> Compilation::objects() {
   if (!module)
     return module.takeError();
   auto scope = total.nest("optimise and emit machine code");
-  return emitObjects(std::move(*module), settings);
+  CompileOptions how = settings;
+  if (!settings.gpu.empty()) {
+    // The host's code is small, and shares the runtime's state.
+    how.jobs = 1;
+    how.cacheDir.clear();
+  }
+  return emitObjects(std::move(*module), how);
 }
 
 llvm::Expected<std::string> Compilation::optimizedText(
@@ -314,6 +330,19 @@ llvm::Expected<std::string> Compilation::optimizedText(
   if (auto e = optimizeForTarget(**module, **machine, settings.optLevel))
     return std::move(e);
   return print(**module, **machine);
+}
+
+llvm::Expected<std::string> Compilation::ptx() {
+  if (failed(runTo(Stage::Buffers)))
+    return llvm::createStringError("");
+  mlir::PassManager pm(ctx.get(), ModuleOp::getOperationName());
+  buildPtx(pm, settings);
+  if (failed(pm.run(*source)))
+    return llvm::createStringError("");
+  return (*source)
+      ->getAttrOfType<StringAttr>(lowering::ptxAttr)
+      .getValue()
+      .str();
 }
 
 llvm::Expected<std::string> Compilation::assembly() {

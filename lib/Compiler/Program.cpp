@@ -5,14 +5,17 @@
 #include "lib/Runtime/Parallel.h"
 #include "llvm/ExecutionEngine/Orc/AbsoluteSymbols.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
+#include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
 
 using namespace gradus;
 
 Block64::Block64(int64_t bytes)
-    : bytes(bytes), begin(static_cast<char *>(std::aligned_alloc(
-                        64, llvm::alignTo(std::max<int64_t>(bytes, 64), 64)))) {
+    : bytes(bytes),
+      begin(static_cast<char *>(std::aligned_alloc(
+                64, llvm::alignTo(std::max<int64_t>(bytes, 64), 64))),
+            Free{::free, nullptr}) {
   if (!begin)
     llvm::report_bad_alloc_error("a model's memory");
   std::memset(begin.get(), 0, std::max<int64_t>(bytes, 64));
@@ -69,6 +72,9 @@ llvm::Expected<Program> Program::load(ArrayRef<Object> objects,
             StringRef(object.data(), object.size()), model.name)))
       return std::move(e);
   Program program(std::move(*jit), std::move(model));
+  if (program.model.gpu)
+    if (auto e = program.openGpu())
+      return std::move(e);
   for (const FunctionInterface &f : program.model.functions) {
     if (f.inputs.size() + f.outputs.size() + f.sizes.size() + 2 > mostPointers)
       return llvm::createStringError("@" + f.name + " has more than " +
@@ -82,6 +88,47 @@ llvm::Expected<Program> Program::load(ArrayRef<Object> objects,
     program.addresses[f.name] = address->toPtr<void *>();
   }
   return program;
+}
+
+/// A function that a GPU model exports under its name.
+template <typename F>
+llvm::Expected<F *> Program::exported(StringRef name) const {
+  auto address = jit->lookup(cFunctionName(model.name, name));
+  if (!address)
+    return address.takeError();
+  return address->toPtr<F *>();
+}
+
+llvm::Error Program::openGpu() {
+  auto device = exported<const char *(int32_t)>("device");
+  if (!device)
+    return device.takeError();
+  if (const char *problem = (*device)(0))
+    return llvm::createStringError(problem);
+  auto share = exported<void *(int64_t)>("allocate_shared");
+  auto release = exported<void(void *)>("release");
+  if (!share || !release)
+    return llvm::joinErrors(share.takeError(), release.takeError());
+  shareMemory = *share;
+  releaseMemory = *release;
+  return llvm::Error::success();
+}
+
+Block64 Program::memory(int64_t bytes) const {
+  if (!model.gpu)
+    return Block64(bytes);
+  auto *memory = static_cast<char *>(shareMemory(bytes));
+  if (!memory)
+    llvm::report_bad_alloc_error("a model's memory on the GPU");
+  std::memset(memory, 0, std::max<int64_t>(bytes, 0));
+  return {bytes, memory, {releaseMemory, jit}};
+}
+
+void Program::call(const FunctionInterface &function, void *variables,
+                   ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
+                   void *arena) const {
+  if (const char *problem = bind(function, variables, inputs, outputs, arena)())
+    llvm::reportFatalUsageError(problem);
 }
 
 Program::Call Program::bind(const FunctionInterface &function, void *variables,
@@ -100,7 +147,8 @@ Program::Call Program::bind(const FunctionInterface &function, void *variables,
   }
   call.args.push_back(arena);
   assert(call.args.size() <= mostPointers && "load refuses such a function");
-  call.caller = callerOf[!function.sizes.empty()][call.args.size()];
+  call.caller =
+      callerOf[model.gpu || !function.sizes.empty()][call.args.size()];
   call.function = addresses.lookup(function.name);
   return call;
 }

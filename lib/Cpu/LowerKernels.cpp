@@ -13,12 +13,12 @@
 
 #include "Contraction.h"
 #include "EmitLoops.h"
-#include "RowGroup.h"
 #include "SplitLoops.h"
 #include "Winograd.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "gradus/RuntimeLengths.h"
+#include "lib/Lowering/RowGroup.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -61,7 +61,7 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
                {has("pmaddwd"), has("vpdpwssd"), has("vdpbf16ps")}};
     SmallVector<linalg::LinalgOp> work;
     getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
-    if (auto group = findGroup(work)) {
+    if (auto group = RowGroup::find(work)) {
       lower(*group);
       llvm::erase_if(work,
                      [&](linalg::LinalgOp op) { return group->contains(op); });
@@ -115,7 +115,7 @@ private:
         return next.getDpsInits()[0] == buffer && !sumsToRuntimeLength(next) &&
                next->getBlock() == op->getBlock() &&
                !llvm::is_contained(next.getDpsInputs(), buffer) &&
-               contraction(next, group ? group->place(next) : RowPlace());
+               contraction(next, group ? placeOf(*group, next) : RowPlace());
     return false;
   }
   /// Adds up blocks of a number that a call says: each adds to what is there.
@@ -267,30 +267,12 @@ private:
 
   //===-- A group, row by row ---------------------------------------------===//
 
-  /// The kernel's group, if its members still stand together.
-  static std::optional<RowGroup> findGroup(ArrayRef<linalg::LinalgOp> work) {
-    RowGroup group;
-    SmallVector<linalg::LinalgOp> others;
-    for (linalg::LinalgOp op : work) {
-      if (!op->hasAttr(lowering::rowLoopsAttr)) {
-        others.push_back(op);
-        continue;
-      }
-      if (!group.add(op))
-        return std::nullopt;
-      for (OpOperand &init : op.getDpsInitsMutable())
-        for (linalg::LinalgOp fill : others)
-          if (isa<linalg::FillOp>(fill.getOperation()) &&
-              fill.getDpsInits()[0] == init.get() && !group.contains(fill))
-            group.addFill(fill, op, init);
-    }
-    if (group.ops.empty())
-      return std::nullopt;
-    // Another op among them might read or write what they do, elsewhere.
-    for (linalg::LinalgOp op : work)
-      if (!group.contains(op))
-        return std::nullopt;
-    return group;
+  /// The op's loops over the rows, at indices that are not known yet.
+  static RowPlace placeOf(const RowGroup &group, Operation *op) {
+    RowPlace place;
+    for (unsigned d : group.loops.find(op)->second)
+      place.loops.push_back({d, Value()});
+    return place;
   }
 
   void lower(const RowGroup &group) {
@@ -330,7 +312,7 @@ private:
     // What is the same for all rows comes first.
     llvm::DenseMap<Operation *, Value> filters;
     for (linalg::LinalgOp op : group.ops)
-      if (auto w = winogradOf(op, group.place(op)))
+      if (auto w = winogradOf(op, placeOf(group, op)))
         filters[op] = w->emitFilter(b);
     OpBuilder::InsertionGuard guard(b);
     SmallVector<Value> at;
@@ -359,10 +341,7 @@ private:
     for (linalg::LinalgOp op : group.ops)
       for (OpOperand &o : op->getOpOperands()) {
         auto alloc = o.get().getDefiningOp<memref::AllocOp>();
-        if (!alloc || buffers.local.contains(alloc) ||
-            !llvm::all_of(alloc->getUses(), [&](OpOperand &use) {
-              return group.contains(use.getOwner()) && atItsRow(use, group);
-            }))
+        if (!alloc || buffers.local.contains(alloc) || !group.owns(alloc))
           continue;
         auto type = alloc.getType();
         SmallVector<int64_t> shape(type.getShape());
@@ -372,22 +351,10 @@ private:
       }
     return buffers;
   }
-  static bool atItsRow(OpOperand &use, const RowGroup &group) {
-    auto op = cast<linalg::LinalgOp>(use.getOwner());
-    auto map = op.getMatchingIndexingMap(&use);
-    ArrayRef<unsigned> loops = group.loops.find(op)->second;
-    if (map.getNumResults() < loops.size())
-      return false;
-    for (auto [e, d] : llvm::zip(map.getResults(), loops))
-      if (e != mlir::getAffineDimExpr(d, map.getContext()))
-        return false;
-    return true;
-  }
-
   void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
                 const RowGroup &group, ArrayRef<Value> at,
                 const LocalBuffers &buffers, Value filter, bool startsAtZero) {
-    RowPlace place = group.place(op);
+    RowPlace place = placeOf(group, op);
     place.buffers = buffers;
     SmallVector<LoopRange> ranges = wholeRanges(b, op);
     for (auto [loop, i] : llvm::zip(place.loops, at))

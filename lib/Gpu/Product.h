@@ -1,51 +1,68 @@
-//===- Product.h - a batched matrix product and its GPU tiles ---*- C++ -*-===//
+//===- Product.h - a sum of products, and how a GPU runs it -----*- C++ -*-===//
 
 #ifndef GRADUS_GPU_PRODUCT_H
 #define GRADUS_GPU_PRODUCT_H
 
-#include "gradus/LLVM.h"
+#include "Kernel.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
-namespace gradus {
+namespace gradus::gpu {
 
-/// out[b, m, n] = sum over k of lhs[b, m, k] * rhs[b, k, n], each operand with
-/// the distance in elements between neighbours along each loop; 0 repeats.
+/// How f32 is multiplied (--matmul-precision).
+enum class Precision {
+  Strict, ///< as f32, with fused multiply-adds
+  F32,    ///< three products of tf32 in tensor cores
+  Tf32,
+  F16,
+  Bf16,
+};
+
+/// Loops of an op that run as one: their steps in every operand follow from
+/// those of the last. Steps are elements of lhs, rhs, out; 0 repeats.
+struct Axis {
+  int64_t size;
+  std::array<int64_t, 3> steps;
+  SmallVector<unsigned> loops; ///< the last one is the fastest
+};
+enum Factor : unsigned { Lhs, Rhs, Out };
+
+/// out[b, m, n] = sum over k of lhs[b, m, k] * rhs[b, k, n], where each index
+/// stands for several loops: a matmul, an einsum, a convolution or its
+/// gradient.
 struct Product {
-  struct Steps {
-    int64_t row, column;
-    SmallVector<int64_t> batch;
-  };
-  int64_t m, n, k;
-  SmallVector<int64_t> batch;
-  Steps lhs, rhs, out;
-  int64_t lhsElements, rhsElements, outElements;
-  Type element;
-  Location loc;
+  mlir::linalg::GenericOp op;
+  SmallVector<Axis> batch, rows, columns, depth;
+  Access lhs, rhs, out;
 
-  /// The product that a generic on tensors is, or none.
-  static std::optional<Product> match(mlir::linalg::GenericOp op);
-  int64_t batches() const {
-    int64_t count = 1;
-    for (int64_t b : batch)
-      count *= b;
-    return count;
-  }
-  /// Says everything that the kernel depends on: "matmul_f32_128x10x256_nt".
-  std::string name() const;
+  /// The product that an op on buffers is, or none: one that adds products of
+  /// elements at places linear in its loops, with rows and columns enough.
+  static std::optional<Product> match(mlir::linalg::LinalgOp op);
+
+  int64_t m() const { return sizeOf(rows); }
+  int64_t n() const { return sizeOf(columns); }
+  int64_t k() const { return sizeOf(depth); }
+  int64_t batches() const { return sizeOf(batch); }
+  static int64_t sizeOf(ArrayRef<Axis> axes);
+  /// Is it made of elements of f32?
+  bool isF32() const;
 };
 
-/// Sizes of a kernel: a block of threads computes rows x columns in steps of
-/// depth, a thread a square of side x side.
-struct Tiles {
-  int64_t rows, columns, depth, side;
-  int64_t threads() const { return rows / side * (columns / side); }
-  static Tiles choose(const Product &p);
+/// What happens to each element of the result.
+struct Epilogue {
+  mlir::linalg::GenericOp follower;  ///< null: nothing
+  mlir::OpOperand *result = nullptr; ///< the follower's operand that it is
+  bool stores = true;                ///< someone else reads the result
+  bool startsAtZero = false;         ///< else it is added to what is there
 };
 
-/// Adds the kernel to a gpu.module at the builder's insertion point.
-void emitKernel(ImplicitLocOpBuilder &b, const Product &product,
-                const Tiles &tiles);
+/// "strict", "f32", "tf32", "f16", "bf16".
+std::optional<Precision> parsePrecision(StringRef name);
 
-} // namespace gradus
+/// Adds the kernels of a product to `kernels`, and their launches at `host`.
+void emitProduct(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
+                 const Product &product, const Epilogue &epilogue,
+                 Precision precision);
+
+} // namespace gradus::gpu
 
 #endif // GRADUS_GPU_PRODUCT_H

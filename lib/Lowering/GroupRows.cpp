@@ -35,8 +35,6 @@ namespace linalg = mlir::linalg;
 using mlir::AffineMap;
 using mlir::OpOperand;
 
-/// Bytes that a row's intermediates may take: half of a second-level cache.
-static constexpr int64_t mostRowBytes = 512 * 1024;
 /// Bytes of an operand that each row of a product reads anew.
 static constexpr int64_t mostSharedBytes = 160 * 1024;
 /// Results of a product a row, so that its tiles stay large.
@@ -67,6 +65,8 @@ struct Group {
 };
 
 struct GroupRows : impl::GroupRowsBase<GroupRows> {
+  using GroupRowsBase::GroupRowsBase;
+
   void runOnOperation() override {
     lengths = LengthAnalysis();
     groups.clear();
@@ -216,10 +216,11 @@ private:
       auto loops = ArrayRef(group.loops.find(op)->second).take_front(axes);
       if (!knowsRow(generic, loops) || !writesOwnRow(generic, loops) ||
           takesVectors(generic, loops) ||
-          (isProduct(generic) && !keepsWork(generic, loops, rows)))
+          (isProduct(generic) &&
+           (!products || !keepsWork(generic, loops, rows))))
         return false;
     }
-    return handedOn <= mostRowBytes;
+    return handedOn <= rowBytes;
   }
   /// Does each call have rows of the same length?
   bool knowsRow(linalg::GenericOp op, ArrayRef<unsigned> rowLoops) {

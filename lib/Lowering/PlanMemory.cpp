@@ -142,6 +142,8 @@ struct PlanMemory : impl::PlanMemoryBase<PlanMemory> {
         [&](func::CallOp call) { calls[call.getCallee()].push_back(call); });
     SmallVector<func::FuncOp> bodies, entries;
     for (auto f : getOperation().getOps<func::FuncOp>()) {
+      if (f.isExternal())
+        continue;
       f.walk([](memref::DeallocOp op) { op.erase(); });
       if (f->hasAttr(lowering::bodyAttr))
         bodies.push_back(f);

@@ -137,6 +137,37 @@ llvm::Error gradus::optimizeForTarget(llvm::Module &module,
 static const unsigned char threadPool[] = {
 #include "lib/Runtime/Parallel.bc.inc"
 };
+static const unsigned char gpuRuntime[] = {
+#include "lib/Runtime/Gpu.bc.inc"
+};
+
+/// Links a part of the runtime into a module.
+static llvm::Error linkRuntime(llvm::Module &module, llvm::StringRef bytes) {
+  auto runtime = llvm::parseBitcodeFile(llvm::MemoryBufferRef(bytes, "runtime"),
+                                        module.getContext());
+  if (!runtime)
+    return runtime.takeError();
+  (*runtime)->setTargetTriple(module.getTargetTriple());
+  (*runtime)->setDataLayout(module.getDataLayout());
+  if (llvm::Linker::linkModules(module, std::move(*runtime)))
+    return error("the runtime could not be linked");
+  return llvm::Error::success();
+}
+
+/// Gives a module that launches GPU kernels the runtime that does; each model
+/// has its own, with its own GPU.
+static llvm::Error linkGpuRuntime(llvm::Module &module) {
+  if (!module.getFunction("gradus_gpu_begin"))
+    return llvm::Error::success();
+  llvm::StringRef bytes(reinterpret_cast<const char *>(gpuRuntime),
+                        sizeof gpuRuntime);
+  if (auto e = linkRuntime(module, bytes))
+    return e;
+  for (llvm::Function &f : module)
+    if (!f.isDeclaration() && f.getName().starts_with("gradus_gpu_"))
+      f.setLinkage(llvm::GlobalValue::InternalLinkage);
+  return llvm::Error::success();
+}
 
 /// Gives a module that calls the thread pool the pool itself. Several models in
 /// one program share one.
@@ -150,14 +181,8 @@ static llvm::Error linkThreadPool(llvm::Module &module) {
                  "'; compile with --threads=1");
   llvm::StringRef bytes(reinterpret_cast<const char *>(threadPool),
                         sizeof threadPool);
-  auto pool = llvm::parseBitcodeFile(llvm::MemoryBufferRef(bytes, "runtime"),
-                                     module.getContext());
-  if (!pool)
-    return pool.takeError();
-  (*pool)->setTargetTriple(triple);
-  (*pool)->setDataLayout(module.getDataLayout());
-  if (llvm::Linker::linkModules(module, std::move(*pool)))
-    return error("the thread pool could not be linked");
+  if (auto e = linkRuntime(module, bytes))
+    return e;
   llvm::Function *defined = module.getFunction(lowering::parallelFunction);
   defined->setLinkage(llvm::GlobalValue::WeakODRLinkage);
   defined->setComdat(module.getOrInsertComdat(lowering::parallelFunction));
@@ -176,6 +201,8 @@ gradus::translateToLLVM(ModuleOp source, llvm::LLVMContext &context,
   annotate(*module, source);
   allowVectorSums(*module);
   if (auto e = linkThreadPool(*module))
+    return std::move(e);
+  if (auto e = linkGpuRuntime(*module))
     return std::move(e);
   return module;
 }

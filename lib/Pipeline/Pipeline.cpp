@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
@@ -112,7 +113,13 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createLowerToLinalg());
   pm.addNestedPass<func::FuncOp>(createCollapseAxes());
   pm.addNestedPass<func::FuncOp>(createFuseGroups());
-  pm.addNestedPass<func::FuncOp>(createGroupRows());
+  GroupRowsOptions rows;
+  if (!options.gpu.empty()) {
+    // A block's shared memory; a product is the work of many blocks.
+    rows.rowBytes = 32 * 1024;
+    rows.products = false;
+  }
+  pm.addNestedPass<func::FuncOp>(createGroupRows(rows));
   // Last: what a group keeps in the cache is more than an epilogue saves.
   pm.addNestedPass<func::FuncOp>(createFuseEpilogues());
 }
@@ -178,6 +185,12 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   // Copies of a buffer to itself go here; CSE would merge distinct buffers.
   pm.addPass(mlir::createCanonicalizerPass());
   pm.addPass(createLowerCopies());
+  if (!options.gpu.empty()) {
+    pm.addPass(createLowerToLaunches({options.precision}));
+    pm.addPass(createHostMemory());
+    pm.addPass(createPlanMemory({/*frozen=*/!options.freeze.empty()}));
+    return;
+  }
   LowerKernelsOptions machine = machineOptions(options);
   if (!options.freeze.empty())
     pm.addPass(createPackConstants(
@@ -196,12 +209,30 @@ static bool isX86(const CompileOptions &options) {
       .isX86();
 }
 
+void gradus::buildPtx(OpPassManager &pm, const CompileOptions &options) {
+  auto &gpu = pm.nest<mlir::gpu::GPUModuleOp>();
+  gpu.addPass(createApproximateMath({/*roundsToBf16=*/true, /*all=*/true}));
+  gpu.addPass(mlir::createLowerAffinePass());
+  gpu.addPass(mlir::createCanonicalizerPass());
+  gpu.addPass(mlir::createCSEPass());
+  gpu.addPass(mlir::createSCFToControlFlowPass());
+  gpu.addPass(createLowerMath());
+  mlir::ConvertGpuOpsToNVVMOpsOptions nvvm;
+  nvvm.useBarePtrCallConv = true;
+  nvvm.indexBitwidth = 32;
+  gpu.addPass(mlir::createConvertGpuOpsToNVVMOps(nvvm));
+  gpu.addPass(mlir::createReconcileUnrealizedCastsPass());
+  pm.addPass(createCompileKernels({options.gpu}));
+}
+
 static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
-  if (isX86(options))
+  if (!options.gpu.empty())
+    buildPtx(pm, options);
+  if (isX86(options) && options.gpu.empty())
     pm.addPass(createFlushDenormals());
   auto &f = pm.nest<func::FuncOp>();
   bool roundsToBf16 = Processor(options).has("+avx512bf16");
-  f.addPass(createApproximateMath({roundsToBf16}));
+  f.addPass(createApproximateMath({roundsToBf16, /*all=*/false}));
   // No canonicalisation between here and LLVM: it would take the vectors of
   // the micro-kernels apart.
   f.addPass(mlir::createLoopInvariantCodeMotionPass());
@@ -222,6 +253,7 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(mlir::createReconcileUnrealizedCastsPass());
   pm.addPass(createCheckSizes());
   pm.addPass(createLaunchParts());
+  pm.addPass(createLaunchKernels());
   // Lines of the model in the debugger and the profiler.
   pm.addPass(createModelLocations());
   pm.addPass(mlir::LLVM::createDIScopeForLLVMFuncOpPass());

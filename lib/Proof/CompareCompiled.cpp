@@ -55,7 +55,8 @@ SmallVector<Array> gradus::callCompiled(const Program &program,
     return type;
   };
   const ModelInterface &model = program.interface();
-  Block64 block(model.variableBytes), arena(f.arenaBytes);
+  Block64 block = program.memory(model.variableBytes),
+          arena = program.memory(f.arenaBytes);
   for (const VariableInfo &v : model.variables)
     write(variables.at(v.name), v.type, block.data() + v.offset);
   std::vector<Block64> blocks;
@@ -96,7 +97,7 @@ std::string gradus::compareCompiled(SampleModel &sample, StringRef cpu,
   std::string text;
   llvm::raw_string_ostream(text) << *sample.module;
   CompileOptions options;
-  options.cpu = cpu.str();
+  (cpu.starts_with("sm_") ? options.gpu : options.cpu) = cpu.str();
   auto program = compileText(text, options);
   if (!program)
     return "does not compile: " + llvm::toString(program.takeError());

@@ -123,8 +123,7 @@ private:
     for (Operation &op : f.getBody().front())
       for (Value v : op.getResults())
         if (Shape(v).isFloat())
-          roundings =
-              std::max(roundings, toleranceOf(dtypeOf(Shape(v).element)));
+          roundings = std::max(roundings, allowed(dtypeOf(Shape(v).element)));
     Updates updates;
     auto want = interpret(f, args, env, &updates, /*rounds=*/true);
     if (failed(want))
@@ -142,12 +141,22 @@ private:
     auto got = callCompiled(*program, *compiled, args, after, sizes);
     Comparison c;
     for (auto [k, p] : llvm::enumerate(compiled->outputs))
-      add(c, k, p.name, std::max(roundings, toleranceOf(p.type.type)),
-          (*want)[k], got[k]);
+      add(c, k, p.name, std::max(roundings, allowed(p.type.type)), (*want)[k],
+          got[k]);
     for (auto &[v, value] : updates)
       add(c, c.compared, "the next value of " + names[v], roundings, value,
           after.at(names[v]));
     return c;
+  }
+  /// A GPU may round the factors of products.
+  double allowed(DType type) const {
+    double own = toleranceOf(type);
+    if (options.gpu.empty())
+      return own;
+    return options.precision == "bf16" ? std::max(own, toleranceOf(DType::BF16))
+           : options.precision == "f16" || options.precision == "tf32"
+               ? std::max(own, toleranceOf(DType::F16))
+               : own;
   }
   void add(Comparison &c, size_t k, const std::string &what, double tolerance,
            const Array &want, const Array &got) {

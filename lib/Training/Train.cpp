@@ -87,7 +87,7 @@ struct Caller {
   std::vector<Block64> results;
 
   Caller(Program &program, const FunctionInterface &f)
-      : program(program), function(f), arena(f.arenaBytes) {
+      : program(program), function(f), arena(program.memory(f.arenaBytes)) {
     for (const Port &p : f.outputs)
       results.emplace_back(p.type.byteCount());
   }
@@ -135,7 +135,7 @@ public:
         step->name, spec.takesData ? read : "", seconds,
         double(program.interface().variableBytes) / 1e6,
         double(program.interface().arenaBytes()) / 1e6);
-    variables.emplace(program.interface());
+    variables.emplace(program);
     if (auto e = startValues(program))
       return e;
     std::signal(SIGINT, [](int) { interrupted = 1; });
@@ -231,7 +231,7 @@ private:
       return llvm::Error::success();
     }
     const FunctionInterface *init = program.interface().find("init");
-    Block64 arena(init->arenaBytes);
+    Block64 arena = program.memory(init->arenaBytes);
     int64_t seed = options.seed;
     program.call(*init, variables->data(), {&seed}, {}, arena.data());
     return llvm::Error::success();

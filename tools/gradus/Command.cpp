@@ -58,7 +58,15 @@ CompileOptions CommonOptions::compileOptions(Purpose purpose) const {
     for (StringRef size : llvm::split(sizes, ','))
       o.special.push_back((name + "=" + size).str());
   }
-  o.cpu = march;
+  for (StringRef name : llvm::split(march, ','))
+    (name.starts_with("sm_") ? o.gpu : o.cpu) = name.str();
+  if (isGpu() && o.gpu.empty())
+    o.gpu = "sm_80";
+  if (!isGpu())
+    o.triple = target;
+  static constexpr llvm::StringLiteral precisions[] = {"strict", "f32", "tf32",
+                                                       "f16", "bf16"};
+  o.precision = precisions[static_cast<int>(matmulPrecision.getValue())].str();
   o.features = mattr;
   o.optLevel = level;
   o.cacheDir = cacheDir;
@@ -87,6 +95,8 @@ bool tool::parseOptions(int argc, char **argv, StringRef about,
   if (cl::ParseCommandLineOptions(argc, argv, about, &os)) {
     if (options.level > 3)
       errors = "-O takes 0, 1, 2 or 3\n";
+    else if (!options.isGpu() && StringRef(options.march).starts_with("sm_"))
+      errors = "-mcpu=" + options.march + " is a GPU: say --target=nvptx64\n";
     else if ((options.threads.getNumOccurrences() && options.threads == 0) ||
              options.threads > mostThreads)
       errors = "--threads takes 1 to 256\n";
@@ -304,7 +314,7 @@ tool::callWith(Program &program, const FunctionInterface &f, void *variables,
     inPointers.push_back(b.data());
   for (Block64 &b : out)
     outPointers.push_back(b.data());
-  Block64 arena(f.arenaBytes);
+  Block64 arena = program.memory(f.arenaBytes);
   if (const char *wrong = program.bind(f, variables, inPointers, outPointers,
                                        arena.data(), *sizes)())
     return error(wrong);
@@ -326,7 +336,7 @@ llvm::Error tool::startVariables(Program &program, Variables &variables,
     return variables.load(*c, checkpoint);
   }
   const FunctionInterface *init = program.interface().find("init");
-  Block64 arena(init->arenaBytes);
+  Block64 arena = program.memory(init->arenaBytes);
   program.call(*init, variables.data(), {&seed}, {}, arena.data());
   return llvm::Error::success();
 }

@@ -35,8 +35,26 @@ struct CommonOptions : FreeNames {
       "specialize",
       cl::desc("Sizes of a dimension with a bound that have code of their own"),
       cl::value_desc("name:size,..."), cl::cat(category)};
+  cl::opt<std::string> target{
+      "target",
+      cl::desc("Target triple, or nvptx64: an NVIDIA GPU runs the model"),
+      cl::value_desc("triple"), cl::cat(category)};
+  enum class Multiply { Strict, F32, Tf32, F16, Bf16 };
+  cl::opt<Multiply> matmulPrecision{
+      "matmul-precision", cl::desc("How a GPU multiplies f32"),
+      cl::values(clEnumValN(Multiply::Strict, "strict",
+                            "as f32, with fused multiply-adds (the default)"),
+                 clEnumValN(Multiply::F32, "f32",
+                            "in tensor cores, three products of tf32 for one"),
+                 clEnumValN(Multiply::Tf32, "tf32",
+                            "in tensor cores, factors rounded to 11 bits"),
+                 clEnumValN(Multiply::F16, "f16", "factors rounded to f16"),
+                 clEnumValN(Multiply::Bf16, "bf16", "factors rounded to bf16")),
+      cl::init(Multiply::Strict), cl::cat(category)};
   cl::opt<std::string> march{
-      "march", cl::desc("The CPU to compile for (default: this one, 'native')"),
+      "march",
+      cl::desc("The CPU to compile for (default: this one, 'native'); for "
+               "nvptx64 the GPU (default: sm_80), or both: sm_90a,native"),
       cl::init("native"), cl::value_desc("cpu"), cl::cat(category)};
   cl::alias mcpu{"mcpu", cl::desc("The same"), cl::aliasopt(march),
                  cl::cat(category)};
@@ -77,6 +95,7 @@ struct CommonOptions : FreeNames {
 
   /// For a file, or for a model that runs in this process.
   enum class Purpose { Artefact, Run };
+  bool isGpu() const { return StringRef(target).starts_with("nvptx"); }
   CompileOptions compileOptions(Purpose purpose = Purpose::Run) const;
   void configure(Compilation &c) const;
 };

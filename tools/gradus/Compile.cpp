@@ -2,7 +2,6 @@
 
 #include "Command.h"
 #include "gradus/Expand.h"
-#include "gradus/Gpu.h"
 #include "gradus/Gradient.h"
 #include "gradus/Graph.h"
 #include "gradus/Link.h"
@@ -68,13 +67,10 @@ struct CompileCommand : CommonOptions {
       cl::desc("Make the variables constants with this checkpoint's values, in "
                "the object and in the order in which they are read"),
       cl::value_desc("file.safetensors"), cl::cat(category)};
-  cl::opt<std::string> target{"target", cl::desc("Target triple, or nvptx64"),
-                              cl::cat(category)};
 
   llvm::Error run() {
     std::string kind = emit;
-    bool gpu = StringRef(target).starts_with("nvptx");
-    if (kind.empty() && gpu)
+    if (kind.empty() && isGpu() && output == "-")
       kind = "ptx";
     if (kind.empty() && !output.empty() && output != "-")
       kind = kindOfFile(output).str();
@@ -85,16 +81,11 @@ struct CompileCommand : CommonOptions {
               : "what should " + output +
                     " hold? Say it with --emit=STAGE or an extension: .o .a "
                     ".so .ll .s .mlir .ptx .h");
-    if (gpu != (kind == "ptx") && !parseStage(kind))
-      return error(
-          gpu ? "--target=nvptx64 emits ptx (and the stages above it), not '" +
-                    kind + "'"
-              : "--emit=ptx needs --target=nvptx64");
+    if (kind == "ptx" && !isGpu())
+      return error("--emit=ptx needs --target=nvptx64");
     CompileOptions o = compileOptions(Purpose::Artefact);
     o.functions.assign(functions.begin(), functions.end());
     o.freeze = freeze;
-    if (!gpu)
-      o.triple = target;
     if (kind == "obj" && !canMergeObjects())
       o.jobs = 1;
     Compilation c(o);
@@ -103,7 +94,7 @@ struct CompileCommand : CommonOptions {
       return error("");
     if (kind == "so" || kind == "exe")
       return link(c, kind);
-    auto file = contents(c, kind, gpu);
+    auto file = contents(c, kind);
     if (!file)
       return file.takeError();
     if (auto e = writeHeader(c))
@@ -140,12 +131,9 @@ private:
     return writeFile(header, ArrayRef(text.data(), text.size()));
   }
   /// The file's bytes.
-  llvm::Expected<std::string> contents(Compilation &c, StringRef kind,
-                                       bool gpu) {
-    if (gpu && kind == "ptx") {
-      std::string chip = march == "native" ? "sm_80" : march.getValue();
-      return emitPtx(c, chip);
-    }
+  llvm::Expected<std::string> contents(Compilation &c, StringRef kind) {
+    if (kind == "ptx")
+      return c.ptx();
     if (auto stage = parseStage(kind)) {
       if (failed(c.runTo(*stage)))
         return error("");

@@ -108,7 +108,7 @@ int tool::runCommand(int argc, char **argv) {
     auto values = readInputs(**f, inputs);
     if (!values)
       return values.takeError();
-    Variables variables(program->interface());
+    Variables variables(*program);
     if (auto e =
             startVariables(*program, variables, options.load, options.seed))
       return e;
@@ -176,7 +176,7 @@ int tool::benchCommand(int argc, char **argv) {
     if (!chosen)
       return chosen.takeError();
     const FunctionInterface &f = **chosen;
-    Variables variables(program->interface());
+    Variables variables(*program);
     if (auto e =
             startVariables(*program, variables, options.load, options.seed))
       return e;
@@ -194,7 +194,7 @@ int tool::benchCommand(int argc, char **argv) {
       blocks.emplace_back(p.type.byteCount());
       out.push_back(blocks.back().data());
     }
-    Block64 arena(f.arenaBytes);
+    Block64 arena = program->memory(f.arenaBytes);
     Program::Call call =
         program->bind(f, variables.data(), in, out, arena.data());
     auto secondsOf = [&](int64_t calls) {

@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/PatternMatch.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
 namespace gradus {
@@ -81,13 +82,21 @@ struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
     mlir::RewritePatternSet patterns(&getContext());
     patterns.add<ErfAsQuotient>(&getContext());
     mlir::populateMathPolynomialApproximationPatterns(
-        patterns, [](StringRef name) {
-          return llvm::is_contained({"math.exp", "math.log", "math.tanh"},
-                                    name);
+        patterns, [&](StringRef name) {
+          return all || llvm::is_contained(
+                            {"math.exp", "math.log", "math.tanh"}, name);
         });
+    if (all)
+      mlir::math::populateExpansionPatterns(
+          patterns, {"powf", "rsqrt", "fpowi", "round", "tan", "sinh", "cosh",
+                     "asinh", "acosh", "atanh"});
     if (!roundsToBf16)
       mlir::arith::populateExpandBFloat16Patterns(patterns);
-    mlir::walkAndApplyPatterns(getOperation(), std::move(patterns));
+    // Some are made of others.
+    if (all)
+      (void)mlir::applyPatternsGreedily(getOperation(), std::move(patterns));
+    else
+      mlir::walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };
 } // namespace

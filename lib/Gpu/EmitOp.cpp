@@ -1,0 +1,389 @@
+//===- EmitOp.cpp - a linalg op by the threads of a block -----------------===//
+//
+// A thread has one result, or a slice of the sum that a result is. Slices meet
+// in shared memory, in a fixed order: results are the same from run to run.
+//
+//===----------------------------------------------------------------------===//
+
+#include "EmitOp.h"
+#include "mlir/Dialect/Affine/Utils.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace gradus;
+using namespace gradus::gpu;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+namespace memref = mlir::memref;
+namespace scf = mlir::scf;
+using mlir::OpOperand;
+
+/// Does each step of the loops touch an element of the result that no other
+/// does? Such are sums of windows that do not overlap.
+static bool touchesOnce(linalg::LinalgOp op) {
+  if (op.getNumDpsInits() != 1)
+    return false;
+  auto sizes = op.getStaticLoopRanges();
+  llvm::SmallDenseSet<unsigned> seen;
+  auto first = [&](mlir::AffineExpr e) {
+    auto d = dyn_cast<mlir::AffineDimExpr>(e);
+    return d && seen.insert(d.getPosition()).second;
+  };
+  for (mlir::AffineExpr e : op.getIndexingMapsArray().back().getResults()) {
+    if (first(e))
+      continue;
+    // window * step + place in it
+    auto sum = dyn_cast<mlir::AffineBinaryOpExpr>(e);
+    if (!sum || e.getKind() != mlir::AffineExprKind::Add)
+      return false;
+    auto product = dyn_cast<mlir::AffineBinaryOpExpr>(sum.getLHS());
+    auto inner = dyn_cast<mlir::AffineDimExpr>(sum.getRHS());
+    if (!product || !inner || product.getKind() != mlir::AffineExprKind::Mul)
+      return false;
+    auto step = dyn_cast<mlir::AffineConstantExpr>(product.getRHS());
+    if (!step || step.getValue() < sizes[inner.getPosition()] ||
+        !first(product.getLHS()) || !first(inner))
+      return false;
+  }
+  return seen.size() == op.getNumLoops();
+}
+
+OpEmitter::OpEmitter(linalg::LinalgOp op, ArrayRef<unsigned> rowLoops)
+    : op(op), rowLoops(rowLoops), sizes(op.getStaticLoopRanges()) {
+  bool inAnyOrder = touchesOnce(op);
+  for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray()))
+    if (kind == mlir::utils::IteratorType::reduction && !inAnyOrder)
+      reductions.push_back(d);
+    else if (!llvm::is_contained(rowLoops, d))
+      parallel.push_back(d);
+}
+
+int64_t OpEmitter::count(ArrayRef<unsigned> loops) {
+  int64_t n = 1;
+  for (unsigned d : loops)
+    n *= sizes[d];
+  return n;
+}
+
+bool OpEmitter::isSum(OpOperand &init) {
+  mlir::AffineMap map = op.getMatchingIndexingMap(&init);
+  return !reductions.empty() && llvm::none_of(reductions, [&](unsigned d) {
+    return map.isFunctionOfDim(d);
+  });
+}
+
+/// The operation that adds to a sum, if the sum goes nowhere else.
+static Operation *adderOf(linalg::LinalgOp op, unsigned result) {
+  Value yielded = op.getBlock()->getTerminator()->getOperand(result);
+  BlockArgument sum = op.getMatchingBlockArgument(op.getDpsInitOperand(result));
+  Operation *adder = yielded.getDefiningOp();
+  if (!adder || !sum.hasOneUse() || *sum.user_begin() != adder ||
+      adder->getBlock() != op.getBlock())
+    return nullptr;
+  return adder;
+}
+
+bool OpEmitter::canSlice() {
+  return llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
+    unsigned i =
+        init.getOperandNumber() - op.getNumDpsInputs(); // its result's number
+    // Steps that add to memory are in order, and so in one thread.
+    if (!isSum(init))
+      return op.getMatchingBlockArgument(&init).use_empty();
+    return isa_and_nonnull<arith::AddFOp, arith::AddIOp, arith::MaximumFOp,
+                           arith::MinimumFOp, arith::MaxSIOp, arith::MinSIOp,
+                           arith::OrIOp, arith::AndIOp, arith::MulFOp>(
+        adderOf(op, i));
+  });
+}
+/// What changes no sum.
+static Value neutralFor(ImplicitLocOpBuilder &b, Operation *adder) {
+  auto kind =
+      arith::symbolizeAtomicRMWKind(isa<arith::AddFOp>(adder)       ? "addf"
+                                    : isa<arith::AddIOp>(adder)     ? "addi"
+                                    : isa<arith::MaximumFOp>(adder) ? "maximumf"
+                                    : isa<arith::MinimumFOp>(adder) ? "minimumf"
+                                    : isa<arith::MaxSIOp>(adder)    ? "maxs"
+                                    : isa<arith::MinSIOp>(adder)    ? "mins"
+                                    : isa<arith::OrIOp>(adder)      ? "ori"
+                                    : isa<arith::AndIOp>(adder)     ? "andi"
+                                                                    : "mulf");
+  return arith::ConstantOp::create(
+      b, arith::getIdentityValueAttr(*kind, adder->getResult(0).getType(), b,
+                                     b.getLoc()));
+}
+
+bool OpEmitter::reducesAlongMemory() {
+  OpOperand *largest = nullptr;
+  int64_t most = 0;
+  for (OpOperand *in : op.getDpsInputOperands())
+    if (auto type = dyn_cast<mlir::MemRefType>(in->get().getType()))
+      if (type.getNumElements() > most) {
+        most = type.getNumElements();
+        largest = in;
+      }
+  if (!largest || reductions.empty())
+    return false;
+  mlir::AffineMap map = op.getMatchingIndexingMap(largest);
+  return llvm::any_of(reductions, [&](unsigned d) {
+    return map.getNumResults() > 0 &&
+           map.getResults().back().isFunctionOfDim(d);
+  });
+}
+
+SmallVector<Value> OpEmitter::operandIndices(Kernel &k, mlir::AffineMap map,
+                                             ValueRange loops) {
+  return llvm::map_to_vector(map.getResults(), [&](mlir::AffineExpr e) {
+    if (auto d = dyn_cast<mlir::AffineDimExpr>(e))
+      return loops[d.getPosition()];
+    return mlir::affine::expandAffineExpr(k.b, k.b.getLoc(), e, loops, {});
+  });
+}
+
+Value OpEmitter::read(Kernel &k, const BufferFacts &facts, OpOperand &operand,
+                      ValueRange loops) {
+  Value v = operand.get();
+  if (!isa<mlir::MemRefType>(v.getType()))
+    return k.inside(v);
+  SmallVector<Value> indices =
+      operandIndices(k, op.getMatchingIndexingMap(&operand), loops);
+  if (Value start = facts.filled.lookup(v); start && op.isDpsInit(&operand))
+    return k.inside(start);
+  if (Value row = facts.rows.lookup(v)) {
+    Access inRow = *Access::of(v);
+    Value place = k.at.number(0);
+    for (unsigned i = facts.rowAxes; i < indices.size(); ++i)
+      place = k.at.add(place, k.at.mul(indices[i], inRow.steps[i]));
+    return memref::LoadOp::create(k.b, row, place);
+  }
+  return k.load(*Access::of(v), indices);
+}
+void OpEmitter::write(Kernel &k, const BufferFacts &facts, OpOperand &operand,
+                      ValueRange loops, Value v) {
+  SmallVector<Value> indices =
+      operandIndices(k, op.getMatchingIndexingMap(&operand), loops);
+  Value buffer = operand.get();
+  if (Value row = facts.rows.lookup(buffer)) {
+    Access inRow = *Access::of(buffer);
+    Value place = k.at.number(0);
+    for (unsigned i = facts.rowAxes; i < indices.size(); ++i)
+      place = k.at.add(place, k.at.mul(indices[i], inRow.steps[i]));
+    memref::StoreOp::create(k.b, v, row, place);
+    return;
+  }
+  k.store(*Access::of(buffer), indices, v);
+}
+
+SmallVector<Value> OpEmitter::emitBody(Kernel &k, linalg::LinalgOp op,
+                                       ValueRange loops,
+                                       function_ref<Value(OpOperand &)> read) {
+  mlir::IRMapping map;
+  for (OpOperand &operand : op->getOpOperands())
+    if (BlockArgument arg = op.getMatchingBlockArgument(&operand);
+        !arg.use_empty())
+      map.map(arg, read(operand));
+  // What the body takes from outside: scalars, and buffers that it looks up in.
+  auto here = [&](Value v) {
+    if (!map.contains(v))
+      map.map(v, k.inside(v));
+  };
+  for (Operation &inner : op.getBlock()->without_terminator()) {
+    if (auto index = dyn_cast<linalg::IndexOp>(inner)) {
+      map.map(index.getResult(), loops[index.getDim()]);
+      continue;
+    }
+    if (auto load = dyn_cast<memref::LoadOp>(inner)) {
+      SmallVector<Value> indices;
+      for (Value i : load.getIndices()) {
+        here(i);
+        indices.push_back(map.lookup(i));
+      }
+      map.map(load.getResult(), k.load(*Access::of(load.getMemRef()), indices));
+      continue;
+    }
+    for (Value operand : inner.getOperands())
+      here(operand);
+    k.b.clone(inner, map);
+  }
+  return llvm::map_to_vector(op.getBlock()->getTerminator()->getOperands(),
+                             [&](Value v) {
+                               here(v);
+                               return map.lookup(v);
+                             });
+}
+
+Value OpEmitter::combined(Kernel &k, unsigned result, Value x, Value y) {
+  Operation *adder = adderOf(op, result);
+  mlir::OperationState state(k.b.getLoc(), adder->getName());
+  state.addOperands({x, y});
+  state.addTypes(adder->getResultTypes());
+  return k.b.create(state)->getResult(0);
+}
+
+SmallVector<Value> OpEmitter::combineSlices(Kernel &k, ArrayRef<unsigned> sums,
+                                            ArrayRef<Value> parts, Value result,
+                                            Value slice,
+                                            const Sharing &sharing) {
+  auto &b = k.b;
+  SmallVector<Value> totals;
+  for (auto [i, part] : llvm::zip(sums, parts)) {
+    Value memory = k.shared(part.getType(), sharing.results * sharing.slices);
+    auto place = [&](Value s) {
+      return k.at.add(k.at.mul(s, sharing.results), result);
+    };
+    memref::StoreOp::create(b, part, memory, place(slice));
+    k.barrier();
+    for (int64_t half = sharing.slices / 2; half > 0; half /= 2) {
+      auto active = scf::IfOp::create(b, k.at.below(slice, half),
+                                      /*withElseRegion=*/false);
+      {
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(active.thenBlock());
+        Value own = memref::LoadOp::create(b, memory, place(slice)),
+              other = memref::LoadOp::create(b, memory,
+                                             place(k.at.add(slice, half)));
+        memref::StoreOp::create(b, combined(k, i, own, other), memory,
+                                place(slice));
+      }
+      k.barrier();
+    }
+    totals.push_back(memref::LoadOp::create(b, memory, result));
+    // The memory is written again if the block comes back here.
+    k.barrier();
+  }
+  return totals;
+}
+
+void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
+                     Value first, const Sharing &sharing) {
+  auto &b = k.b;
+  Value result = k.thread(), slice = k.at.number(0);
+  if (sharing.slices > 1 && sharing.slicesFirst) {
+    slice = k.at.rem(k.thread(), sharing.slices);
+    result = k.at.div(k.thread(), sharing.slices);
+  } else if (sharing.slices > 1) {
+    result = k.at.rem(k.thread(), sharing.results);
+    slice = k.at.div(k.thread(), sharing.results);
+  }
+  SmallVector<unsigned> sums;
+  for (auto [i, init] : llvm::enumerate(op.getDpsInitsMutable()))
+    if (isSum(init))
+      sums.push_back(i);
+  SmallVector<Type> sumTypes = llvm::map_to_vector(sums, [&](unsigned i) {
+    return mlir::getElementTypeOrSelf(op.getDpsInits()[i].getType());
+  });
+
+  Value flat = k.at.add(first, result);
+  SmallVector<Value> loops(op.getNumLoops());
+  for (auto [d, row] : llvm::zip(rowLoops, rows))
+    loops[d] = row;
+  auto place = [&](ArrayRef<unsigned> which, Value index) {
+    SmallVector<int64_t> extents =
+        llvm::map_to_vector(which, [&](unsigned d) { return sizes[d]; });
+    for (auto [d, i] : llvm::zip(which, k.at.takenApart(index, extents)))
+      loops[d] = i;
+  };
+  // Inits of sums do not depend on the reductions: zero stands for these.
+  auto atFirst = [&] {
+    for (unsigned d : reductions)
+      loops[d] = k.at.number(0);
+  };
+  auto storeSums = [&](ValueRange values) {
+    atFirst();
+    for (auto [i, v] : llvm::zip(sums, values))
+      write(k, facts, *op.getDpsInitOperand(i), loops, v);
+  };
+  /// One step: reads, computes, writes what is no sum.
+  auto step = [&](ValueRange carried) {
+    SmallVector<Value> yielded =
+        emitBody(k, op, loops, [&](OpOperand &operand) -> Value {
+          if (op.isDpsInit(&operand))
+            for (auto [n, i] : llvm::enumerate(sums))
+              if (op.getDpsInitOperand(i) == &operand)
+                return carried[n];
+          return read(k, facts, operand, loops);
+        });
+    for (auto [i, init] : llvm::enumerate(op.getDpsInitsMutable()))
+      if (!isSum(init))
+        write(k, facts, init, loops, yielded[i]);
+    return llvm::map_to_vector(sums, [&](unsigned i) { return yielded[i]; });
+  };
+  /// All of a thread's steps; its share of each sum.
+  auto steps = [&]() -> SmallVector<Value> {
+    place(parallel, flat);
+    atFirst();
+    SmallVector<Value> starts;
+    for (unsigned i : sums) {
+      Value start = read(k, facts, *op.getDpsInitOperand(i), loops);
+      if (sharing.slices > 1)
+        start = arith::SelectOp::create(b, k.at.below(slice, 1), start,
+                                        neutralFor(b, adderOf(op, i)));
+      starts.push_back(start);
+    }
+    if (reductions.empty())
+      return step({});
+    auto loop = scf::ForOp::create(b, slice, k.at.number(reductionCount()),
+                                   k.at.number(sharing.slices), starts);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    place(reductions, loop.getInductionVar());
+    SmallVector<Value> next = step(loop.getRegionIterArgs());
+    if (!starts.empty())
+      scf::YieldOp::create(b, next);
+    return SmallVector<Value>(loop.getResults());
+  };
+  // Which threads have a result: none past the end, none beyond the shares.
+  Value has;
+  int64_t used = sharing.results * sharing.slices;
+  if (used < k.threads())
+    has = k.at.below(k.thread(), used);
+  if (resultCount() % sharing.results != 0 || sharing.results > resultCount()) {
+    Value within = k.at.below(flat, resultCount());
+    has = has ? Value(arith::AndIOp::create(b, has, within)) : within;
+  }
+  auto guarded = [&](Value condition, mlir::TypeRange types,
+                     function_ref<SmallVector<Value>()> then,
+                     function_ref<SmallVector<Value>()> otherwise) {
+    if (!condition)
+      return then();
+    bool withElse = !types.empty();
+    auto branch = scf::IfOp::create(b, types, condition, withElse);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    SmallVector<Value> values = then();
+    if (withElse) {
+      scf::YieldOp::create(b, values);
+      b.setInsertionPointToStart(branch.elseBlock());
+      scf::YieldOp::create(b, otherwise());
+    }
+    return SmallVector<Value>(branch.getResults());
+  };
+  auto none = [] { return SmallVector<Value>(); };
+  if (sharing.slices == 1) {
+    guarded(
+        has, {},
+        [&] {
+          storeSums(steps());
+          return SmallVector<Value>();
+        },
+        none);
+    return;
+  }
+  SmallVector<Value> parts = guarded(has, sumTypes, steps, [&] {
+    return llvm::map_to_vector(sums, [&](unsigned i) -> Value {
+      return neutralFor(b, adderOf(op, i));
+    });
+  });
+  SmallVector<Value> totals =
+      combineSlices(k, sums, parts, result, slice, sharing);
+  Value stores = k.at.below(slice, 1);
+  if (has)
+    stores = arith::AndIOp::create(b, has, stores);
+  guarded(
+      stores, {},
+      [&] {
+        place(parallel, flat);
+        storeSums(totals);
+        return SmallVector<Value>();
+      },
+      none);
+}

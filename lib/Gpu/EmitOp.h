@@ -1,0 +1,75 @@
+//===- EmitOp.h - a linalg op by the threads of a block ---------*- C++ -*-===//
+
+#ifndef GRADUS_GPU_EMITOP_H
+#define GRADUS_GPU_EMITOP_H
+
+#include "Kernel.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace gradus::gpu {
+
+/// What is known of buffers beyond their contents.
+struct BufferFacts {
+  /// Buffers that hold this scalar of the host's when an op starts from them.
+  llvm::DenseMap<Value, Value> filled;
+  /// Buffers whose row a block keeps to itself: memory that it shares, for the
+  /// axes behind the row's.
+  llvm::DenseMap<Value, Value> rows;
+  unsigned rowAxes = 0;
+};
+
+/// How threads share the results of an op: `results` of them at a time, and
+/// `slices` threads each add up a part of a reduction. `slicesFirst`:
+/// neighbouring threads are slices, not results.
+struct Sharing {
+  int64_t results = 1, slices = 1;
+  bool slicesFirst = false;
+};
+
+/// An op whose loops over rows are fixed.
+class OpEmitter {
+public:
+  OpEmitter(mlir::linalg::LinalgOp op, ArrayRef<unsigned> rowLoops = {});
+
+  int64_t resultCount() { return count(parallel); }
+  int64_t reductionCount() { return count(reductions); }
+  /// Can several threads add up parts of a sum?
+  bool canSlice();
+  /// Do neighbours along the reduction lie side by side in the largest operand?
+  bool reducesAlongMemory();
+
+  /// Emits results [first, first + sharing.results); those past the end are
+  /// left out. All threads of the block take part.
+  void emit(Kernel &k, const BufferFacts &facts, ValueRange rows, Value first,
+            const Sharing &sharing);
+
+  /// Emits the body for loops at these indices; `given` replaces what operands
+  /// read. The values that it yields.
+  static SmallVector<Value>
+  emitBody(Kernel &k, mlir::linalg::LinalgOp op, ValueRange loops,
+           function_ref<Value(mlir::OpOperand &)> read);
+  /// The indices of an operand at the loops' indices.
+  static SmallVector<Value> operandIndices(Kernel &k, mlir::AffineMap map,
+                                           ValueRange loops);
+
+private:
+  int64_t count(ArrayRef<unsigned> loops);
+  /// Is the result added up over this op's reductions?
+  bool isSum(mlir::OpOperand &init);
+  Value read(Kernel &k, const BufferFacts &facts, mlir::OpOperand &operand,
+             ValueRange loops);
+  void write(Kernel &k, const BufferFacts &facts, mlir::OpOperand &operand,
+             ValueRange loops, Value v);
+  Value combined(Kernel &k, unsigned result, Value x, Value y);
+  SmallVector<Value> combineSlices(Kernel &k, ArrayRef<unsigned> sums,
+                                   ArrayRef<Value> parts, Value result,
+                                   Value slice, const Sharing &sharing);
+
+  mlir::linalg::LinalgOp op;
+  SmallVector<unsigned> rowLoops, parallel, reductions;
+  SmallVector<int64_t> sizes;
+};
+
+} // namespace gradus::gpu
+
+#endif // GRADUS_GPU_EMITOP_H

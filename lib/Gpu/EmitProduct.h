@@ -1,0 +1,50 @@
+//===- EmitProduct.h - the parts of a product's kernel ----------*- C++ -*-===//
+
+#ifndef GRADUS_GPU_EMITPRODUCT_H
+#define GRADUS_GPU_EMITPRODUCT_H
+
+#include "Product.h"
+
+namespace gradus::gpu {
+
+/// Sizes of a kernel: a block computes rows x columns of the result in steps of
+/// depth; a thread side x side of it, or a warp warpRows x warpColumns in
+/// tensor cores.
+struct Tiles {
+  int64_t rows, columns, depth, threads;
+  int64_t side = 0;
+  int64_t warpRows = 0, warpColumns = 0;
+};
+
+/// What one thread multiplies, and where its sums belong.
+class Multiplier {
+public:
+  virtual ~Multiplier() = default;
+  /// How many sums a thread has.
+  virtual int64_t sums() const = 0;
+  /// A tile's elements in shared memory: makes the memory for both tiles.
+  virtual void allocate(Kernel &k) = 0;
+  /// Stores an element, or a pair of neighbours along the depth, of a tile.
+  virtual void store(Kernel &k, Factor tile, Value row, Value depth,
+                     ArrayRef<Value> elements) = 0;
+  /// Neighbours along the depth that `store` takes at a time.
+  virtual int64_t depthAtATime() const { return 1; }
+  virtual SmallVector<Value> multiply(Kernel &k, ValueRange sums) = 0;
+  /// Calls visit(row, column, sum) for each sum, rows and columns counted from
+  /// the tile's first.
+  virtual void
+  forEachSum(Kernel &k, ValueRange sums,
+             function_ref<void(Value row, Value column, Value sum)> visit) = 0;
+  virtual Type sumType() const = 0;
+};
+
+/// Multiplies as the op's body says, in registers.
+std::unique_ptr<Multiplier> createScalarMultiplier(const Product &p,
+                                                   const Tiles &t);
+/// In tensor cores of sm_80 and later (mma.sync).
+std::unique_ptr<Multiplier>
+createTensorMultiplier(const Product &p, const Tiles &t, Precision precision);
+
+} // namespace gradus::gpu
+
+#endif // GRADUS_GPU_EMITPRODUCT_H

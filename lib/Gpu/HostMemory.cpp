@@ -1,0 +1,115 @@
+//===- HostMemory.cpp - what crosses between host and device --------------===//
+//
+// In: functions whose buffers are device memory, launches made. Out: an entry
+// function copies those inputs to the device that are not there, calls
+// `NAME.work` with buffers there, and copies the outputs back to where they are
+// wanted. Where host code decides by a value that the device computed, it reads
+// it.
+//
+// These are calls of functions without a body that say what they are
+// (`graph.transfer`); LaunchKernels.cpp gives them one.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Lowering.h"
+#include "gradus/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_HOSTMEMORY
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+namespace func = mlir::func;
+namespace memref = mlir::memref;
+
+namespace {
+struct HostMemory : impl::HostMemoryBase<HostMemory> {
+  void runOnOperation() override {
+    transfers.clear();
+    for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
+      if (f.isExternal())
+        continue;
+      if (!f->hasAttr(lowering::kernelAttr))
+        f.walk([&](memref::LoadOp load) { read(load); });
+      if (!f.isPrivate())
+        separate(f);
+    }
+  }
+
+private:
+  func::FuncOp transfer(StringRef kind, ArrayRef<Type> inputs,
+                        ArrayRef<Type> results) {
+    OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
+    auto type = b.getFunctionType(inputs, results);
+    func::FuncOp &f = transfers[{b.getStringAttr(kind), type}];
+    if (f)
+      return f;
+    f = func::FuncOp::create(b, getOperation().getLoc(),
+                             ("transfer." + Twine(transfers.size() - 1)).str(),
+                             type);
+    f.setPrivate();
+    f->setAttr(lowering::transferAttr, b.getStringAttr(kind));
+    auto buffer = cast<mlir::MemRefType>(inputs[0]);
+    int64_t width = std::max(8U, buffer.getElementTypeBitWidth()) / 8;
+    f->setAttr(lowering::bytesAttr,
+               b.getI64IntegerAttr(buffer.getNumElements() * width));
+    return f;
+  }
+
+  void read(memref::LoadOp load) {
+    OpBuilder b(load);
+    auto f = transfer("read", load.getMemRefType(), load.getType());
+    load.replaceAllUsesWith(
+        func::CallOp::create(b, load.getLoc(), f, load.getMemRef())
+            .getResult(0));
+    load.erase();
+  }
+
+  /// Moves the body of an entry function to a function on device buffers.
+  void separate(func::FuncOp f) {
+    OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
+    auto work = func::FuncOp::create(
+        b, f.getLoc(), (f.getName() + ".work").str(), f.getFunctionType());
+    work.setPrivate();
+    // Planned after what it calls.
+    work->setAttr(lowering::bodyAttr, b.getI64IntegerAttr(0));
+    work.getBody().takeBody(f.getBody());
+    Block *block = f.addEntryBlock();
+    b.setInsertionPointToStart(block);
+    SmallVector<Value> buffers;
+    SmallVector<std::pair<Value, Value>> outputs;
+    auto call = [&](StringRef kind, Value x, Value y, ArrayRef<Type> results) {
+      Type type = x.getType();
+      return func::CallOp::create(b, f.getLoc(),
+                                  transfer(kind, {type, type}, results),
+                                  ValueRange{x, y});
+    };
+    for (BlockArgument arg : block->getArguments()) {
+      unsigned i = arg.getArgNumber();
+      if (f.getArgAttr(i, lowering::variableAttr)) {
+        buffers.push_back(arg);
+        continue;
+      }
+      auto type = cast<mlir::MemRefType>(arg.getType());
+      Value device = memref::AllocOp::create(b, f.getLoc(), type);
+      bool isOutput = f.getArgAttr(i, lowering::outputAttr) != nullptr;
+      if (type.getNumElements() > 0)
+        device =
+            call(isOutput ? "place" : "bring", arg, device, type).getResult(0);
+      buffers.push_back(device);
+      if (isOutput)
+        outputs.push_back({arg, device});
+    }
+    func::CallOp::create(b, f.getLoc(), work, buffers);
+    for (auto [to, from] : outputs)
+      if (cast<mlir::MemRefType>(to.getType()).getNumElements() > 0)
+        call("copy", to, from, {});
+    func::ReturnOp::create(b, f.getLoc());
+  }
+
+  llvm::DenseMap<std::pair<Attribute, Type>, func::FuncOp> transfers;
+};
+} // namespace

@@ -1,0 +1,166 @@
+//===- Kernel.cpp - a GPU kernel under construction -----------------------===//
+
+#include "Kernel.h"
+#include "gradus/Lowering.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+
+using namespace gradus;
+using namespace gradus::gpu;
+namespace arith = mlir::arith;
+namespace func = mlir::func;
+namespace memref = mlir::memref;
+
+SmallVector<Value> IndexBuilder::takenApart(Value flat,
+                                            ArrayRef<int64_t> sizes) {
+  SmallVector<Value> indices(sizes.size());
+  for (size_t i = sizes.size(); i-- > 0;) {
+    indices[i] = i == 0 ? flat : rem(flat, sizes[i]);
+    if (i > 0)
+      flat = div(flat, sizes[i]);
+  }
+  return indices;
+}
+
+std::optional<Access> Access::of(Value buffer) {
+  auto type = cast<mlir::MemRefType>(buffer.getType());
+  Access a;
+  a.element = type.getElementType();
+  if (failed(type.getStridesAndOffset(a.steps, a.offset)) ||
+      llvm::is_contained(a.steps, mlir::ShapedType::kDynamic))
+    return std::nullopt;
+  a.root = buffer;
+  while (auto view = a.root.getDefiningOp<mlir::ViewLikeOpInterface>())
+    a.root = view.getViewSource();
+  if (!cast<mlir::MemRefType>(a.root.getType()).getLayout().isIdentity())
+    return std::nullopt;
+  if (mlir::ShapedType::isDynamic(a.offset)) {
+    OpBuilder b(buffer.getContext());
+    b.setInsertionPointAfterValue(buffer);
+    a.start =
+        memref::ExtractStridedMetadataOp::create(b, buffer.getLoc(), buffer)
+            .getOffset();
+    a.offset = 0;
+  }
+  return a;
+}
+
+Kernel::Kernel(mlir::gpu::GPUModuleOp module, StringRef kind, Location loc,
+               int64_t threads)
+    : b(loc, module.getContext()), at(b), threadCount(threads) {
+  b.setInsertionPointToEnd(module.getBody());
+  int64_t number = llvm::range_size(module.getOps<mlir::gpu::GPUFuncOp>());
+  f = mlir::gpu::GPUFuncOp::create(b, (kind + Twine(number)).str(),
+                                   b.getFunctionType({}, {}));
+  f->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
+  f.setKnownBlockSizeAttr(b.getDenseI32ArrayAttr({int32_t(threads), 1, 1}));
+  b.setInsertionPointToStart(&f.getBody().front());
+  threadIndex = mlir::gpu::ThreadIdOp::create(b, mlir::gpu::Dimension::x);
+  lastScalar = threadIndex.getDefiningOp();
+}
+
+Value Kernel::parameter(Type type, Value hostValue) {
+  unsigned i = hostArgs.size();
+  Value v = f.getBody().front().insertArgument(i, type, b.getLoc());
+  SmallVector<Type> types(f.getFunctionType().getInputs());
+  types.push_back(type);
+  f.setFunctionType(b.getFunctionType(types, {}));
+  hostArgs.push_back(hostValue);
+  known.map(hostValue, v);
+  return v;
+}
+
+Value Kernel::pointer(Value root) {
+  if (Value v = known.lookupOrNull(root))
+    return v;
+  auto type = cast<mlir::MemRefType>(root.getType());
+  auto space = mlir::gpu::AddressSpaceAttr::get(
+      b.getContext(), mlir::gpu::AddressSpace::Global);
+  return parameter(
+      mlir::MemRefType::get({std::max<int64_t>(type.getNumElements(), 1)},
+                            type.getElementType(),
+                            mlir::MemRefLayoutAttrInterface(), space),
+      root);
+}
+
+Value Kernel::inside(Value v) {
+  if (Value there = known.lookupOrNull(v))
+    return there;
+  // At the start: it may be asked for again anywhere.
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointAfter(lastScalar);
+  Operation *op = v.getDefiningOp();
+  if (auto load = llvm::dyn_cast_or_null<memref::LoadOp>(op))
+    if (auto access = Access::of(load.getMemRef())) {
+      SmallVector<Value> indices = llvm::map_to_vector(
+          load.getIndices(), [&](Value i) { return inside(i); });
+      b.setInsertionPointAfter(lastScalar);
+      Value there = this->load(*access, indices);
+      lastScalar = there.getDefiningOp();
+      known.map(v, there);
+      return there;
+    }
+  bool isArithmetic =
+      op && op->getNumRegions() == 0 && op->getNumResults() == 1 &&
+      mlir::isPure(op) && !isa<memref::ExtractStridedMetadataOp>(op) &&
+      llvm::none_of(op->getOperandTypes(), llvm::IsaPred<mlir::BaseMemRefType>);
+  if (!isArithmetic)
+    return parameter(v.getType(), v);
+  for (Value operand : op->getOperands())
+    inside(operand);
+  b.setInsertionPointAfter(lastScalar);
+  lastScalar = b.clone(*op, known);
+  return lastScalar->getResult(0);
+}
+
+Value Kernel::placeOf(const Access &access, ValueRange indices) {
+  Value place = at.number(access.offset);
+  if (access.start)
+    place = at.add(place, inside(access.start));
+  for (auto [i, step] : llvm::zip(indices, access.steps))
+    place = at.add(place, at.mul(i, step));
+  return place;
+}
+Value Kernel::loadAt(const Access &access, Value place) {
+  return memref::LoadOp::create(b, pointer(access.root), place);
+}
+void Kernel::storeAt(const Access &access, Value place, Value v) {
+  memref::StoreOp::create(b, v, pointer(access.root), place);
+}
+
+Value Kernel::shared(Type element, int64_t elements, int64_t alignment) {
+  auto space = mlir::gpu::AddressSpaceAttr::get(
+      b.getContext(), mlir::gpu::AddressSpace::Workgroup);
+  auto type = mlir::MemRefType::get({elements}, element,
+                                    mlir::MemRefLayoutAttrInterface(), space);
+  Value v = f.addWorkgroupAttribution(type, b.getLoc());
+  f.setWorkgroupAttributionAttr(
+      f.getNumWorkgroupAttributions() - 1,
+      b.getStringAttr(mlir::LLVM::LLVMDialect::getAlignAttrName()),
+      b.getI64IntegerAttr(alignment));
+  return v;
+}
+
+void Kernel::preferRegisters() {
+  f->setAttr(mlir::NVVM::NVVMDialect::getMinctasmAttrName(),
+             b.getI32IntegerAttr(1));
+}
+
+void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid) {
+  mlir::gpu::ReturnOp::create(b);
+  // The host calls a function of the same name; what it does is launch.
+  auto module = f->getParentOfType<ModuleOp>();
+  OpBuilder atEnd = OpBuilder::atBlockEnd(module.getBody());
+  auto stub = func::FuncOp::create(
+      atEnd, f.getLoc(), ("launch." + f.getName()).str(),
+      atEnd.getFunctionType(ValueRange(hostArgs).getTypes(), {}));
+  stub.setPrivate();
+  SmallVector<int64_t> sizes(grid);
+  sizes.resize(3, 1);
+  sizes.push_back(threadCount);
+  stub->setAttr(lowering::launchAttr, b.getDenseI64ArrayAttr(sizes));
+  func::CallOp::create(host, b.getLoc(), stub, hostArgs);
+}

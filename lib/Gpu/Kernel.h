@@ -1,0 +1,117 @@
+//===- Kernel.h - a GPU kernel under construction ---------------*- C++ -*-===//
+
+#ifndef GRADUS_GPU_KERNEL_H
+#define GRADUS_GPU_KERNEL_H
+
+#include "gradus/LLVM.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+
+namespace gradus::gpu {
+
+inline constexpr int64_t warpSize = 32;
+
+/// Arithmetic on indices that folds what is known.
+class IndexBuilder {
+public:
+  explicit IndexBuilder(ImplicitLocOpBuilder &b) : b(b) {}
+
+  Value number(int64_t n) { return mlir::arith::ConstantIndexOp::create(b, n); }
+  Value add(Value x, Value y) {
+    return b.createOrFold<mlir::arith::AddIOp>(x, y);
+  }
+  Value add(Value x, int64_t n) { return n == 0 ? x : add(x, number(n)); }
+  Value mul(Value x, int64_t n) {
+    return b.createOrFold<mlir::arith::MulIOp>(x, number(n));
+  }
+  Value div(Value x, int64_t n) {
+    return b.createOrFold<mlir::arith::DivUIOp>(x, number(n));
+  }
+  Value rem(Value x, int64_t n) {
+    return b.createOrFold<mlir::arith::RemUIOp>(x, number(n));
+  }
+  Value below(Value x, int64_t n) {
+    return b.createOrFold<mlir::arith::CmpIOp>(mlir::arith::CmpIPredicate::ult,
+                                               x, number(n));
+  }
+  /// The indices of loops of these sizes, the last one the fastest.
+  SmallVector<Value> takenApart(Value flat, ArrayRef<int64_t> sizes);
+
+private:
+  ImplicitLocOpBuilder &b;
+};
+
+/// Where the elements of a buffer of the host's code are: steps in elements
+/// along each axis, from `offset` plus `start` (an index of the host's, or
+/// null) of the buffer that a view is of.
+struct Access {
+  Value root;
+  SmallVector<int64_t> steps;
+  int64_t offset = 0;
+  Value start;
+  Type element;
+
+  /// None if the steps are not known.
+  static std::optional<Access> of(Value buffer);
+};
+
+/// A kernel: a gpu.func, and what the host passes to it. Buffers and numbers of
+/// the host's become parameters where they are first asked for.
+class Kernel {
+public:
+  /// `kind` begins its name.
+  Kernel(mlir::gpu::GPUModuleOp module, StringRef kind, Location loc,
+         int64_t threads);
+
+  /// Where code is added.
+  ImplicitLocOpBuilder b;
+  IndexBuilder at;
+
+  int64_t threads() const { return threadCount; }
+  Value thread() { return threadIndex; }
+  /// A block's number along a dimension of the grid.
+  Value block(mlir::gpu::Dimension d) {
+    return mlir::gpu::BlockIdOp::create(b, d);
+  }
+
+  /// A scalar of the host's code: recomputed here if that takes no more than
+  /// arithmetic and loads, else a parameter.
+  Value inside(Value hostScalar);
+  /// The place of an element in its buffer.
+  Value placeOf(const Access &access, ValueRange indices);
+  Value load(const Access &access, ValueRange indices) {
+    return loadAt(access, placeOf(access, indices));
+  }
+  void store(const Access &access, ValueRange indices, Value v) {
+    storeAt(access, placeOf(access, indices), v);
+  }
+  Value loadAt(const Access &access, Value place);
+  void storeAt(const Access &access, Value place, Value v);
+  /// The pointer to a buffer of the host's code, as one axis.
+  Value pointer(Value root);
+  /// Memory that a block shares.
+  Value shared(Type element, int64_t elements, int64_t alignment = 16);
+  /// Has ptxas keep values in registers rather than run many blocks at a time.
+  void preferRegisters();
+  void barrier() { mlir::gpu::BarrierOp::create(b); }
+
+  /// Ends the kernel, and has the host's code call it at `host`.
+  void launch(OpBuilder &host, ArrayRef<int64_t> grid);
+
+private:
+  Value parameter(Type type, Value hostValue);
+
+  mlir::gpu::GPUFuncOp f;
+  int64_t threadCount;
+  Value threadIndex;
+  Operation *lastScalar; ///< behind it, scalars of the host's are computed
+  mlir::IRMapping known; ///< of the host's values
+  SmallVector<Value> hostArgs;
+};
+
+} // namespace gradus::gpu
+
+#endif // GRADUS_GPU_KERNEL_H

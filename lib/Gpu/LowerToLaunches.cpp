@@ -1,0 +1,369 @@
+//===- LowerToLaunches.cpp - kernels -> GPU kernels and their launches ----===//
+//
+// In: bufferised kernels, their buffers in device memory. Out: a gpu.module,
+// and in each kernel's function calls of launches (`graph.launch`) in place of
+// linalg and loops.
+//
+// The ops of a row group are one launch, a block for each row; what they hand
+// each other stays in shared memory where it fits. A product is one launch with
+// the op that follows it (EmitProduct.cpp). Each other op is one launch: a
+// thread has a result, or threads share a sum that is long.
+//
+//===----------------------------------------------------------------------===//
+
+#include "EmitNest.h"
+#include "EmitOp.h"
+#include "Product.h"
+#include "gradus/Lowering.h"
+#include "gradus/Passes.h"
+#include "lib/Lowering/RowGroup.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_LOWERTOLAUNCHES
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+using namespace gradus::gpu;
+namespace func = mlir::func;
+namespace linalg = mlir::linalg;
+namespace memref = mlir::memref;
+namespace scf = mlir::scf;
+using mlir::OpOperand;
+
+/// Shared memory that every GPU since sm_80 gives a block without asking.
+static constexpr int64_t mostRowMemory = 32 * 1024;
+/// Threads that a large GPU runs at a time, about.
+static constexpr int64_t wantedThreads = 1 << 16;
+
+static bool isZero(Value v) {
+  return mlir::matchPattern(v, mlir::m_AnyZeroFloat()) ||
+         mlir::matchPattern(v, mlir::m_Zero());
+}
+
+namespace {
+/// A kernel's function: its ops in order, and which of them need no launch.
+class KernelLowering {
+public:
+  KernelLowering(func::FuncOp f, mlir::gpu::GPUModuleOp kernels,
+                 Precision precision)
+      : kernels(kernels), precision(precision) {
+    for (Operation &op : f.getBody().front())
+      if (isa<linalg::LinalgOp, scf::ForOp, memref::StoreOp>(op))
+        work.push_back(&op);
+  }
+
+  void run() {
+    SmallVector<linalg::LinalgOp> linalgOps;
+    for (Operation *op : work)
+      if (auto l = dyn_cast<linalg::LinalgOp>(op))
+        linalgOps.push_back(l);
+    auto group = linalgOps.size() == work.size() ? RowGroup::find(linalgOps)
+                                                 : std::nullopt;
+    findFills();
+    if (group) {
+      emitGroup(*group);
+    } else {
+      for (Operation *op : work)
+        if (!done.contains(op))
+          emit(op);
+    }
+    for (Operation *op : llvm::reverse(work))
+      op->erase();
+  }
+
+private:
+  /// Fills that the next op to touch the buffer starts its sums from.
+  void findFills() {
+    for (auto [i, op] : llvm::enumerate(work)) {
+      auto fill = dyn_cast<linalg::FillOp>(op);
+      if (!fill)
+        continue;
+      Value buffer = fill.getOutputs()[0];
+      for (Operation *next : ArrayRef(work).drop_front(i + 1)) {
+        if (!touches(next, buffer))
+          continue;
+        if (startsFrom(next, buffer)) {
+          filled[buffer] = fill.getInputs()[0];
+          done.insert(op);
+        }
+        break;
+      }
+    }
+  }
+  /// Does the op read or write the buffer, or a view of it?
+  static bool touches(Operation *op, Value buffer) {
+    return op
+        ->walk([&](Operation *inner) {
+          bool found = llvm::any_of(inner->getOperands(), [&](Value v) {
+            return rootOf(v) == rootOf(buffer);
+          });
+          return found ? mlir::WalkResult::interrupt()
+                       : mlir::WalkResult::advance();
+        })
+        .wasInterrupted();
+  }
+  static Value rootOf(Value v) {
+    while (auto view = v.getDefiningOp<mlir::ViewLikeOpInterface>())
+      v = view.getViewSource();
+    return v;
+  }
+  /// Does the op add to every element of the buffer, and read it in no other
+  /// way?
+  bool startsFrom(Operation *op, Value buffer) {
+    auto generic = dyn_cast<linalg::GenericOp>(op);
+    if (!generic || llvm::count_if(op->getOperands(), [&](Value v) {
+                      return rootOf(v) == rootOf(buffer);
+                    }) != 1)
+      return false;
+    for (OpOperand &init : generic.getDpsInitsMutable())
+      if (init.get() == buffer) {
+        auto map = generic.getMatchingIndexingMap(&init);
+        return map.isProjectedPermutation() &&
+               map.getNumResults() == generic.getNumParallelLoops();
+      }
+    return false;
+  }
+
+  void emit(Operation *op) {
+    OpBuilder host(op);
+    auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+    if (!linalgOp)
+      return emitNest(host, kernels, op);
+    if (auto product = Product::match(linalgOp))
+      return emitProduct(*product);
+    emitAlone(linalgOp);
+  }
+
+  //===-- A product and what follows it -----------------------------------===//
+
+  void emitProduct(Product product) {
+    Epilogue epilogue;
+    Value out = product.op.getDpsInits()[0];
+    Value start = filled.lookup(out);
+    epilogue.startsAtZero = start && isZero(start);
+    if (start && !epilogue.startsAtZero) {
+      // Added to what is there: so it must be there.
+      OpBuilder before(product.op);
+      emitAlone(fillOf(out));
+    }
+    Operation *at = product.op;
+    if (auto follower = followerOf(product)) {
+      epilogue.follower = follower;
+      for (OpOperand *in : follower.getDpsInputOperands())
+        if (in->get() == out)
+          epilogue.result = in;
+      epilogue.stores = !isOwned(out, product.op, follower);
+      done.insert(follower);
+      at = follower; // where everything that it reads is there
+    }
+    OpBuilder host(at);
+    gpu::emitProduct(host, kernels, product, epilogue, precision);
+  }
+  linalg::LinalgOp fillOf(Value buffer) {
+    for (Operation *op : work)
+      if (auto fill = dyn_cast<linalg::FillOp>(op))
+        if (fill.getOutputs()[0] == buffer)
+          return fill;
+    return {};
+  }
+  /// The op after the product, if it is its epilogue.
+  linalg::GenericOp followerOf(Product product) {
+    auto *self = llvm::find(work, product.op.getOperation());
+    if (self + 1 == work.end() ||
+        !(*(self + 1))->hasAttr(lowering::epilogueAttr))
+      return {};
+    auto next = cast<linalg::GenericOp>(*(self + 1));
+    OpOperand *result = nullptr;
+    for (OpOperand &o : next->getOpOperands())
+      if (o.get() == product.op.getDpsInits()[0])
+        result = result ? nullptr : &o;
+    if (!result || !next.isDpsInput(result) ||
+        !next.getMatchingIndexingMap(result).isPermutation() ||
+        !product.op.getIndexingMapsArray().back().isProjectedPermutation())
+      return {};
+    // It overwrites nothing that other blocks still read.
+    for (Value to : next.getDpsInits())
+      for (Value from : product.op.getDpsInputs()) {
+        auto a = Access::of(to), b = Access::of(from);
+        if (!a || !b || a->root == b->root)
+          return {};
+      }
+    return next;
+  }
+  bool isOwned(Value buffer, Operation *product, Operation *follower) {
+    return buffer.getDefiningOp<memref::AllocOp>() &&
+           llvm::all_of(buffer.getUsers(), [&](Operation *user) {
+             return user == product || user == follower || done.contains(user);
+           });
+  }
+
+  //===-- One op ----------------------------------------------------------===//
+
+  void emitAlone(linalg::LinalgOp op) {
+    OpEmitter emitter(op);
+    int64_t results = emitter.resultCount(), steps = emitter.reductionCount();
+    if (results == 0)
+      return;
+    int64_t threads = 256;
+    Sharing sharing;
+    if (steps > 1 && emitter.canSlice()) {
+      sharing.slicesFirst = emitter.reducesAlongMemory();
+      // Neighbouring threads are to read neighbours.
+      int64_t least = sharing.slicesFirst ? warpSize : 1;
+      while (
+          sharing.slices < threads && steps / sharing.slices > 4 &&
+          (sharing.slices < least || results * sharing.slices < wantedThreads))
+        sharing.slices *= 2;
+      if (results == 1 && steps > 16 * threads)
+        threads = sharing.slices = 1024;
+    }
+    sharing.results = threads / sharing.slices;
+    Kernel k(kernels, "map", op.getLoc(), threads);
+    BufferFacts facts;
+    facts.filled = filled;
+    Value first = k.at.mul(k.block(mlir::gpu::Dimension::x), sharing.results);
+    emitter.emit(k, facts, {}, first, sharing);
+    OpBuilder host(op);
+    k.launch(host, {llvm::divideCeilSigned(results, sharing.results)});
+  }
+
+  //===-- A group, a block for each row -----------------------------------===//
+
+  void emitGroup(const RowGroup &group) {
+    int64_t rows = 1, most = 1;
+    for (int64_t s : group.sizes)
+      rows *= s;
+    for (linalg::LinalgOp op : group.ops) {
+      OpEmitter emitter(op, group.loops.find(op)->second);
+      most = std::max(most, emitter.resultCount() * emitter.reductionCount());
+    }
+    if (rows == 0)
+      return;
+    int64_t threads =
+        std::clamp<int64_t>(llvm::bit_ceil(uint64_t(most) / 4), warpSize, 256);
+    Operation *last = group.ops.back();
+    Kernel k(kernels, "rows", last->getLoc(), threads);
+    BufferFacts facts;
+    facts.filled = filled;
+    facts.rowAxes = group.sizes.size();
+    shareRows(k, group, facts, rows);
+    SmallVector<Value> row =
+        k.at.takenApart(k.block(mlir::gpu::Dimension::x), group.sizes);
+    bool isFirst = true;
+    for (linalg::LinalgOp op : group.ops) {
+      if (done.contains(op))
+        continue;
+      if (!std::exchange(isFirst, false))
+        k.barrier();
+      emitMember(k, OpEmitter(op, group.loops.find(op)->second), facts, row);
+    }
+    OpBuilder host(last);
+    k.launch(host, {rows});
+  }
+  void shareRows(Kernel &k, const RowGroup &group, BufferFacts &facts,
+                 int64_t rows) {
+    int64_t bytes = 0;
+    for (linalg::LinalgOp op : group.ops)
+      for (Value v : op->getOperands()) {
+        if (facts.rows.contains(v) || !group.owns(v))
+          continue;
+        auto type = cast<mlir::MemRefType>(v.getType());
+        int64_t elements = type.getNumElements() / rows,
+                size =
+                    elements * std::max(8U, type.getElementTypeBitWidth()) / 8;
+        if (bytes + size > mostRowMemory)
+          continue;
+        bytes += size;
+        facts.rows[v] = k.shared(type.getElementType(), elements);
+      }
+  }
+  static void emitMember(Kernel &k, OpEmitter op, const BufferFacts &facts,
+                         ValueRange row) {
+    int64_t results = op.resultCount(), steps = op.reductionCount();
+    Sharing sharing;
+    if (steps > 1 && op.canSlice())
+      while (sharing.slices < k.threads() && steps / sharing.slices >= 2 &&
+             results * sharing.slices < k.threads())
+        sharing.slices *= 2;
+    sharing.results = k.threads() / sharing.slices;
+    sharing.slicesFirst = op.reducesAlongMemory();
+    if (results <= sharing.results)
+      return op.emit(k, facts, row, k.at.number(0), sharing);
+    auto loop = scf::ForOp::create(k.b, k.at.number(0), k.at.number(results),
+                                   k.at.number(sharing.results));
+    OpBuilder::InsertionGuard guard(k.b);
+    k.b.setInsertionPointToStart(loop.getBody());
+    op.emit(k, facts, row, loop.getInductionVar(), sharing);
+  }
+
+  mlir::gpu::GPUModuleOp kernels;
+  Precision precision;
+  SmallVector<Operation *> work;
+  llvm::SmallPtrSet<Operation *, 8> done;
+  llvm::DenseMap<Value, Value> filled; ///< buffer -> scalar
+};
+
+struct LowerToLaunches : impl::LowerToLaunchesBase<LowerToLaunches> {
+  using LowerToLaunchesBase::LowerToLaunchesBase;
+
+  void runOnOperation() override {
+    OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
+    auto kernels = mlir::gpu::GPUModuleOp::create(b, getOperation().getLoc(),
+                                                  lowering::kernelsSymbol);
+    auto chosen = parsePrecision(precision);
+    if (!chosen) {
+      getOperation().emitError("there is no precision '" + precision + "'");
+      return signalPassFailure();
+    }
+    for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
+      if (f.isExternal())
+        continue;
+      if (f->hasAttr(lowering::kernelAttr))
+        KernelLowering(f, kernels, *chosen).run();
+      else
+        moveScalars(f, kernels);
+      // Temporaries that became shared memory, or nothing.
+      f.walk([](memref::AllocOp alloc) {
+        if (alloc->use_empty())
+          alloc.erase();
+      });
+    }
+  }
+
+private:
+  /// Numbers that the host's code computes and stores: on the device, too.
+  static void moveScalars(func::FuncOp f, mlir::gpu::GPUModuleOp kernels) {
+    SmallVector<memref::StoreOp> stores;
+    f.walk([&](memref::StoreOp store) { stores.push_back(store); });
+    for (memref::StoreOp store : stores) {
+      OpBuilder host(store);
+      emitNest(host, kernels, store);
+      store.erase();
+    }
+    // Loads that only they wanted.
+    SmallVector<Operation *> all;
+    f.walk([&](Operation *op) { all.push_back(op); });
+    for (Operation *op : llvm::reverse(all))
+      if (mlir::isOpTriviallyDead(op))
+        op->erase();
+  }
+};
+} // namespace
+
+std::optional<Precision> gpu::parsePrecision(StringRef name) {
+  return llvm::StringSwitch<std::optional<Precision>>(name)
+      .Case("strict", Precision::Strict)
+      .Case("f32", Precision::F32)
+      .Case("tf32", Precision::Tf32)
+      .Case("f16", Precision::F16)
+      .Case("bf16", Precision::Bf16)
+      .Default(std::nullopt);
+}

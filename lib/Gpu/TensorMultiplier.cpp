@@ -1,0 +1,222 @@
+//===- TensorMultiplier.cpp - products in tensor cores (mma.sync) ---------===//
+//
+// Both tiles lie with the depth innermost, in words of 32 bits: one element, or
+// two of 16 bits. Rows are four words longer than they hold, so that the eight
+// rows that a warp reads at a time lie in different banks. A warp has
+// warpRows x warpColumns of the result, in squares of 16 x 8; which lane holds
+// what of a square: PTX ISA, "Warp-level matrix instructions".
+//
+// f32 as three products of tf32: x = h + l, where h is x without its lowest 13
+// bits and l = x - h exactly, so x y = h h' + h l' + l h' but for l l', below
+// 2^-20 of it. Infinities become NaN (inf - inf).
+//
+//===----------------------------------------------------------------------===//
+
+#include "EmitProduct.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace gradus;
+using namespace gradus::gpu;
+namespace arith = mlir::arith;
+namespace LLVM = mlir::LLVM;
+namespace memref = mlir::memref;
+namespace NVVM = mlir::NVVM;
+
+namespace {
+constexpr int64_t squareRows = 16, squareColumns = 8;
+
+class TensorMultiplier : public Multiplier {
+public:
+  TensorMultiplier(const Product &p, const Tiles &t, Precision precision)
+      : p(p), t(t) {
+    Type element = p.lhs.element;
+    if (element.isF16() || (element.isF32() && precision == Precision::F16))
+      type = NVVM::MMATypes::f16;
+    else if (element.isBF16() ||
+             (element.isF32() && precision == Precision::Bf16))
+      type = NVVM::MMATypes::bf16;
+    else
+      type = NVVM::MMATypes::tf32;
+    isSplit = element.isF32() && precision == Precision::F32;
+  }
+
+  int64_t depthAtATime() const override { return halves() ? 2 : 1; }
+  int64_t sums() const override { return across() * down() * 4; }
+  Type sumType() const override { return p.out.element; }
+
+  void allocate(Kernel &k) override {
+    Type word = k.b.getI32Type();
+    tiles[Lhs] = k.shared(word, t.rows * pitch());
+    tiles[Rhs] = k.shared(word, t.columns * pitch());
+    Value warp = k.at.div(k.thread(), warpSize);
+    lane = k.at.rem(k.thread(), warpSize);
+    int64_t warps = t.columns / t.warpColumns;
+    firstRow = k.at.mul(k.at.div(warp, warps), t.warpRows);
+    firstColumn = k.at.mul(k.at.rem(warp, warps), t.warpColumns);
+    group = k.at.div(lane, 4);
+    member = k.at.rem(lane, 4);
+  }
+
+  void store(Kernel &k, Factor tile, Value row, Value depth,
+             ArrayRef<Value> elements) override {
+    Value place =
+        k.at.add(k.at.mul(row, pitch()), k.at.div(depth, depthAtATime()));
+    memref::StoreOp::create(k.b, wordOf(k, elements), tiles[tile], place);
+  }
+
+  SmallVector<Value> multiply(Kernel &k, ValueRange before) override {
+    SmallVector<Value> sums(before);
+    // A step of the instruction takes eight words of depth.
+    for (int64_t word = 0; word < wordsDeep(); word += 8) {
+      SmallVector<SmallVector<Value>> a, b;
+      for (int64_t i = 0; i < down(); ++i)
+        a.push_back(fragment(k, Lhs, firstRow, i * squareRows, word));
+      for (int64_t j = 0; j < across(); ++j)
+        b.push_back(fragment(k, Rhs, firstColumn, j * squareColumns, word));
+      if (!isSplit) {
+        addSquares(k, a, b, sums);
+        continue;
+      }
+      auto [aHigh, aLow] = split(k, a);
+      auto [bHigh, bLow] = split(k, b);
+      // The small terms first.
+      addSquares(k, aLow, bHigh, sums);
+      addSquares(k, aHigh, bLow, sums);
+      addSquares(k, aHigh, bHigh, sums);
+    }
+    return sums;
+  }
+
+  void forEachSum(Kernel &k, ValueRange sums,
+                  function_ref<void(Value, Value, Value)> visit) override {
+    Value pair = k.at.mul(member, 2);
+    for (int64_t i = 0; i < down(); ++i)
+      for (int64_t j = 0; j < across(); ++j)
+        for (int64_t r = 0; r < 4; ++r)
+          visit(
+              k.at.add(k.at.add(firstRow, group), i * squareRows + r / 2 * 8),
+              k.at.add(k.at.add(firstColumn, pair), j * squareColumns + r % 2),
+              sums[(i * across() + j) * 4 + r]);
+  }
+
+private:
+  using Fragments = SmallVector<SmallVector<Value>>;
+
+  bool halves() const { return type != NVVM::MMATypes::tf32; }
+  int64_t wordsDeep() const { return t.depth / depthAtATime(); }
+  int64_t pitch() const { return wordsDeep() + 4; }
+  int64_t down() const { return t.warpRows / squareRows; }
+  int64_t across() const { return t.warpColumns / squareColumns; }
+
+  /// An element or two, rounded, as one word.
+  Value wordOf(Kernel &k, ArrayRef<Value> elements) {
+    Type word = k.b.getI32Type(), half = k.b.getI16Type();
+    if (!halves()) {
+      Value bits = arith::BitcastOp::create(k.b, word, elements[0]);
+      if (isSplit)
+        return bits;
+      // To the nearest tf32: the tensor core cuts the lowest 13 bits off.
+      Value bias =
+          arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(0x1000));
+      return arith::AddIOp::create(k.b, bits, bias);
+    }
+    SmallVector<Value> bits;
+    for (Value v : elements) {
+      Type narrow = type == NVVM::MMATypes::f16 ? Type(k.b.getF16Type())
+                                                : k.b.getBF16Type();
+      if (v.getType() != narrow)
+        v = arith::TruncFOp::create(k.b, narrow, v);
+      v = arith::BitcastOp::create(k.b, half, v);
+      bits.push_back(arith::ExtUIOp::create(k.b, word, v));
+    }
+    Value sixteen = arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(16));
+    Value high = arith::ShLIOp::create(k.b, bits[1], sixteen);
+    return arith::OrIOp::create(k.b, bits[0], high);
+  }
+
+  /// What this lane holds of 16 (lhs) or 8 (rhs) rows and eight words of depth.
+  SmallVector<Value> fragment(Kernel &k, Factor tile, Value first,
+                              int64_t offset, int64_t word) {
+    SmallVector<Value> words;
+    auto load = [&](int64_t row, int64_t column) {
+      Value place = k.at.add(k.at.mul(k.at.add(first, group), pitch()), member);
+      words.push_back(memref::LoadOp::create(
+          k.b, tiles[tile],
+          k.at.add(place, (offset + row) * pitch() + word + column)));
+    };
+    for (int64_t column : {0, 4})
+      for (int64_t row = 0; row < (tile == Lhs ? squareRows : squareColumns);
+           row += 8)
+        load(row, column);
+    return words;
+  }
+
+  std::pair<Fragments, Fragments> split(Kernel &k, const Fragments &all) {
+    Type f32 = k.b.getF32Type(), word = k.b.getI32Type();
+    Value mask = arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(~0x1fff));
+    Fragments high, low;
+    for (const auto &words : all) {
+      high.emplace_back();
+      low.emplace_back();
+      for (Value v : words) {
+        Value h = arith::AndIOp::create(k.b, v, mask);
+        Value rest =
+            arith::SubFOp::create(k.b, arith::BitcastOp::create(k.b, f32, v),
+                                  arith::BitcastOp::create(k.b, f32, h));
+        high.back().push_back(h);
+        low.back().push_back(arith::BitcastOp::create(k.b, word, rest));
+      }
+    }
+    return {high, low};
+  }
+
+  void addSquares(Kernel &k, const Fragments &a, const Fragments &b,
+                  llvm::MutableArrayRef<Value> sums) {
+    for (int64_t i = 0; i < down(); ++i)
+      for (int64_t j = 0; j < across(); ++j) {
+        auto square = sums.slice((i * across() + j) * 4, 4);
+        SmallVector<Value> next = addSquare(k, a[i], b[j], square);
+        llvm::copy(next, square.begin());
+      }
+  }
+  SmallVector<Value> addSquare(Kernel &k, ArrayRef<Value> a, ArrayRef<Value> b,
+                               ArrayRef<Value> sums) {
+    auto operands = [&](ArrayRef<Value> words) {
+      if (type != NVVM::MMATypes::f16)
+        return SmallVector<Value>(words);
+      auto pair = mlir::VectorType::get({2}, k.b.getF16Type());
+      return llvm::map_to_vector(words, [&](Value w) -> Value {
+        return LLVM::BitcastOp::create(k.b, pair, w);
+      });
+    };
+    Type f32 = k.b.getF32Type();
+    auto result = LLVM::LLVMStructType::getLiteral(k.b.getContext(),
+                                                   {f32, f32, f32, f32});
+    std::optional<std::array<NVVM::MMATypes, 2>> types;
+    if (type != NVVM::MMATypes::f16) // which f16 says by itself
+      types = {type, type};
+    Value d = NVVM::MmaOp::create(
+        k.b, result, operands(a), operands(b), sums,
+        {squareRows, squareColumns, halves() ? 16 : 8}, std::nullopt,
+        std::nullopt, types,
+        std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
+    SmallVector<Value> next;
+    for (int64_t r = 0; r < 4; ++r)
+      next.push_back(LLVM::ExtractValueOp::create(k.b, d, r));
+    return next;
+  }
+
+  const Product &p;
+  const Tiles &t;
+  NVVM::MMATypes type;
+  bool isSplit;
+  Value tiles[2], lane, firstRow, firstColumn, group, member;
+};
+} // namespace
+
+std::unique_ptr<Multiplier> gpu::createTensorMultiplier(const Product &p,
+                                                        const Tiles &t,
+                                                        Precision precision) {
+  return std::make_unique<TensorMultiplier>(p, t, precision);
+}

@@ -1,0 +1,79 @@
+//===- RowGroup.cpp - ops that run row by row together --------------------===//
+
+#include "RowGroup.h"
+#include "gradus/Lowering.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace gradus;
+namespace linalg = mlir::linalg;
+using mlir::OpOperand;
+
+std::optional<RowGroup> RowGroup::find(ArrayRef<linalg::LinalgOp> work) {
+  RowGroup group;
+  SmallVector<linalg::LinalgOp> others;
+  for (linalg::LinalgOp op : work) {
+    if (!op->hasAttr(lowering::rowLoopsAttr)) {
+      others.push_back(op);
+      continue;
+    }
+    if (!group.add(op))
+      return std::nullopt;
+    for (OpOperand &init : op.getDpsInitsMutable())
+      for (linalg::LinalgOp fill : others)
+        if (isa<linalg::FillOp>(fill.getOperation()) &&
+            fill.getDpsInits()[0] == init.get() && !group.contains(fill))
+          group.addFill(fill, op, init);
+  }
+  if (group.ops.empty())
+    return std::nullopt;
+  // Another op among them might read or write what they do, elsewhere.
+  for (linalg::LinalgOp op : work)
+    if (!group.contains(op))
+      return std::nullopt;
+  return group;
+}
+
+bool RowGroup::add(linalg::LinalgOp op) {
+  auto rows =
+      op->getAttrOfType<mlir::DenseI64ArrayAttr>(lowering::rowLoopsAttr);
+  auto ranges = op.getStaticLoopRanges();
+  SmallVector<int64_t> own;
+  for (int64_t d : rows.asArrayRef())
+    own.push_back(ranges[d]);
+  if (!ops.empty() && own != sizes)
+    return false;
+  sizes = own;
+  loops[op] = SmallVector<unsigned>(rows.asArrayRef());
+  ops.push_back(op);
+  return true;
+}
+
+/// A fill that a member starts from runs row by row as well.
+void RowGroup::addFill(linalg::LinalgOp fill, linalg::LinalgOp member,
+                       OpOperand &init) {
+  auto map = member.getMatchingIndexingMap(&init);
+  SmallVector<unsigned> own;
+  for (unsigned d : loops[member])
+    own.push_back(
+        *map.getResultPosition(mlir::getAffineDimExpr(d, map.getContext())));
+  loops[fill] = own;
+  ops.insert(ops.end() - 1, fill);
+}
+
+bool RowGroup::owns(Value buffer) const {
+  return buffer.getDefiningOp<mlir::memref::AllocOp>() &&
+         llvm::all_of(buffer.getUses(), [&](OpOperand &use) {
+           return contains(use.getOwner()) && atItsRow(use);
+         });
+}
+bool RowGroup::atItsRow(OpOperand &use) const {
+  auto map =
+      cast<linalg::LinalgOp>(use.getOwner()).getMatchingIndexingMap(&use);
+  ArrayRef<unsigned> own = loops.find(use.getOwner())->second;
+  if (map.getNumResults() < own.size())
+    return false;
+  for (auto [e, d] : llvm::zip(map.getResults(), own))
+    if (e != mlir::getAffineDimExpr(d, map.getContext()))
+      return false;
+  return true;
+}

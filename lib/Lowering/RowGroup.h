@@ -1,0 +1,33 @@
+//===- RowGroup.h - ops that run row by row together ------------*- C++ -*-===//
+
+#ifndef GRADUS_LOWERING_ROWGROUP_H
+#define GRADUS_LOWERING_ROWGROUP_H
+
+#include "gradus/LLVM.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace gradus {
+
+/// The ops of a group on buffers, and the loops of each over the rows.
+struct RowGroup {
+  SmallVector<mlir::linalg::LinalgOp> ops;
+  llvm::DenseMap<Operation *, SmallVector<unsigned>> loops;
+  SmallVector<int64_t> sizes;
+
+  /// The group that a kernel's ops are, if they still stand together.
+  static std::optional<RowGroup> find(ArrayRef<mlir::linalg::LinalgOp> work);
+
+  bool contains(Operation *op) const { return loops.contains(op); }
+  /// Is the buffer a temporary that only members touch, each at its own row?
+  bool owns(Value buffer) const;
+
+private:
+  bool add(mlir::linalg::LinalgOp op);
+  void addFill(mlir::linalg::LinalgOp fill, mlir::linalg::LinalgOp member,
+               mlir::OpOperand &init);
+  bool atItsRow(mlir::OpOperand &use) const;
+};
+
+} // namespace gradus
+
+#endif // GRADUS_LOWERING_ROWGROUP_H

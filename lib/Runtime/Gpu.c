@@ -1,0 +1,462 @@
+/*===- Gpu.c - the GPU under compiled models ------------------------------===*/
+
+#define _GNU_SOURCE
+#include "Gpu.h"
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*===-- The driver
+ * ---------------------------------------------------------===*/
+
+/* Of cuda.h, which artefacts are made without. */
+typedef int CUresult;
+typedef int CUdevice;
+typedef struct CUctx_st *CUcontext;
+typedef struct CUmod_st *CUmodule;
+typedef struct CUfunc_st *CUfunction;
+typedef struct CUstream_st *CUstream;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphExec_st *CUgraphExec;
+typedef uint64_t CUdeviceptr;
+enum {
+  attribute_major = 75, /* CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR */
+  attribute_minor = 76,
+  jit_error_buffer = 5, /* CU_JIT_ERROR_LOG_BUFFER */
+  jit_error_bytes = 6,
+  stream_non_blocking = 1,
+  capture_thread_local = 1,
+  attach_global = 1,
+  pointer_memory_type = 2, /* CU_POINTER_ATTRIBUTE_MEMORY_TYPE */
+  memory_type_device = 2,
+};
+
+/* X(name, symbol, parameters) */
+#define DRIVER_FUNCTIONS(X)                                                    \
+  X(init, "cuInit", (unsigned))                                                \
+  X(version, "cuDriverGetVersion", (int *))                                    \
+  X(device_count, "cuDeviceGetCount", (int *))                                 \
+  X(device_get, "cuDeviceGet", (CUdevice *, int))                              \
+  X(device_attribute, "cuDeviceGetAttribute", (int *, int, CUdevice))          \
+  X(context_retain, "cuDevicePrimaryCtxRetain", (CUcontext *, CUdevice))       \
+  X(context_set, "cuCtxSetCurrent", (CUcontext))                               \
+  X(module_load, "cuModuleLoadDataEx",                                         \
+    (CUmodule *, const void *, unsigned, int *, void **))                      \
+  X(module_unload, "cuModuleUnload", (CUmodule))                               \
+  X(module_function, "cuModuleGetFunction",                                    \
+    (CUfunction *, CUmodule, const char *))                                    \
+  X(launch, "cuLaunchKernel",                                                  \
+    (CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,   \
+     unsigned, CUstream, void **, void **))                                    \
+  X(allocate, "cuMemAlloc_v2", (CUdeviceptr *, size_t))                        \
+  X(allocate_managed, "cuMemAllocManaged", (CUdeviceptr *, size_t, unsigned))  \
+  X(release, "cuMemFree_v2", (CUdeviceptr))                                    \
+  X(copy, "cuMemcpyAsync", (CUdeviceptr, CUdeviceptr, size_t, CUstream))       \
+  X(pointer_attribute, "cuPointerGetAttribute", (void *, int, CUdeviceptr))    \
+  X(stream_create, "cuStreamCreate", (CUstream *, unsigned))                   \
+  X(stream_wait, "cuStreamSynchronize", (CUstream))                            \
+  X(capture_begin, "cuStreamBeginCapture_v2", (CUstream, int))                 \
+  X(capture_end, "cuStreamEndCapture", (CUstream, CUgraph *))                  \
+  X(graph_instantiate, "cuGraphInstantiateWithFlags",                          \
+    (CUgraphExec *, CUgraph, unsigned long long))                              \
+  X(graph_launch, "cuGraphLaunch", (CUgraphExec, CUstream))                    \
+  X(graph_destroy, "cuGraphDestroy", (CUgraph))                                \
+  X(graph_exec_destroy, "cuGraphExecDestroy", (CUgraphExec))                   \
+  X(error_text, "cuGetErrorString", (CUresult, const char **))
+
+static struct {
+  void *library;
+#define X(name, symbol, params) CUresult(*name) params;
+  DRIVER_FUNCTIONS(X)
+#undef X
+} driver;
+
+/* CUDA 11.4, the first whose driver has all that is asked of it here. */
+static const int least_version = 11040;
+
+/*===-- A model's state
+ * ----------------------------------------------------===*/
+
+struct constant {
+  const void *host;
+  CUdeviceptr device;
+};
+/* The recording of an entry function, for arguments of these values. */
+struct recording {
+  void **args;
+  int32_t count;
+  bool seen, running;
+  CUgraphExec graph;
+};
+struct gradus_gpu_state {
+  CUcontext context;
+  CUmodule module;
+  CUstream stream;
+  CUfunction *functions;
+  struct constant *constants;
+  size_t constant_count;
+  struct recording *recordings;
+  int32_t recording_count;
+  bool failed;
+  char message[1024];
+};
+
+/* Until a model has a state of its own. */
+static char early_message[1024];
+
+static const char *driver_says(CUresult result) {
+  const char *text = NULL;
+  if (!driver.error_text || driver.error_text(result, &text) != 0 || !text)
+    return "an error without a text";
+  return text;
+}
+
+static const char *open_driver(void) {
+  if (driver.library)
+    return NULL;
+  const char *name = getenv("GRADUS_CUDA_DRIVER");
+  if (!name || !*name)
+    name = "libcuda.so.1";
+  void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    snprintf(early_message, sizeof early_message,
+             "no GPU: the NVIDIA driver's library %s is not there (%s)", name,
+             dlerror());
+    return early_message;
+  }
+#define X(name, symbol, params)                                                \
+  *(void **)&driver.name = dlsym(library, symbol);                             \
+  if (!driver.name) {                                                          \
+    snprintf(early_message, sizeof early_message,                              \
+             "no GPU: the NVIDIA driver is too old, it has no %s", symbol);    \
+    dlclose(library);                                                          \
+    return early_message;                                                      \
+  }
+  DRIVER_FUNCTIONS(X)
+#undef X
+  CUresult result = driver.init(0);
+  if (result != 0) {
+    snprintf(early_message, sizeof early_message, "no GPU: the driver says: %s",
+             driver_says(result));
+    return early_message;
+  }
+  int version = 0;
+  driver.version(&version);
+  if (version < least_version) {
+    snprintf(early_message, sizeof early_message,
+             "the NVIDIA driver is too old: for CUDA %d.%d, but at least %d.%d "
+             "is needed",
+             version / 1000, version % 1000 / 10, least_version / 1000,
+             least_version % 1000 / 10);
+    return early_message;
+  }
+  driver.library = library;
+  return NULL;
+}
+
+/* Keeps the first error. */
+static bool succeeded(struct gradus_gpu_state *s, CUresult result,
+                      const char *doing, const char *what) {
+  if (result == 0)
+    return true;
+  if (!s->failed)
+    snprintf(s->message, sizeof s->message, "%s%s failed: %s", doing, what,
+             driver_says(result));
+  s->failed = true;
+  return false;
+}
+
+static const char *load_model(struct gradus_gpu *model,
+                              struct gradus_gpu_state *s, int32_t number) {
+  int count = 0;
+  driver.device_count(&count);
+  if (number < 0 || number >= count) {
+    snprintf(early_message, sizeof early_message,
+             "there is no GPU %d; this machine has %d", number, count);
+    return early_message;
+  }
+  CUdevice device;
+  int major = 0, minor = 0;
+  if (!succeeded(s, driver.device_get(&device, number), "opening the GPU",
+                 "") ||
+      !succeeded(s, driver.context_retain(&s->context, device),
+                 "opening the GPU", "") ||
+      !succeeded(s, driver.context_set(s->context), "opening the GPU", "") ||
+      !succeeded(s, driver.stream_create(&s->stream, stream_non_blocking),
+                 "opening the GPU", ""))
+    return s->message;
+  driver.device_attribute(&major, attribute_major, device);
+  driver.device_attribute(&minor, attribute_minor, device);
+  char log[512] = "";
+  int options[] = {jit_error_buffer, jit_error_bytes};
+  void *values[] = {log, (void *)sizeof log};
+  CUresult result =
+      driver.module_load(&s->module, model->ptx, 2, options, values);
+  if (result != 0) {
+    const char *target = strstr(model->ptx, ".target ");
+    snprintf(
+        s->message, sizeof s->message,
+        "GPU %d (sm_%d%d) does not take the kernels, made for %.*s: %s%s%s",
+        number, major, minor, target ? (int)strcspn(target + 8, ", \n") : 0,
+        target ? target + 8 : "", driver_says(result), *log ? "; " : "", log);
+    return s->message;
+  }
+  for (int64_t k = 0; k < model->kernels; ++k)
+    if (!succeeded(s,
+                   driver.module_function(&s->functions[k], s->module,
+                                          model->kernel_names[k]),
+                   "loading kernel ", model->kernel_names[k]))
+      return s->message;
+  return NULL;
+}
+
+static void close_model(struct gradus_gpu *model) {
+  struct gradus_gpu_state *s = model->state;
+  if (!s)
+    return;
+  driver.context_set(s->context);
+  if (s->stream)
+    driver.stream_wait(s->stream);
+  for (int32_t i = 0; i < s->recording_count; ++i) {
+    if (s->recordings[i].graph)
+      driver.graph_exec_destroy(s->recordings[i].graph);
+    free(s->recordings[i].args);
+  }
+  for (size_t i = 0; i < s->constant_count; ++i)
+    driver.release(s->constants[i].device);
+  if (s->module)
+    driver.module_unload(s->module);
+  free(s->recordings);
+  free(s->constants);
+  free(s->functions);
+  free(s);
+  model->state = NULL;
+}
+
+const char *gradus_gpu_user_device(struct gradus_gpu *model, int32_t device) {
+  const char *problem = open_driver();
+  if (problem)
+    return problem;
+  close_model(model);
+  struct gradus_gpu_state *s = calloc(1, sizeof *s);
+  if (s)
+    s->functions = calloc((size_t)model->kernels + 1, sizeof *s->functions);
+  if (!s || !s->functions) {
+    free(s);
+    return "there is not enough memory";
+  }
+  model->state = s;
+  problem = load_model(model, s, device);
+  if (problem) {
+    if (problem != early_message)
+      snprintf(early_message, sizeof early_message, "%s", problem);
+    close_model(model);
+    return early_message;
+  }
+  return NULL;
+}
+
+static const char *ready(struct gradus_gpu *model) {
+  if (!model->state)
+    return gradus_gpu_user_device(model, 0);
+  driver.context_set(model->state->context);
+  return NULL;
+}
+
+/*===-- What users call
+ * ----------------------------------------------------===*/
+
+void *gradus_gpu_user_allocate(struct gradus_gpu *model, int64_t bytes) {
+  CUdeviceptr memory = 0;
+  if (bytes < 0 || ready(model) ||
+      driver.allocate(&memory, bytes > 0 ? (size_t)bytes : 1) != 0)
+    return NULL;
+  return (void *)memory;
+}
+void *gradus_gpu_user_allocate_shared(struct gradus_gpu *model, int64_t bytes) {
+  CUdeviceptr memory = 0;
+  if (bytes < 0 || ready(model) ||
+      driver.allocate_managed(&memory, bytes > 0 ? (size_t)bytes : 1,
+                              attach_global) != 0)
+    return NULL;
+  return (void *)memory;
+}
+void gradus_gpu_user_release(struct gradus_gpu *model, void *memory) {
+  if (memory && model->state) {
+    driver.context_set(model->state->context);
+    driver.release((CUdeviceptr)memory);
+  }
+}
+const char *gradus_gpu_user_copy(struct gradus_gpu *model, void *to,
+                                 const void *from, int64_t bytes) {
+  const char *problem = gradus_gpu_begin(model);
+  if (problem)
+    return problem;
+  gradus_gpu_copy(model, to, from, bytes);
+  return gradus_gpu_end(model);
+}
+
+/*===-- What compiled code calls
+ * -------------------------------------------===*/
+
+const char *gradus_gpu_begin(struct gradus_gpu *model) {
+  const char *problem = ready(model);
+  if (!problem)
+    model->state->failed = false;
+  return problem;
+}
+const char *gradus_gpu_end(struct gradus_gpu *model) {
+  struct gradus_gpu_state *s = model->state;
+  succeeded(s, driver.stream_wait(s->stream), "running on the GPU", "");
+  return s->failed ? s->message : NULL;
+}
+
+void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
+                       int32_t grid_y, int32_t grid_z, int32_t threads,
+                       void **args) {
+  struct gradus_gpu_state *s = model->state;
+  if (!s->failed)
+    succeeded(s,
+              driver.launch(s->functions[kernel], (unsigned)grid_x,
+                            (unsigned)grid_y, (unsigned)grid_z,
+                            (unsigned)threads, 1, 1, 0, s->stream, args, NULL),
+              "launching kernel ", model->kernel_names[kernel]);
+}
+
+void gradus_gpu_copy(struct gradus_gpu *model, void *to, const void *from,
+                     int64_t bytes) {
+  struct gradus_gpu_state *s = model->state;
+  if (!s->failed && to != from)
+    succeeded(s,
+              driver.copy((CUdeviceptr)to, (CUdeviceptr)from, (size_t)bytes,
+                          s->stream),
+              "copying between host and GPU", "");
+}
+
+static bool on_device(const void *p) {
+  unsigned type = 0;
+  return driver.pointer_attribute(&type, pointer_memory_type, (CUdeviceptr)p) ==
+             0 &&
+         type == memory_type_device;
+}
+void *gradus_gpu_bring(struct gradus_gpu *model, const void *input,
+                       void *staging, int64_t bytes) {
+  if (on_device(input))
+    return (void *)input;
+  gradus_gpu_copy(model, staging, input, bytes);
+  return staging;
+}
+void *gradus_gpu_place(struct gradus_gpu *model, void *output, void *staging,
+                       int64_t bytes) {
+  (void)model;
+  (void)bytes;
+  return on_device(output) ? output : staging;
+}
+
+void gradus_gpu_read(struct gradus_gpu *model, void *to, const void *from,
+                     int64_t bytes) {
+  struct gradus_gpu_state *s = model->state;
+  memset(to, 0, (size_t)bytes);
+  gradus_gpu_copy(model, to, from, bytes);
+  if (!s->failed)
+    succeeded(s, driver.stream_wait(s->stream), "running on the GPU", "");
+}
+
+void *gradus_gpu_constant(struct gradus_gpu *model, const void *host,
+                          int64_t bytes) {
+  struct gradus_gpu_state *s = model->state;
+  for (size_t i = 0; i < s->constant_count; ++i)
+    if (s->constants[i].host == host)
+      return (void *)s->constants[i].device;
+  struct constant *more =
+      realloc(s->constants, (s->constant_count + 1) * sizeof *more);
+  CUdeviceptr device = 0;
+  if (more)
+    s->constants = more;
+  if (!more || driver.allocate(&device, bytes > 0 ? (size_t)bytes : 1) != 0) {
+    if (!s->failed)
+      snprintf(s->message, sizeof s->message,
+               "the GPU has no memory for a constant of %lld bytes",
+               (long long)bytes);
+    s->failed = true;
+    return NULL;
+  }
+  s->constants[s->constant_count++] = (struct constant){host, device};
+  gradus_gpu_copy(model, (void *)device, host, bytes);
+  return (void *)device;
+}
+
+/*===-- Recordings
+ * ---------------------------------------------------------===*/
+
+static struct recording *recording_of(struct gradus_gpu_state *s,
+                                      int32_t slot) {
+  if (slot >= s->recording_count) {
+    struct recording *more =
+        realloc(s->recordings, (size_t)(slot + 1) * sizeof *more);
+    if (!more)
+      return NULL;
+    memset(more + s->recording_count, 0,
+           (size_t)(slot + 1 - s->recording_count) * sizeof *more);
+    s->recordings = more;
+    s->recording_count = slot + 1;
+  }
+  return &s->recordings[slot];
+}
+
+static bool same_args(const struct recording *r, void **args, int32_t count) {
+  if (!r->seen || r->count != count)
+    return false;
+  for (int32_t i = 0; i < count; ++i)
+    if (r->args[i] != *(void **)args[i])
+      return false;
+  return true;
+}
+
+int32_t gradus_gpu_replay(struct gradus_gpu *model, int32_t slot, void **args,
+                          int32_t count) {
+  struct gradus_gpu_state *s = model->state;
+  struct recording *r = recording_of(s, slot);
+  if (!r || s->failed)
+    return false;
+  if (!same_args(r, args, count)) {
+    if (r->graph)
+      driver.graph_exec_destroy(r->graph);
+    free(r->args);
+    memset(r, 0, sizeof *r);
+    r->args = malloc((size_t)count * sizeof *r->args + 1);
+    if (!r->args)
+      return false;
+    for (int32_t i = 0; i < count; ++i)
+      r->args[i] = *(void **)args[i];
+    r->count = count;
+    r->seen = true;
+    return false;
+  }
+  if (r->graph) {
+    succeeded(s, driver.graph_launch(r->graph, s->stream), "running on the GPU",
+              "");
+    return true;
+  }
+  r->running = driver.capture_begin(s->stream, capture_thread_local) == 0;
+  return false;
+}
+
+void gradus_gpu_recorded(struct gradus_gpu *model, int32_t slot) {
+  struct gradus_gpu_state *s = model->state;
+  struct recording *r = recording_of(s, slot);
+  if (!r || !r->running)
+    return;
+  r->running = false;
+  CUgraph graph = NULL;
+  if (!succeeded(s, driver.capture_end(s->stream, &graph),
+                 "recording on the GPU", ""))
+    return;
+  if (succeeded(s, driver.graph_instantiate(&r->graph, graph, 0),
+                "recording on the GPU", ""))
+    succeeded(s, driver.graph_launch(r->graph, s->stream), "running on the GPU",
+              "");
+  driver.graph_destroy(graph);
+}

@@ -1,0 +1,73 @@
+/*===- Gpu.h - the GPU under compiled models --------------------*- C -*-===*
+ *
+ * The driver's library is opened when a model first needs it, so that objects
+ * with GPU code link and load anywhere. GRADUS_CUDA_DRIVER names another
+ * library than libcuda.so.1.
+ *
+ * Functions that return text return NULL, or what went wrong, to be read until
+ * the model is used again. A model may be used from one thread at a time.
+ *===-------------------------------------------------------------------===*/
+
+#ifndef GRADUS_RUNTIME_GPU_H
+#define GRADUS_RUNTIME_GPU_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the compiler lays down for a model; `state` is the runtime's. */
+struct gradus_gpu {
+  const char *ptx;
+  const char *const *kernel_names;
+  int64_t kernels;
+  struct gradus_gpu_state *state;
+};
+
+/* Chooses the GPU of this number, and loads the model's kernels. */
+const char *gradus_gpu_user_device(struct gradus_gpu *model, int32_t device);
+/* Memory of the device; NULL if there is not that much. */
+void *gradus_gpu_user_allocate(struct gradus_gpu *model, int64_t bytes);
+/* The same, which the host may read and write between calls. */
+void *gradus_gpu_user_allocate_shared(struct gradus_gpu *model, int64_t bytes);
+void gradus_gpu_user_release(struct gradus_gpu *model, void *memory);
+/* Copies between host and device, either way, and waits for it. */
+const char *gradus_gpu_user_copy(struct gradus_gpu *model, void *to,
+                                 const void *from, int64_t bytes);
+
+/* Around an entry function. Uses GPU 0 if none was chosen; waits at the end. */
+const char *gradus_gpu_begin(struct gradus_gpu *model);
+const char *gradus_gpu_end(struct gradus_gpu *model);
+
+/* Within. The first error is kept for the end, and nothing runs after it. */
+void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
+                       int32_t grid_y, int32_t grid_z, int32_t threads,
+                       void **args);
+void gradus_gpu_copy(struct gradus_gpu *model, void *to, const void *from,
+                     int64_t bytes);
+/* Where an input is on the device: there already, or copied to `staging`; and
+ * where an output is to be made, to be copied afterwards. */
+void *gradus_gpu_bring(struct gradus_gpu *model, const void *input,
+                       void *staging, int64_t bytes);
+void *gradus_gpu_place(struct gradus_gpu *model, void *output, void *staging,
+                       int64_t bytes);
+/* Waits for a value that the host decides by; zeros after an error. */
+void gradus_gpu_read(struct gradus_gpu *model, void *to, const void *from,
+                     int64_t bytes);
+/* A constant of the host's, on the device. */
+void *gradus_gpu_constant(struct gradus_gpu *model, const void *host,
+                          int64_t bytes);
+
+/* A function whose launches depend on nothing but its arguments is recorded the
+ * second time that it runs with the same ones, and replayed from then on.
+ * Returns whether it was replayed. */
+int32_t gradus_gpu_replay(struct gradus_gpu *model, int32_t slot, void **args,
+                          int32_t count);
+void gradus_gpu_recorded(struct gradus_gpu *model, int32_t slot);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GRADUS_RUNTIME_GPU_H */

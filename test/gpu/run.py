@@ -1,0 +1,250 @@
+"""Checks compiled models on a GPU, then times them; beside PyTorch (cuBLAS) where it is installed. Needs Python alone.
+
+usage: run.py FOLDER [--check-only] [--json FILE] [--markdown FILE]
+
+Products are compared with sums in double precision at 200 places; training steps with the same model on this CPU, over five
+steps. Times are of whole calls, data on the device, each waited for: best and median of 20.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import random
+import re
+import statistics
+import sys
+import time
+
+VOID = ctypes.c_void_p
+
+
+class Model:
+    """A compiled model, and the sizes that its header declares."""
+
+    def __init__(self, folder, file, name):
+        self.library = ctypes.CDLL(os.path.join(os.path.abspath(folder), file))
+        self.name = name
+        with open(os.path.join(folder, file + ".h"), encoding="utf-8") as f:
+            self.header = f.read()
+
+    def size(self, what):
+        found = re.search(rf"#define {self.name.upper()}_{what}_BYTES (\d+)", self.header)
+        return int(found.group(1)) if found else 0
+
+    def call(self, function, *args):
+        f = getattr(self.library, f"{self.name}_{function}")
+        f.restype = ctypes.c_char_p
+        problem = f(*args)
+        if problem:
+            raise RuntimeError(problem.decode())
+
+    def allocate(self, size):
+        f = getattr(self.library, self.name + "_allocate")
+        f.restype, f.argtypes = VOID, [ctypes.c_int64]
+        memory = f(size)
+        if not memory:
+            raise RuntimeError(f"the GPU has no {size} bytes left")
+        return VOID(memory)
+
+    def release(self, memory):
+        f = getattr(self.library, self.name + "_release")
+        f.restype, f.argtypes = None, [VOID]
+        f(memory)
+
+    def copy(self, to, source, size):
+        self.call("copy", to, source, ctypes.c_int64(size))
+
+
+def measure(call):
+    """Best and median seconds of a call."""
+    call()
+    call()
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times), statistics.median(times)
+
+
+def numbers(count, seed):
+    """Numbers in [-1, 1), few different ones: making them takes less than multiplying them."""
+    source = random.Random(seed)
+    block = [source.uniform(-1, 1) for _ in range(min(count, 9973))]
+    array = (ctypes.c_float * count)()
+    whole = (ctypes.c_float * len(block))(*block)
+    for at in range(0, count, len(block)):
+        ctypes.memmove(ctypes.byref(array, 4 * at), whole, 4 * min(len(block), count - at))
+    return array
+
+
+def run_product(folder, case, check_only):
+    m, n, k = case["m"], case["n"], case["k"]
+    model = Model(folder, case["name"] + ".so", "product")
+    model.call("device", 0)
+    a, b, c = numbers(m * k, 1), numbers(k * n, 2), (ctypes.c_float * (m * n))()
+    memory = [model.allocate(4 * size) for size in (m * k, k * n, m * n)]
+    arena = model.allocate(max(model.size("ARENA"), 1))
+    model.copy(memory[0], a, 4 * m * k)
+    model.copy(memory[1], b, 4 * k * n)
+    model.call("multiply", *memory, arena)
+    model.copy(c, memory[2], 4 * m * n)
+    source, worst = random.Random(3), 0.0
+    for _ in range(200):
+        i, j = source.randrange(m), source.randrange(n)
+        exact = sum(a[i * k + t] * b[t * n + j] for t in range(k))
+        worst = max(worst, abs(c[i * n + j] - exact) / (k**0.5 / 3))
+    result = {"worst": worst, "ok": worst < case["tolerance"]}
+    if not check_only:
+        result["best"], result["median"] = measure(lambda: model.call("multiply", *memory, arena))
+        result["tflops"] = 2 * m * n * k / result["best"] / 1e12
+        result["cublas"] = time_cublas(case)
+    for p in (*memory, arena):
+        model.release(p)
+    return result
+
+
+def time_cublas(case):
+    """Best and median of the same product in PyTorch, if it is there."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not torch.cuda.is_available():
+        return None
+    precision = case["name"].rsplit("-", 1)[1]
+    kind = {"f16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    a = torch.rand(case["m"], case["k"], device="cuda", dtype=kind)
+    b = torch.rand(case["k"], case["n"], device="cuda", dtype=kind)
+
+    def call():
+        torch.matmul(a, b)
+        torch.cuda.synchronize()
+
+    return measure(call)
+
+
+def run_step(folder, case, check_only):
+    name, batch = case["model"], case["batch"]
+    gpu = Model(folder, case["name"] + ".so", name)
+    cpu = Model(folder, name + "-cpu.so", name)
+    gpu.call("device", 0)
+    inputs, outputs = ports(gpu.header, name)
+    seed = ctypes.c_int64(1)
+    source = random.Random(5)
+    data = []
+    for kind, count in inputs:
+        array = (kind * count)()
+        for i in range(count):
+            array[i] = source.randrange(10) if kind is ctypes.c_int32 else source.random()
+        data.append(array)
+    results = {}
+    for who, model in (("cpu", cpu), ("gpu", gpu)):
+        sizes = model.size("VARIABLES"), model.size("ARENA")
+        if who == "gpu":
+            variables, arena = (model.allocate(size) for size in sizes)
+        else:
+            variables, arena = (aligned(size) for size in sizes)
+        invoke = model.call if who == "gpu" else model_void(model)
+        invoke("init", variables, ctypes.byref(seed), arena)
+        losses = []
+        out = [(kind * count)() for kind, count in outputs]
+        for _ in range(5):
+            invoke("fit_step", variables, *data, *out, arena)
+            losses.append(out[0][0])
+        results[who] = losses
+        if who == "gpu" and not check_only:
+            device = []
+            for array in data:
+                device.append(model.allocate(ctypes.sizeof(array)))
+                model.copy(device[-1], array, ctypes.sizeof(array))
+            results["time"] = measure(lambda: model.call("fit_step", variables, *device, *out, arena))
+    worst = max(abs(x - y) / max(abs(x), 1e-3) for x, y in zip(results["cpu"], results["gpu"]))
+    result = {"worst": worst, "ok": worst < case["tolerance"]}
+    if not check_only:
+        result["best"], result["median"] = results["time"]
+    return result
+
+
+def model_void(model):
+    """Calls of functions that return nothing."""
+
+    def invoke(function, *args):
+        f = getattr(model.library, f"{model.name}_{function}")
+        f.restype = None
+        f(*args)
+
+    return invoke
+
+
+KEEP = []
+
+
+def aligned(size):
+    memory = ctypes.create_string_buffer(size + 64)
+    KEEP.append(memory)
+    return VOID((ctypes.addressof(memory) + 63) // 64 * 64)
+
+
+def ports(header, name):
+    """Types and counts of the inputs and outputs of the training step."""
+    comment = re.search(r"/\* @fit\.step(.*?)\*/", header, re.S).group(1)
+    kinds = {"f32": ctypes.c_float, "i32": ctypes.c_int32}
+    inputs, outputs = [], []
+    for line in comment.splitlines():
+        found = re.search(r"\*\s+(->)?\s*[\w.]+: (\w+)\[([\d, ]*)\]", line)
+        if not found:
+            continue
+        count = 1
+        for size in found.group(3).split(","):
+            count *= int(size) if size.strip() else 1
+        (outputs if found.group(1) else inputs).append((kinds[found.group(2)], count))
+    return inputs, outputs
+
+
+def markdown(rows):
+    lines = ["| case | worst error | best ms | median ms | TFLOP/s | cuBLAS best ms | cuBLAS / ours |", "|---|---|---|---|---|---|---|"]
+    for case, r in rows:
+        cublas = r.get("cublas")
+        lines.append(
+            f"| {case['name']} | {r['worst']:.1e}{'' if r['ok'] else ' WRONG'} "
+            + "".join(f"| {1e3 * r[key]:.3f} " if key in r else "| " for key in ("best", "median"))
+            + (f"| {r['tflops']:.1f} " if "tflops" in r else "| ")
+            + (f"| {1e3 * cublas[0]:.3f} | {cublas[0] / r['best']:.2f} |" if cublas else "| | |")
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("--check-only", action="store_true")
+    parser.add_argument("--json")
+    parser.add_argument("--markdown")
+    args = parser.parse_args()
+    with open(os.path.join(args.folder, "cases.json"), encoding="utf-8") as f:
+        cases = json.load(f)
+    rows, wrong = [], 0
+    for case in cases:
+        try:
+            run = run_product if case["kind"] == "product" else run_step
+            result = run(args.folder, case, args.check_only)
+        except RuntimeError as e:
+            sys.exit(f"error: {case['name']}: {e}")
+        rows.append((case, result))
+        wrong += not result["ok"]
+        best = f", best {1e3 * result['best']:.3f} ms" if "best" in result else ""
+        print(f"{'ok   ' if result['ok'] else 'WRONG'} {case['name']}: error {result['worst']:.1e}{best}", flush=True)
+    for path, text in ((args.json, json.dumps([{**c, **r} for c, r in rows], indent=1)), (args.markdown, markdown(rows))):
+        if path:
+            with open(path + ".tmp", "w", encoding="utf-8") as f:
+                f.write(text)
+            os.replace(path + ".tmp", path)
+    print(f"{len(rows) - wrong} right, {wrong} wrong")
+    return 3 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

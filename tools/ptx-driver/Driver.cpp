@@ -1,0 +1,268 @@
+//===- Driver.cpp - the CUDA driver's functions, on the CPU ---------------===//
+//
+// A library for GRADUS_CUDA_DRIVER: what a model's runtime asks of libcuda,
+// done by the PTX interpreter. So a whole training step, compiled for a GPU,
+// runs and is judged where there is none. Device memory is memory of this
+// process that kernels may touch; host memory they may not.
+//
+//   GRADUS_PTX_LOG=FILE   a line for each call, appended
+//   GRADUS_PTX=FILE       the kernels' text, in place of what is loaded
+//
+//===----------------------------------------------------------------------===//
+
+#include "tools/ptx-interpreter/Machine.h"
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <sstream>
+
+namespace {
+enum Result : int {
+  Success = 0,
+  InvalidValue = 1,
+  OutOfMemory = 2,
+  InvalidImage = 200,
+  NotFound = 500,
+  IllegalAddress = 700,
+  LaunchFailed = 719,
+};
+
+struct Module {
+  std::map<std::string, ptx::Kernel> kernels;
+};
+using Work = std::function<int()>;
+/// What a stream was asked to do while it was recorded.
+struct Graph {
+  std::vector<Work> steps;
+};
+
+struct Device {
+  ptx::DeviceMemory memory;
+  /// An error is every later call's, as on a device.
+  int failure = Success;
+  std::unique_ptr<Graph> recording;
+  FILE *log = nullptr;
+
+  Device() {
+    if (const char *path = std::getenv("GRADUS_PTX_LOG"))
+      log = std::fopen(path, "a");
+  }
+  ~Device() {
+    if (log)
+      std::fclose(log);
+  }
+  template <typename... Args> void write(const char *format, Args... args) {
+    if (!log)
+      return;
+    std::fprintf(log, format, args...);
+    std::fflush(log);
+  }
+  /// Does it now, or once the recording is replayed.
+  int submit(Work work) {
+    if (failure != Success)
+      return failure;
+    if (recording) {
+      recording->steps.push_back(std::move(work));
+      return Success;
+    }
+    return failure = work();
+  }
+};
+Device &device() {
+  static Device d;
+  return d;
+}
+
+std::string replacement() {
+  const char *path = std::getenv("GRADUS_PTX");
+  if (!path)
+    return "";
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+} // namespace
+
+extern "C" {
+int cuInit(unsigned) { return Success; }
+int cuDriverGetVersion(int *version) {
+  *version = 13000;
+  return Success;
+}
+int cuDeviceGetCount(int *count) {
+  *count = 1;
+  return Success;
+}
+int cuDeviceGet(int *d, int number) {
+  *d = number;
+  return number == 0 ? Success : InvalidValue;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int) {
+  *value = attribute == 75 ? 9 : 0; // the major and minor compute capability
+  return Success;
+}
+int cuDevicePrimaryCtxRetain(void **context, int) {
+  *context = &device();
+  return Success;
+}
+int cuCtxSetCurrent(void *) { return Success; }
+
+int cuModuleLoadDataEx(void **module, const void *image, unsigned count,
+                       int *options, void **values) {
+  try {
+    std::string text = replacement();
+    if (text.empty())
+      text = static_cast<const char *>(image);
+    auto m = std::make_unique<Module>();
+    m->kernels = ptx::parse(text);
+    device().write("load %zu kernels\n", m->kernels.size());
+    *module = m.release();
+    return Success;
+  } catch (const ptx::Error &e) {
+    // CU_JIT_ERROR_LOG_BUFFER and the bytes of it.
+    char *log = nullptr;
+    size_t bytes = 0;
+    for (unsigned i = 0; i < count; ++i) {
+      if (options[i] == 5)
+        log = static_cast<char *>(values[i]);
+      if (options[i] == 6)
+        bytes = reinterpret_cast<size_t>(values[i]);
+    }
+    if (log)
+      std::snprintf(log, bytes, "%s", e.what());
+    return InvalidImage;
+  }
+}
+int cuModuleUnload(void *module) {
+  delete static_cast<Module *>(module);
+  return Success;
+}
+int cuModuleGetFunction(void **function, void *module, const char *name) {
+  auto &kernels = static_cast<Module *>(module)->kernels;
+  auto it = kernels.find(name);
+  if (it == kernels.end())
+    return NotFound;
+  *function = &it->second;
+  return Success;
+}
+
+int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz,
+                   unsigned bx, unsigned by, unsigned bz, unsigned sharedBytes,
+                   void *, void **args, void **) {
+  auto *kernel = static_cast<ptx::Kernel *>(function);
+  std::vector<char> params(kernel->paramBytes);
+  for (size_t i = 0; i < kernel->params.size(); ++i)
+    std::memcpy(params.data() + kernel->params[i].offset, args[i],
+                kernel->params[i].bytes);
+  ptx::Launch launch{{gx, gy, gz}, {bx, by, bz}, sharedBytes};
+  device().write("launch %s grid %u %u %u block %u\n", kernel->name.c_str(), gx,
+                 gy, gz, bx);
+  return device().submit([=] {
+    try {
+      ptx::run(*kernel, launch, device().memory, params);
+      return Success;
+    } catch (const ptx::Error &e) {
+      std::cerr << "PTX: " << e.what() << "\n";
+      return LaunchFailed;
+    }
+  });
+}
+
+int cuMemAlloc_v2(uint64_t *memory, size_t bytes) {
+  void *p = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (!p)
+    return OutOfMemory;
+  // What is not written shows.
+  std::memset(p, 0xff, bytes);
+  device().memory.add(p, bytes);
+  device().write("allocate %zu\n", bytes);
+  *memory = reinterpret_cast<uint64_t>(p);
+  return Success;
+}
+int cuMemAllocManaged(uint64_t *memory, size_t bytes, unsigned) {
+  return cuMemAlloc_v2(memory, bytes);
+}
+int cuMemFree_v2(uint64_t memory) {
+  auto *p = reinterpret_cast<void *>(memory);
+  if (!device().memory.remove(p))
+    return InvalidValue;
+  std::free(p);
+  return Success;
+}
+int cuMemcpyAsync(uint64_t to, uint64_t from, size_t bytes, void *) {
+  device().write("copy %zu\n", bytes);
+  // One side at least is the device's, and whole.
+  auto inside = [&](uint64_t address) {
+    auto [begin, size] = device().memory.find(address);
+    return begin && address - reinterpret_cast<uint64_t>(begin) + bytes <= size;
+  };
+  if (!inside(to) && !inside(from))
+    return InvalidValue;
+  return device().submit([=] {
+    std::memmove(reinterpret_cast<void *>(to),
+                 reinterpret_cast<const void *>(from), bytes);
+    return int(Success);
+  });
+}
+
+int cuPointerGetAttribute(void *value, int attribute, uint64_t address) {
+  if (attribute != 2 || !device().memory.find(address).first) // memory type
+    return InvalidValue;
+  *static_cast<unsigned *>(value) = 2; // the device's
+  return Success;
+}
+
+int cuStreamCreate(void **stream, unsigned) {
+  *stream = &device();
+  return Success;
+}
+int cuStreamSynchronize(void *) {
+  if (device().recording)
+    return InvalidValue;
+  return device().failure;
+}
+int cuStreamBeginCapture_v2(void *, int) {
+  device().recording = std::make_unique<Graph>();
+  return Success;
+}
+int cuStreamEndCapture(void *, void **graph) {
+  device().write("recorded %zu\n", device().recording->steps.size());
+  *graph = device().recording.release();
+  return Success;
+}
+int cuGraphInstantiateWithFlags(void **exec, void *graph, unsigned long long) {
+  *exec = new Graph(*static_cast<Graph *>(graph));
+  return Success;
+}
+int cuGraphLaunch(void *exec, void *) {
+  device().write("replay %zu\n", static_cast<Graph *>(exec)->steps.size());
+  for (const Work &work : static_cast<Graph *>(exec)->steps)
+    if (int result = device().submit(work))
+      return result;
+  return Success;
+}
+int cuGraphDestroy(void *graph) {
+  delete static_cast<Graph *>(graph);
+  return Success;
+}
+int cuGraphExecDestroy(void *exec) {
+  delete static_cast<Graph *>(exec);
+  return Success;
+}
+
+int cuGetErrorString(int result, const char **text) {
+  *text = result == Success        ? "no error"
+          : result == OutOfMemory  ? "out of memory"
+          : result == InvalidImage ? "device kernel image is invalid"
+          : result == NotFound     ? "named symbol not found"
+          : result == IllegalAddress
+              ? "an illegal memory access was encountered"
+          : result == LaunchFailed ? "unspecified launch failure"
+                                   : "invalid argument";
+  return Success;
+}
+}

@@ -1,0 +1,642 @@
+//===- Instructions.cpp - what each instruction does ----------------------===//
+//
+// A handler runs one instruction for the lanes of a warp. Arithmetic is a
+// template over types and an operation on one lane's values; the table at the
+// end names what there is.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Machine.h"
+#include "Matrix.h"
+#include "SmallFloat.h"
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+
+using namespace ptx;
+
+/// Calls f(lane) for each lane whose bit is set.
+template <typename F> static void eachLane(uint32_t lanes, F f) {
+  if (lanes == allLanes) {
+    for (int lane = 0; lane < lanesAWarp; ++lane)
+      f(lane);
+    return;
+  }
+  for (int lane = 0; lane < lanesAWarp; ++lane)
+    if (lanes >> lane & 1)
+      f(lane);
+}
+
+//===----------------------------------------------------------------------===//
+// Values to values
+//===----------------------------------------------------------------------===//
+
+template <typename Out, typename A, auto F>
+static void unary(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    w.set<Out>(i.outs[0], l, Out(F(w.get<A>(i.ins[0], l))));
+  });
+}
+template <typename Out, typename A, auto F>
+static void binary(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    w.set<Out>(i.outs[0], l,
+               Out(F(w.get<A>(i.ins[0], l), w.get<A>(i.ins[1], l))));
+  });
+}
+template <typename Out, typename A, typename C, auto F>
+static void ternary(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    w.set<Out>(i.outs[0], l,
+               Out(F(w.get<A>(i.ins[0], l), w.get<A>(i.ins[1], l),
+                     w.get<C>(i.ins[2], l))));
+  });
+}
+
+template <typename T> static T divide(T a, T b) {
+  if (b == 0)
+    throw Error("a division by zero");
+  return T(a / b);
+}
+template <typename T> static T remainder(T a, T b) {
+  if (b == 0)
+    throw Error("a division by zero");
+  return T(a % b);
+}
+template <typename T> static T mulHigh(T a, T b) {
+  using Wide =
+      std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>;
+  return T((Wide(a) * Wide(b)) >> (8 * sizeof(T)));
+}
+template <typename T> static T shiftLeft(T a, uint32_t n) {
+  return n >= 8 * sizeof(T) ? T(0) : T(a << n);
+}
+template <typename T> static T shiftRight(T a, uint32_t n) {
+  if (n >= 8 * sizeof(T))
+    return std::is_signed_v<T> && a < 0 ? T(-1) : T(0);
+  return T(a >> n);
+}
+/// A funnel: the high word of (b:a) << n, the low word of (b:a) >> n.
+static uint32_t funnelLeft(uint32_t a, uint32_t b, uint32_t n) {
+  return uint32_t((uint64_t(b) << 32 | a) << (n & 31) >> 32);
+}
+static uint32_t funnelRight(uint32_t a, uint32_t b, uint32_t n) {
+  return uint32_t((uint64_t(b) << 32 | a) >> (n & 31));
+}
+/// `length` bits from `start`, of which only the lowest byte counts.
+static uint32_t extractBits(uint32_t a, uint32_t start, uint32_t length) {
+  uint32_t shifted = shiftRight(a, start & 255);
+  length &= 255;
+  return length >= 32 ? shifted : shifted & ((1U << length) - 1);
+}
+/// The same, its highest bit repeated upwards.
+static int32_t extractSigned(int32_t a, int32_t start, uint32_t length) {
+  int32_t shifted = shiftRight(a, uint32_t(start) & 255);
+  length &= 255;
+  if (length == 0)
+    return 0;
+  uint32_t rest = length >= 32 ? 0 : 32 - length;
+  return int32_t(uint32_t(shifted) << rest) >> rest;
+}
+static uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) {
+  uint64_t bytes = uint64_t(b) << 32 | a;
+  uint32_t out = 0;
+  for (int k = 0; k < 4; ++k) {
+    uint32_t s = selector >> (4 * k) & 15;
+    auto byte = uint8_t(bytes >> (8 * (s & 7)));
+    if (s & 8)
+      byte = byte & 0x80 ? 0xff : 0;
+    out |= uint32_t(byte) << (8 * k);
+  }
+  return out;
+}
+/// The number if one operand is none; min.NaN and max.NaN differ.
+template <typename F> static F numberMin(F a, F b) {
+  return std::isnan(a) ? b : std::isnan(b) ? a : std::min(a, b);
+}
+template <typename F> static F numberMax(F a, F b) {
+  return std::isnan(a) ? b : std::isnan(b) ? a : std::max(a, b);
+}
+template <typename F> static F nanMin(F a, F b) {
+  return std::isnan(a) || std::isnan(b) ? F(NAN) : std::min(a, b);
+}
+template <typename F> static F nanMax(F a, F b) {
+  return std::isnan(a) || std::isnan(b) ? F(NAN) : std::max(a, b);
+}
+
+template <typename T>
+static void select(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    w.set<T>(i.outs[0], l,
+             w.get<T>(i.ins[w.get<bool>(i.ins[2], l) ? 0 : 1], l));
+  });
+}
+
+/// `mov.b64 {lo, hi}, x` and back too.
+static void move(Warp &w, const Instruction &i, uint32_t lanes) {
+  uint32_t width = i.bytes * 8;
+  auto cut = [](uint64_t v, size_t bits) {
+    return bits >= 64 ? v : v & ((uint64_t(1) << bits) - 1);
+  };
+  size_t parts = std::max(i.outs.size(), i.ins.size()), part = width / parts;
+  eachLane(lanes, [&](int l) {
+    if (i.outs.size() > 1) {
+      auto v = w.get<uint64_t>(i.ins[0], l);
+      for (size_t p = 0; p < parts; ++p)
+        w.set<uint64_t>(i.outs[p], l, cut(v >> (p * part), part));
+      return;
+    }
+    uint64_t v = 0;
+    for (size_t p = 0; p < i.ins.size(); ++p)
+      v |= cut(w.get<uint64_t>(i.ins[p], l), part) << (p * part);
+    w.set<uint64_t>(i.outs[0], l, v);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Comparisons
+//===----------------------------------------------------------------------===//
+
+enum Comparison : int { Eq, Ne, Lt, Le, Gt, Ge, Num, Nan };
+
+template <typename T>
+static void compare(Warp &w, const Instruction &i, uint32_t lanes) {
+  // The variant: a comparison, plus 16 if it holds for NaN too.
+  auto how = Comparison(i.variant & 15);
+  bool unordered = i.variant & 16;
+  eachLane(lanes, [&](int l) {
+    T a = w.get<T>(i.ins[0], l), b = w.get<T>(i.ins[1], l);
+    bool result = how == Eq   ? a == b
+                  : how == Ne ? a != b
+                  : how == Lt ? a < b
+                  : how == Le ? a <= b
+                  : how == Gt ? a > b
+                              : a >= b;
+    if constexpr (std::is_floating_point_v<T>) {
+      bool none = std::isnan(a) || std::isnan(b);
+      if (none)
+        result = unordered;
+      if (how == Num || how == Nan)
+        result = none == (how == Nan);
+    }
+    w.set<bool>(i.outs[0], l, result);
+  });
+}
+
+static int comparisonOf(std::string how, bool isFloat, bool isUnsigned) {
+  static const std::unordered_map<std::string, int> known = {
+      {"eq", Eq},       {"ne", Ne},       {"lt", Lt},       {"le", Le},
+      {"gt", Gt},       {"ge", Ge},       {"lo", Lt},       {"ls", Le},
+      {"hi", Gt},       {"hs", Ge},       {"num", Num},     {"nan", Nan},
+      {"equ", Eq | 16}, {"neu", Ne | 16}, {"ltu", Lt | 16}, {"leu", Le | 16},
+      {"gtu", Gt | 16}, {"geu", Ge | 16}};
+  auto it = known.find(how);
+  if (it == known.end() || (it->second & 16 && !isFloat))
+    throw Error("comparison " + how + " is not known");
+  return it->second;
+}
+
+//===----------------------------------------------------------------------===//
+// Conversions
+//===----------------------------------------------------------------------===//
+
+/// A type's letter and bits, "s32" -> {'s', 32}.
+struct Kind {
+  char letter;
+  int bits;
+};
+static Kind kindOf(const std::string &type) {
+  if (type == "bf16")
+    return {'B', 16};
+  if (type == "tf32")
+    return {'T', 32};
+  return {type[0], std::stoi(type.substr(1))};
+}
+
+static double readFloat(const Warp &w, int reg, int lane, Kind k) {
+  if (k.letter == 'B')
+    return fromBf16(w.get<uint16_t>(reg, lane));
+  if (k.bits == 16)
+    return fromF16(w.get<uint16_t>(reg, lane));
+  return k.bits == 32 ? double(w.get<float>(reg, lane))
+                      : w.get<double>(reg, lane);
+}
+static void writeFloat(Warp &w, int reg, int lane, Kind k, double v) {
+  if (k.letter == 'B')
+    w.set(reg, lane, toBf16(float(v)));
+  else if (k.letter == 'T')
+    w.set(reg, lane, toTf32(float(v)));
+  else if (k.bits == 16)
+    w.set(reg, lane, toF16(float(v)));
+  else if (k.bits == 32)
+    w.set(reg, lane, float(v));
+  else
+    w.set(reg, lane, v);
+}
+static __int128 readInteger(const Warp &w, int reg, int lane, Kind k) {
+  auto v = w.get<uint64_t>(reg, lane);
+  int shift = 64 - k.bits;
+  if (k.letter == 's')
+    return __int128(int64_t(v << shift) >> shift);
+  return __int128((v << shift) >> shift);
+}
+
+static bool isFloat(Kind k) {
+  return k.letter == 'f' || k.letter == 'B' || k.letter == 'T';
+}
+
+static double roundedBy(const Instruction &i, double v) {
+  if (i.has("rni"))
+    return std::nearbyint(v);
+  if (i.has("rzi"))
+    return std::trunc(v);
+  if (i.has("rmi"))
+    return std::floor(v);
+  if (i.has("rpi"))
+    return std::ceil(v);
+  return v;
+}
+
+static void convert(Warp &w, const Instruction &i, uint32_t lanes) {
+  Kind to = kindOf(i.opcode[i.opcode.size() - 2]),
+       from = kindOf(i.opcode.back());
+  eachLane(lanes, [&](int l) {
+    if (isFloat(from)) {
+      double v = roundedBy(i, readFloat(w, i.ins[0], l, from));
+      if (isFloat(to))
+        return writeFloat(w, i.outs[0], l, to, v);
+      // Beyond the type's range: its ends; NaN is 0.
+      double low = to.letter == 's' ? -std::ldexp(1, to.bits - 1) : 0,
+             high = std::ldexp(1, to.letter == 's' ? to.bits - 1 : to.bits);
+      __int128 n = std::isnan(v) ? 0
+                   : v <= low    ? __int128(low)
+                   : v >= high   ? __int128(high) - 1
+                                 : __int128(v);
+      uint64_t mask =
+          to.bits == 64 ? ~uint64_t(0) : (uint64_t(1) << to.bits) - 1;
+      return w.set(i.outs[0], l, uint64_t(n) & mask);
+    }
+    __int128 v = readInteger(w, i.ins[0], l, from);
+    if (isFloat(to) && to.bits == 32) // not by way of double: rounded once
+      return w.set(i.outs[0], l, float(v));
+    if (isFloat(to))
+      return writeFloat(w, i.outs[0], l, to, double(v));
+    uint64_t mask = to.bits == 64 ? ~uint64_t(0) : (uint64_t(1) << to.bits) - 1;
+    w.set(i.outs[0], l, uint64_t(v) & mask);
+  });
+}
+
+/// `cvt.rn.bf16x2.f32 d, a, b`: a above, b below.
+template <uint16_t (*To)(float)>
+static void convertPair(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    uint32_t high = To(w.get<float>(i.ins[0], l)),
+             low = To(w.get<float>(i.ins[1], l));
+    w.set(i.outs[0], l, high << 16 | low);
+  });
+}
+
+static void convertAddress(Warp &w, const Instruction &i, uint32_t lanes) {
+  uint64_t offset = !i.has("shared") ? 0
+                    : i.has("to")    ? -sharedWindow
+                                     : sharedWindow;
+  eachLane(lanes, [&](int l) {
+    w.set(i.outs[0], l, w.get<uint64_t>(i.ins[0], l) + offset);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Arithmetic of 16 bits: as f32, then rounded
+//===----------------------------------------------------------------------===//
+
+template <float (*From)(uint16_t), uint16_t (*To)(float), auto F>
+static void narrowBinary(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    w.set(i.outs[0], l,
+          To(F(From(w.get<uint16_t>(i.ins[0], l)),
+               From(w.get<uint16_t>(i.ins[1], l)))));
+  });
+}
+template <float (*From)(uint16_t), uint16_t (*To)(float)>
+static void narrowFma(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    auto x = [&](int n) { return double(From(w.get<uint16_t>(i.ins[n], l))); };
+    w.set(i.outs[0], l, To(float(x(0) * x(1) + x(2))));
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+static void load(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    size_t count = i.outs.size(), bytes = count * i.bytes;
+    char values[64];
+    if (i.variant == 1) { // a parameter
+      if (size_t(i.offsets[0]) + bytes > w.block.params.size())
+        throw Error("an access outside the parameters");
+      std::memcpy(values, w.block.params.data() + i.offsets[0], bytes);
+    } else {
+      w.load(i.space, w.get<uint64_t>(i.ins[0], l) + uint64_t(i.offsets[0]),
+             values, bytes);
+    }
+    for (size_t n = 0; n < count; ++n) {
+      uint64_t v = 0;
+      std::memcpy(&v, values + n * i.bytes, i.bytes);
+      // A register may be wider than what it is loaded from.
+      if (uint32_t rest = 64 - 8 * i.bytes; i.opcode.back()[0] == 's')
+        v = uint64_t(int64_t(v << rest) >> rest);
+      w.set(i.outs[n], l, v);
+    }
+  });
+}
+static void store(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    size_t count = i.ins.size() - 1;
+    char values[64];
+    for (size_t n = 0; n < count; ++n) {
+      auto v = w.get<uint64_t>(i.ins[n + 1], l);
+      std::memcpy(values + n * i.bytes, &v, i.bytes);
+    }
+    w.store(i.space, w.get<uint64_t>(i.ins[0], l) + uint64_t(i.offsets[0]),
+            values, count * i.bytes);
+  });
+}
+
+/// `cp.async.cg.shared.global [to], [from], bytes{, read}`
+static void copyAsync(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    uint64_t to = w.get<uint64_t>(i.ins[0], l) + uint64_t(i.offsets[0]),
+             from = w.get<uint64_t>(i.ins[1], l) + uint64_t(i.offsets[1]);
+    auto bytes = w.get<uint32_t>(i.ins[2], l);
+    uint32_t read = i.ins.size() > 3 ? w.get<uint32_t>(i.ins[3], l) : bytes;
+    if (to % bytes != 0 || read > bytes)
+      throw Error("an access that is not aligned");
+    if (read != 0) {
+      if (from % bytes != 0)
+        throw Error("an access that is not aligned");
+      w.global(from, read & -read); // in bounds at its start..
+      w.global(from + read - 1, 1); // ..and at its end
+    }
+    w.block.shared.forget(to, bytes);
+    w.copies[l].push_back(
+        {to, reinterpret_cast<const char *>(from), bytes, read});
+  });
+}
+static void commitCopies(Warp &w, const Instruction &, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    size_t grouped = 0;
+    for (size_t n : w.groups[l])
+      grouped += n;
+    w.groups[l].push_back(w.copies[l].size() - grouped);
+  });
+}
+/// All groups land but the last `n`; `wait_all` closes what is open.
+static void waitForCopies(Warp &w, const Instruction &i, uint32_t lanes) {
+  if (i.has("wait_all"))
+    commitCopies(w, i, lanes);
+  eachLane(lanes, [&](int l) {
+    size_t stay = i.ins.empty() ? 0 : w.get<uint32_t>(i.ins[0], l);
+    while (w.groups[l].size() > stay) {
+      for (size_t n = w.groups[l].front(); n > 0; --n) {
+        PendingCopy c = w.copies[l].front();
+        w.copies[l].erase(w.copies[l].begin());
+        char bytes[16] = {};
+        std::memcpy(bytes, c.from, c.readBytes);
+        w.block.shared.write(c.to, bytes, c.bytes);
+      }
+      w.groups[l].erase(w.groups[l].begin());
+    }
+  });
+}
+
+/// `shfl.sync.bfly.b32 d{|p}, value, by, clamp, members`
+static void shuffle(Warp &w, const Instruction &i, uint32_t lanes) {
+  std::array<uint32_t, lanesAWarp> values{};
+  for (int l = 0; l < lanesAWarp; ++l)
+    values[l] = w.get<uint32_t>(i.ins[0], l);
+  eachLane(lanes, [&](int l) {
+    if (w.get<uint32_t>(i.ins[3], l) != lanes)
+      throw Error("shfl: not all lanes that it names are there");
+    auto by = w.get<uint32_t>(i.ins[1], l), c = w.get<uint32_t>(i.ins[2], l);
+    uint32_t segment = c >> 8 & 31, clamp = c & 31, lane = uint32_t(l);
+    uint32_t least = lane & segment, most = least | (clamp & ~segment);
+    uint32_t from = i.has("bfly")   ? lane ^ by
+                    : i.has("down") ? lane + by
+                    : i.has("up")   ? lane - by
+                                    : least | (by & ~segment);
+    bool inside = i.has("up") ? int32_t(from) >= int32_t(most) || by <= lane
+                              : from <= most;
+    if (!inside)
+      from = lane;
+    w.set(i.outs[0], l, values[from & 31]);
+    if (i.outs.size() > 1)
+      w.set<bool>(i.outs[1], l, inside);
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// The table
+//===----------------------------------------------------------------------===//
+
+namespace {
+class Table {
+public:
+  Table() {
+    integers<uint16_t, int16_t, uint32_t>("16");
+    integers<uint32_t, int32_t, uint64_t>("32");
+    integers<uint64_t, int64_t, uint64_t>("64");
+    floats<float>("f32");
+    floats<double>("f64");
+    narrow<fromBf16, toBf16>("bf16");
+    narrow<fromF16, toF16>("f16");
+    known["and.pred"] =
+        binary<bool, bool, [](bool a, bool b) { return a && b; }>;
+    known["or.pred"] =
+        binary<bool, bool, [](bool a, bool b) { return a || b; }>;
+    known["xor.pred"] =
+        binary<bool, bool, [](bool a, bool b) { return a != b; }>;
+    known["not.pred"] = unary<bool, bool, [](bool a) { return !a; }>;
+    known["mov.pred"] = unary<bool, bool, [](bool a) { return a; }>;
+    known["shf.l.wrap.b32"] = ternary<uint32_t, uint32_t, uint32_t, funnelLeft>;
+    known["shf.r.wrap.b32"] =
+        ternary<uint32_t, uint32_t, uint32_t, funnelRight>;
+    known["prmt.b32"] = ternary<uint32_t, uint32_t, uint32_t, permute>;
+    known["bfe.u32"] = ternary<uint32_t, uint32_t, uint32_t, extractBits>;
+    known["bfe.s32"] = ternary<int32_t, int32_t, uint32_t, extractSigned>;
+    known["cvt.rn.bf16x2.f32"] = convertPair<toBf16>;
+    known["cvt.rn.f16x2.f32"] = convertPair<toF16>;
+    known["cp.async.commit_group"] = commitCopies;
+    known["cp.async.wait_group"] = waitForCopies;
+    known["cp.async.wait_all"] = waitForCopies;
+    for (auto &[name, handler] : matrixInstructions())
+      known[name] = handler;
+  }
+
+  Handler find(const Instruction &i) const {
+    const std::string &op = i.opcode[0];
+    if (auto it = known.find(i.name()); it != known.end())
+      return it->second;
+    if (op == "ld")
+      return load;
+    if (op == "st")
+      return store;
+    if (op == "mov")
+      return move;
+    if (op == "cvt")
+      return convert;
+    if (op == "cvta")
+      return convertAddress;
+    if (op == "shfl" && i.opcode.back() == "b32")
+      return shuffle;
+    if (op == "cp" && i.has("async") && i.has("shared"))
+      return copyAsync;
+    throw Error("instruction " + i.name() + " is not known");
+  }
+
+private:
+  template <typename U, typename S, typename Wide>
+  void integers(const std::string &bits) {
+    std::string b = "b" + bits, u = "u" + bits, s = "s" + bits;
+    for (auto &t : {u, s}) {
+      known["add." + t] = binary<U, U, [](U a, U c) { return U(a + c); }>;
+      known["sub." + t] = binary<U, U, [](U a, U c) { return U(a - c); }>;
+      known["mul.lo." + t] = binary<U, U, [](U a, U c) { return U(a * c); }>;
+      known["mad.lo." + t] =
+          ternary<U, U, U, [](U a, U c, U d) { return U(a * c + d); }>;
+    }
+    using SignedWide = std::make_signed_t<Wide>;
+    known["mul.wide." + u] =
+        binary<Wide, U, [](U a, U c) { return Wide(a) * Wide(c); }>;
+    known["mul.wide." + s] = binary<SignedWide, S, [](S a, S c) {
+      return SignedWide(a) * SignedWide(c);
+    }>;
+    known["mad.wide." + u] = ternary<Wide, U, Wide, [](U a, U c, Wide d) {
+      return Wide(a) * Wide(c) + d;
+    }>;
+    known["mad.wide." + s] =
+        ternary<SignedWide, S, SignedWide, [](S a, S c, SignedWide d) {
+          return SignedWide(a) * SignedWide(c) + d;
+        }>;
+    known["mul.hi." + u] = binary<U, U, mulHigh<U>>;
+    known["mul.hi." + s] = binary<S, S, mulHigh<S>>;
+    known["div." + u] = binary<U, U, divide<U>>;
+    known["div." + s] = binary<S, S, divide<S>>;
+    known["rem." + u] = binary<U, U, remainder<U>>;
+    known["rem." + s] = binary<S, S, remainder<S>>;
+    known["min." + u] = binary<U, U, [](U a, U c) { return std::min(a, c); }>;
+    known["min." + s] = binary<S, S, [](S a, S c) { return std::min(a, c); }>;
+    known["max." + u] = binary<U, U, [](U a, U c) { return std::max(a, c); }>;
+    known["max." + s] = binary<S, S, [](S a, S c) { return std::max(a, c); }>;
+    known["and." + b] = binary<U, U, [](U a, U c) { return U(a & c); }>;
+    known["or." + b] = binary<U, U, [](U a, U c) { return U(a | c); }>;
+    known["xor." + b] = binary<U, U, [](U a, U c) { return U(a ^ c); }>;
+    known["not." + b] = unary<U, U, [](U a) { return U(~a); }>;
+    known["neg." + s] = unary<S, S, [](S a) { return S(-a); }>;
+    known["abs." + s] = unary<S, S, [](S a) { return S(a < 0 ? -a : a); }>;
+    known["clz." + b] =
+        unary<uint32_t, U, [](U a) { return uint32_t(std::countl_zero(a)); }>;
+    known["popc." + b] =
+        unary<uint32_t, U, [](U a) { return uint32_t(std::popcount(a)); }>;
+    known["shl." + b] = shift<U, shiftLeft<U>>;
+    known["shr." + u] = shift<U, shiftRight<U>>;
+    known["shr." + b] = shift<U, shiftRight<U>>;
+    known["shr." + s] = shift<S, shiftRight<S>>;
+    known["selp." + b] = known["selp." + u] = known["selp." + s] = select<U>;
+    known["setp." + u] = known["setp." + b] = compare<U>;
+    known["setp." + s] = compare<S>;
+  }
+  template <typename T, auto F>
+  static void shift(Warp &w, const Instruction &i, uint32_t lanes) {
+    eachLane(lanes, [&](int l) {
+      w.set<T>(i.outs[0], l,
+               F(w.get<T>(i.ins[0], l), w.get<uint32_t>(i.ins[1], l)));
+    });
+  }
+
+  template <typename F> void floats(const std::string &t) {
+    // `rn` is what arithmetic does anyway, unless it says otherwise.
+    for (const char *round : {".", ".rn."}) {
+      known["add" + (round + t)] = binary<F, F, [](F a, F b) { return a + b; }>;
+      known["sub" + (round + t)] = binary<F, F, [](F a, F b) { return a - b; }>;
+      known["mul" + (round + t)] = binary<F, F, [](F a, F b) { return a * b; }>;
+    }
+    known["div.rn." + t] = binary<F, F, [](F a, F b) { return a / b; }>;
+    known["fma.rn." + t] =
+        ternary<F, F, F, [](F a, F b, F c) { return std::fma(a, b, c); }>;
+    known["rcp.rn." + t] = unary<F, F, [](F a) { return 1 / a; }>;
+    known["sqrt.rn." + t] = unary<F, F, [](F a) { return std::sqrt(a); }>;
+    known["neg." + t] = unary<F, F, [](F a) { return -a; }>;
+    known["abs." + t] = unary<F, F, [](F a) { return std::abs(a); }>;
+    known["min." + t] = binary<F, F, numberMin<F>>;
+    known["max." + t] = binary<F, F, numberMax<F>>;
+    known["min.NaN." + t] = binary<F, F, nanMin<F>>;
+    known["max.NaN." + t] = binary<F, F, nanMax<F>>;
+    known["copysign." + t] =
+        binary<F, F, [](F sign, F a) { return std::copysign(a, sign); }>;
+    known["selp." + t] = select<F>;
+    known["setp." + t] = compare<F>;
+    known["ex2.approx." + t] = unary<F, F, [](F a) { return std::exp2(a); }>;
+    known["lg2.approx." + t] = unary<F, F, [](F a) { return std::log2(a); }>;
+    known["rsqrt.approx." + t] =
+        unary<F, F, [](F a) { return 1 / std::sqrt(a); }>;
+    known["tanh.approx." + t] = unary<F, F, [](F a) { return std::tanh(a); }>;
+  }
+
+  template <float (*From)(uint16_t), uint16_t (*To)(float)>
+  void narrow(const std::string &t) {
+    for (const char *round : {".", ".rn."}) {
+      known["add" + (round + t)] =
+          narrowBinary<From, To, [](float a, float b) { return a + b; }>;
+      known["sub" + (round + t)] =
+          narrowBinary<From, To, [](float a, float b) { return a - b; }>;
+      known["mul" + (round + t)] =
+          narrowBinary<From, To, [](float a, float b) { return a * b; }>;
+    }
+    known["max.NaN." + t] = narrowBinary<From, To, nanMax<float>>;
+    known["min.NaN." + t] = narrowBinary<From, To, nanMin<float>>;
+    known["fma.rn." + t] = narrowFma<From, To>;
+    known["neg." + t] = unary<uint16_t, uint16_t,
+                              [](uint16_t a) { return uint16_t(a ^ 0x8000); }>;
+    known["abs." + t] = unary<uint16_t, uint16_t,
+                              [](uint16_t a) { return uint16_t(a & 0x7fff); }>;
+  }
+
+  std::unordered_map<std::string, Handler> known;
+};
+} // namespace
+
+static uint32_t bytesOfType(const std::string &type) {
+  if (type == "pred")
+    return 1;
+  size_t digits = type.find_first_of("0123456789");
+  return digits == std::string::npos
+             ? 0
+             : uint32_t(std::stoul(type.substr(digits))) / 8;
+}
+
+void ptx::decode(Instruction &i) {
+  static const Table table;
+  const std::string &op = i.opcode[0];
+  if (op == "bar" || op == "barrier") {
+    if (i.opcode.back() == "red")
+      throw Error("instruction " + i.name() + " is not known");
+    i.control = Control::Barrier;
+    return;
+  }
+  if (op == "setp") {
+    if (i.opcode.size() != 3)
+      throw Error("instruction " + i.name() + " is not known");
+    const std::string &type = i.opcode.back();
+    i.variant = comparisonOf(i.opcode[1], type[0] == 'f', type[0] == 'u');
+    i.opcode.erase(i.opcode.begin() + 1);
+  }
+  i.space = i.has("shared")   ? Space::Shared
+            : i.has("global") ? Space::Global
+                              : Space::Generic;
+  if (op == "mul" && i.opcode.back() == "f16x2")
+    throw Error("instruction " + i.name() + " is not known");
+  i.bytes = bytesOfType(i.opcode.back());
+  i.run = table.find(i);
+}

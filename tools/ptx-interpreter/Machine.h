@@ -1,0 +1,142 @@
+//===- Machine.h - PTX run on the CPU ---------------------------*- C++ -*-===//
+//
+// Runs kernels 32 lanes at a time, so that they can be judged where there is no
+// GPU. Lanes that part at a branch run on by turns, those that lag behind
+// first, and meet again where they come to the same instruction. Errors are: an
+// access outside a buffer, or not aligned; a barrier that not all threads
+// reach; a register, or a byte of shared memory, that is read before it is
+// written. Asynchronous copies land as late as a wait allows; until then the
+// place they go to counts as not written.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRADUS_PTX_MACHINE_H
+#define GRADUS_PTX_MACHINE_H
+
+#include "Module.h"
+#include <array>
+#include <bit>
+#include <cstring>
+
+namespace ptx {
+
+inline constexpr int lanesAWarp = 32;
+inline constexpr uint32_t allLanes = ~0U;
+/// Shared memory as generic addresses see it.
+inline constexpr uint64_t sharedWindow = uint64_t(1) << 60;
+
+/// Device memory: places in this process that kernels may touch.
+class DeviceMemory {
+public:
+  void add(void *begin, size_t bytes);
+  /// False if nothing begins there.
+  bool remove(void *begin);
+  /// The bytes of the buffer that holds the address, from its start; none if
+  /// there is no such buffer.
+  std::pair<char *, size_t> find(uint64_t address) const;
+
+private:
+  std::map<uint64_t, size_t> buffers;
+};
+
+struct Launch {
+  std::array<uint32_t, 3> grid{1, 1, 1}, block{1, 1, 1};
+  size_t sharedBytes = 0; ///< besides what the kernel declares
+};
+
+class SharedMemory {
+public:
+  SharedMemory(const Kernel &kernel, size_t moreBytes);
+  uint64_t addressOf(const std::string &variable) const {
+    return starts.at(variable);
+  }
+  char *at(uint64_t address, size_t bytes);
+  void read(uint64_t address, void *to, size_t bytes);
+  void write(uint64_t address, const void *from, size_t bytes);
+  /// From now until it is written, the place holds nothing.
+  void forget(uint64_t address, size_t bytes);
+
+private:
+  std::map<std::string, uint64_t> starts;
+  std::vector<char> data, written;
+};
+
+/// A copy to shared memory that has begun.
+struct PendingCopy {
+  uint64_t to;
+  const char *from;
+  size_t bytes, readBytes; ///< behind those read come zeros
+};
+
+struct Block {
+  const Kernel &kernel;
+  const Launch &launch;
+  const DeviceMemory &memory;
+  const std::vector<char> &params;
+  std::array<uint32_t, 3> index;
+  SharedMemory shared;
+};
+
+class Warp {
+public:
+  Warp(Block &block, uint32_t firstThread, uint32_t threads);
+
+  enum class State { Ready, AtBarrier, Done };
+  /// Runs until a barrier or the end.
+  State run();
+
+  template <typename T> T get(int reg, int lane) const {
+    uint64_t v = registers[reg][lane];
+    if constexpr (std::is_same_v<T, bool>)
+      return v != 0;
+    else if constexpr (sizeof(T) == 8)
+      return std::bit_cast<T>(v);
+    else if constexpr (sizeof(T) == 4)
+      return std::bit_cast<T>(uint32_t(v));
+    else if constexpr (sizeof(T) == 2)
+      return std::bit_cast<T>(uint16_t(v));
+    else
+      return std::bit_cast<T>(uint8_t(v));
+  }
+  template <typename T> void set(int reg, int lane, T value) {
+    if constexpr (std::is_same_v<T, bool>)
+      registers[reg][lane] = value;
+    else if constexpr (sizeof(T) == 8)
+      registers[reg][lane] = std::bit_cast<uint64_t>(value);
+    else if constexpr (sizeof(T) == 4)
+      registers[reg][lane] = std::bit_cast<uint32_t>(value);
+    else if constexpr (sizeof(T) == 2)
+      registers[reg][lane] = std::bit_cast<uint16_t>(value);
+    else
+      registers[reg][lane] = std::bit_cast<uint8_t>(value);
+  }
+
+  /// Of global memory, bounds and alignment checked.
+  char *global(uint64_t address, size_t bytes);
+  void load(Space space, uint64_t address, void *to, size_t bytes);
+  void store(Space space, uint64_t address, const void *from, size_t bytes);
+
+  Block &block;
+  std::array<std::vector<PendingCopy>, lanesAWarp> copies;
+  /// How many of a lane's copies belong to each group that it closed.
+  std::array<std::vector<size_t>, lanesAWarp> groups;
+  std::pair<char *, size_t> lastBuffer{nullptr, 0};
+
+private:
+  uint32_t guarded(const Instruction &i, uint32_t lanes) const;
+  void checkDefined(const Instruction &i, uint32_t lanes) const;
+  void preset(const Preset &p, int lane, uint32_t thread);
+
+  std::vector<std::array<uint64_t, lanesAWarp>> registers;
+  std::vector<uint32_t> defined; ///< lanes, by register
+  std::array<size_t, lanesAWarp> next{};
+  uint32_t live, waiting = 0;
+};
+
+/// Runs a kernel; `params` are the bytes of its parameters.
+void run(const Kernel &kernel, const Launch &launch, const DeviceMemory &memory,
+         const std::vector<char> &params);
+
+} // namespace ptx
+
+#endif // GRADUS_PTX_MACHINE_H
