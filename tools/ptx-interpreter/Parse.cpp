@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cstring>
 #include <optional>
+#include <set>
 #include <sstream>
 
 using namespace ptx;
@@ -156,6 +157,12 @@ private:
         finish();
       return;
     }
+    // `{ .reg .b32 tmp; mov.b64 {tmp, %r24}, %rd26; }`
+    if (s[0] == '{' && s.back() == '}') {
+      for (const std::string &statement : split(s.substr(1, s.size() - 2), ";"))
+        body(statement + ";");
+      return;
+    }
     if (s.back() == ':') {
       labels[s.substr(0, s.size() - 1)] = k.code.size();
       return;
@@ -166,9 +173,11 @@ private:
     pending.pop_back();
     if (startsWith(pending, ".shared"))
       readShared(pending, k.shared);
+    else if (startsWith(pending, ".reg"))
+      locals.insert(split(pending, " \t").back());
     else if (startsWith(pending, ".local"))
       throw Error("local memory is not known: " + pending);
-    else if (pending[0] != '.') // .reg, .pragma, .loc, .maxntid
+    else if (pending[0] != '.') // .pragma, .loc, .maxntid
       k.code.push_back(instruction(pending));
     pending.clear();
   }
@@ -263,7 +272,7 @@ private:
     if (!fresh)
       return it->second;
     int r = k.registers++;
-    if (s == "_" || (s[0] == '%' && !isSpecial(s)))
+    if (s == "_" || locals.count(s) || (s[0] == '%' && !isSpecial(s)))
       return r;
     if (s[0] == '%')
       k.presets.push_back({Preset::Special, r, 0, s});
@@ -311,6 +320,7 @@ private:
   std::string pending;
   Kernel k;
   std::map<std::string, int> registers;
+  std::set<std::string> locals; ///< registers whose names say not that they are
   std::map<std::string, size_t> labels;
   std::vector<std::pair<size_t, std::string>> branches;
   std::map<std::string, SharedVariable> moduleShared;
