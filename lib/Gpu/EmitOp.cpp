@@ -139,6 +139,16 @@ SmallVector<Value> OpEmitter::operandIndices(Kernel &k, mlir::AffineMap map,
   });
 }
 
+/// The place of an element in its row of a buffer.
+static Value placeInRow(Kernel &k, Value buffer, ArrayRef<Value> indices,
+                        unsigned rowAxes) {
+  Access inRow = *Access::of(buffer);
+  Value place = k.at.number(0);
+  for (unsigned i = rowAxes; i < indices.size(); ++i)
+    place = k.at.add(place, k.at.mul(indices[i], inRow.steps[i]));
+  return place;
+}
+
 Value OpEmitter::read(Kernel &k, const BufferFacts &facts, OpOperand &operand,
                       ValueRange loops) {
   Value v = operand.get();
@@ -149,10 +159,7 @@ Value OpEmitter::read(Kernel &k, const BufferFacts &facts, OpOperand &operand,
   if (Value start = facts.filled.lookup(v); start && op.isDpsInit(&operand))
     return k.inside(start);
   if (Value row = facts.rows.lookup(v)) {
-    Access inRow = *Access::of(v);
-    Value place = k.at.number(0);
-    for (unsigned i = facts.rowAxes; i < indices.size(); ++i)
-      place = k.at.add(place, k.at.mul(indices[i], inRow.steps[i]));
+    Value place = placeInRow(k, v, indices, facts.rowAxes);
     return memref::LoadOp::create(k.b, row, place);
   }
   return k.load(*Access::of(v), indices);
@@ -163,10 +170,7 @@ void OpEmitter::write(Kernel &k, const BufferFacts &facts, OpOperand &operand,
       operandIndices(k, op.getMatchingIndexingMap(&operand), loops);
   Value buffer = operand.get();
   if (Value row = facts.rows.lookup(buffer)) {
-    Access inRow = *Access::of(buffer);
-    Value place = k.at.number(0);
-    for (unsigned i = facts.rowAxes; i < indices.size(); ++i)
-      place = k.at.add(place, k.at.mul(indices[i], inRow.steps[i]));
+    Value place = placeInRow(k, buffer, indices, facts.rowAxes);
     memref::StoreOp::create(k.b, v, row, place);
     return;
   }

@@ -20,7 +20,6 @@
 
 #include "EmitProduct.h"
 #include "EmitOp.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace gradus;
@@ -386,78 +385,7 @@ private:
   int64_t parts = 1, partDepth = 0;
   Value partial;
 };
-
-/// Tiles lie with the step of depth outermost, so that neighbouring threads
-/// read neighbouring banks; a thread has `side` x `side` sums, its rows and
-/// columns side by side.
-class ScalarMultiplier : public Multiplier {
-public:
-  ScalarMultiplier(const Product &p, const Tiles &t) : p(p), t(t) {}
-
-  int64_t sums() const override { return t.side * t.side; }
-  Type sumType() const override { return p.out.element; }
-
-  void allocate(Kernel &k) override {
-    tiles[Lhs] = k.shared(p.lhs.element, t.depth * t.rows);
-    tiles[Rhs] = k.shared(p.rhs.element, t.depth * t.columns);
-    int64_t across = t.columns / t.side;
-    row = k.at.mul(k.at.div(k.thread(), across), t.side);
-    column = k.at.mul(k.at.rem(k.thread(), across), t.side);
-  }
-  void store(Kernel &k, Factor tile, Value row, Value depth,
-             ArrayRef<Value> elements) override {
-    int64_t width = tile == Lhs ? t.rows : t.columns;
-    memref::StoreOp::create(k.b, elements[0], tiles[tile],
-                            k.at.add(k.at.mul(depth, width), row));
-  }
-  SmallVector<Value> multiply(Kernel &k, ValueRange before) override {
-    SmallVector<Value> sums(before);
-    for (int64_t step = 0; step < t.depth; ++step) {
-      SmallVector<Value> x, y;
-      for (int64_t i = 0; i < t.side; ++i) {
-        x.push_back(memref::LoadOp::create(k.b, tiles[Lhs],
-                                           k.at.add(row, step * t.rows + i)));
-        y.push_back(memref::LoadOp::create(
-            k.b, tiles[Rhs], k.at.add(column, step * t.columns + i)));
-      }
-      for (int64_t r = 0; r < t.side; ++r)
-        for (int64_t c = 0; c < t.side; ++c) {
-          Value &sum = sums[r * t.side + c];
-          sum = addProduct(k, x[r], y[c], sum);
-        }
-    }
-    return sums;
-  }
-  void forEachSum(Kernel &k, ValueRange sums,
-                  function_ref<void(Value, Value, Value)> visit) override {
-    for (int64_t r = 0; r < t.side; ++r)
-      for (int64_t c = 0; c < t.side; ++c)
-        visit(k.at.add(row, r), k.at.add(column, c), sums[r * t.side + c]);
-  }
-
-private:
-  Value addProduct(Kernel &k, Value x, Value y, Value sum) {
-    // Not math.fma, which becomes a call of CUDA's libdevice.
-    if (x.getType() == sum.getType() && isa<FloatType>(x.getType()))
-      return mlir::LLVM::FMAOp::create(k.b, x, y, sum);
-    linalg::GenericOp op = p.op;
-    auto linalgOp = mlir::cast<linalg::LinalgOp>(op.getOperation());
-    Value factors[] = {x, y, sum};
-    return OpEmitter::emitBody(k, linalgOp, {}, [&](mlir::OpOperand &o) {
-      return factors[o.getOperandNumber()];
-    })[0];
-  }
-
-  const Product &p;
-  const Tiles &t;
-  Value tiles[2], row, column;
-};
 } // namespace
-
-std::unique_ptr<Multiplier> gpu::createScalarMultiplier(const Product &p,
-                                                        const Tiles &t) {
-  return std::make_unique<ScalarMultiplier>(p, t);
-}
 
 void gpu::emitProduct(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
                       const Product &product, const Epilogue &epilogue,
