@@ -93,6 +93,13 @@ inline constexpr llvm::StringLiteral parallelFunction = "gradus_parallel";
 /// and the widest vector.
 inline constexpr int64_t alignment = 64;
 
+/// The buffer that a view, or a view of one, is of.
+Value viewedBuffer(Value v);
+/// Is the scalar a constant zero?
+bool isZero(Value v);
+/// What a tensor or buffer takes, without gaps.
+int64_t byteCount(ShapedType type);
+
 /// Is the op a sum of products of its two inputs?
 bool addsProducts(mlir::linalg::GenericOp op);
 

@@ -14,7 +14,6 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Interfaces/ViewLikeInterface.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_LOWERCOPIES
@@ -55,9 +54,7 @@ private:
   /// how many rows there are: what is behind them is someone else's.
   static ArrayAttr lengthsOf(mlir::memref::CopyOp copy) {
     for (Value side : {copy.getSource(), copy.getTarget()}) {
-      Value root = side;
-      while (auto view = root.getDefiningOp<mlir::ViewLikeOpInterface>())
-        root = view.getViewSource();
+      Value root = lowering::viewedBuffer(side);
       auto arg = dyn_cast<BlockArgument>(root);
       RuntimeLengths lengths = arg ? argumentLengths(arg) : RuntimeLengths();
       auto type = cast<ShapedType>(side.getType());

@@ -25,8 +25,6 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/Matchers.h"
-#include "mlir/Interfaces/ViewLikeInterface.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_LOWERKERNELS
@@ -42,9 +40,7 @@ using mlir::OpOperand;
 
 static bool fillsWithZero(linalg::LinalgOp op) {
   auto fill = dyn_cast<linalg::FillOp>(op.getOperation());
-  return fill &&
-         (mlir::matchPattern(fill.getInputs()[0], mlir::m_AnyZeroFloat()) ||
-          mlir::matchPattern(fill.getInputs()[0], mlir::m_Zero()));
+  return fill && lowering::isZero(fill.getInputs()[0]);
 }
 static bool touches(Operation *op, Value buffer) {
   return llvm::is_contained(op->getOperands(), buffer);
@@ -210,18 +206,12 @@ private:
         return std::nullopt;
     for (Value out : follower.getDpsInits())
       for (Value in : op.getDpsInputs())
-        if (viewed(in) == viewed(out))
+        if (lowering::viewedBuffer(in) == lowering::viewedBuffer(out))
           return std::nullopt;
     auto c = contraction(op, RowPlace());
     if (!c || winogradOf(op, RowPlace()) || !resultOf(op, follower))
       return std::nullopt;
     return follower;
-  }
-  /// The buffer that a view is of.
-  static Value viewed(Value v) {
-    while (auto view = v.getDefiningOp<mlir::ViewLikeOpInterface>())
-      v = view.getViewSource();
-    return v;
   }
   /// The follower's operand that is the product's result, read at its place.
   static OpOperand *resultOf(linalg::LinalgOp product,

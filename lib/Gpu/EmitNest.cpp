@@ -9,20 +9,12 @@ using namespace gradus::gpu;
 namespace memref = mlir::memref;
 namespace scf = mlir::scf;
 
-/// The axis of a store's or load's buffer at which the index stands by itself.
-static std::optional<unsigned> axisOf(Operation *access, Value index) {
-  ValueRange indices = isa<memref::LoadOp>(access)
-                           ? cast<memref::LoadOp>(access).getIndices()
-                           : cast<memref::StoreOp>(access).getIndices();
+/// The axis at which an index stands by itself.
+static std::optional<unsigned> axisOf(ValueRange indices, Value index) {
   for (auto [axis, i] : llvm::enumerate(indices))
     if (i == index)
       return axis;
   return std::nullopt;
-}
-static Value bufferOf(Operation *access) {
-  return isa<memref::LoadOp>(access)
-             ? cast<memref::LoadOp>(access).getMemRef()
-             : cast<memref::StoreOp>(access).getMemRef();
 }
 
 /// Do different iterations touch different elements of all that is written?
@@ -30,14 +22,15 @@ static bool isParallel(scf::ForOp outermost, scf::ForOp loop) {
   llvm::DenseMap<Value, std::optional<unsigned>> axes;
   bool ok = true;
   outermost.walk([&](memref::StoreOp store) {
-    auto axis = axisOf(store, loop.getInductionVar());
+    auto axis = axisOf(store.getIndices(), loop.getInductionVar());
     auto [it, fresh] = axes.try_emplace(store.getMemRef(), axis);
     ok &= axis.has_value() && it->second == axis;
   });
   outermost.walk([&](memref::LoadOp load) {
     auto written = axes.find(load.getMemRef());
     if (written != axes.end())
-      ok &= axisOf(load, loop.getInductionVar()) == written->second;
+      ok &=
+          axisOf(load.getIndices(), loop.getInductionVar()) == written->second;
   });
   return ok;
 }
@@ -97,12 +90,12 @@ private:
       return llvm::map_to_vector(host, [&](Value v) { return here(k, v); });
     };
     if (auto load = dyn_cast<memref::LoadOp>(op)) {
-      map.map(load.getResult(),
-              k.load(*Access::of(bufferOf(op)), indices(load.getIndices())));
+      map.map(load.getResult(), k.load(*Access::of(load.getMemRef()),
+                                       indices(load.getIndices())));
       return;
     }
     if (auto store = dyn_cast<memref::StoreOp>(op)) {
-      k.store(*Access::of(bufferOf(op)), indices(store.getIndices()),
+      k.store(*Access::of(store.getMemRef()), indices(store.getIndices()),
               here(k, store.getValue()));
       return;
     }

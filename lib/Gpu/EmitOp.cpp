@@ -89,27 +89,13 @@ bool OpEmitter::canSlice() {
     // Steps that add to memory are in order, and so in one thread.
     if (!isSum(init))
       return op.getMatchingBlockArgument(&init).use_empty();
-    return isa_and_nonnull<arith::AddFOp, arith::AddIOp, arith::MaximumFOp,
-                           arith::MinimumFOp, arith::MaxSIOp, arith::MinSIOp,
-                           arith::OrIOp, arith::AndIOp, arith::MulFOp>(
-        adderOf(op, i));
+    Operation *adder = adderOf(op, i);
+    return adder && arith::getNeutralElement(adder);
   });
 }
 /// What changes no sum.
 static Value neutralFor(ImplicitLocOpBuilder &b, Operation *adder) {
-  auto kind =
-      arith::symbolizeAtomicRMWKind(isa<arith::AddFOp>(adder)       ? "addf"
-                                    : isa<arith::AddIOp>(adder)     ? "addi"
-                                    : isa<arith::MaximumFOp>(adder) ? "maximumf"
-                                    : isa<arith::MinimumFOp>(adder) ? "minimumf"
-                                    : isa<arith::MaxSIOp>(adder)    ? "maxs"
-                                    : isa<arith::MinSIOp>(adder)    ? "mins"
-                                    : isa<arith::OrIOp>(adder)      ? "ori"
-                                    : isa<arith::AndIOp>(adder)     ? "andi"
-                                                                    : "mulf");
-  return arith::ConstantOp::create(
-      b, arith::getIdentityValueAttr(*kind, adder->getResult(0).getType(), b,
-                                     b.getLoc()));
+  return arith::ConstantOp::create(b, *arith::getNeutralElement(adder));
 }
 
 bool OpEmitter::reducesAlongMemory() {

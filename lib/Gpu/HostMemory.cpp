@@ -52,10 +52,8 @@ private:
                              type);
     f.setPrivate();
     f->setAttr(lowering::transferAttr, b.getStringAttr(kind));
-    auto buffer = cast<mlir::MemRefType>(inputs[0]);
-    int64_t width = std::max(8U, buffer.getElementTypeBitWidth()) / 8;
-    f->setAttr(lowering::bytesAttr,
-               b.getI64IntegerAttr(buffer.getNumElements() * width));
+    f->setAttr(lowering::bytesAttr, b.getI64IntegerAttr(lowering::byteCount(
+                                        cast<ShapedType>(inputs[0]))));
     return f;
   }
 

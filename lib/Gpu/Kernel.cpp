@@ -6,7 +6,6 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
-#include "mlir/Interfaces/ViewLikeInterface.h"
 
 using namespace gradus;
 using namespace gradus::gpu;
@@ -32,9 +31,7 @@ std::optional<Access> Access::of(Value buffer) {
   if (failed(type.getStridesAndOffset(a.steps, a.offset)) ||
       llvm::is_contained(a.steps, mlir::ShapedType::kDynamic))
     return std::nullopt;
-  a.root = buffer;
-  while (auto view = a.root.getDefiningOp<mlir::ViewLikeOpInterface>())
-    a.root = view.getViewSource();
+  a.root = lowering::viewedBuffer(buffer);
   if (!cast<mlir::MemRefType>(a.root.getType()).getLayout().isIdentity())
     return std::nullopt;
   if (mlir::ShapedType::isDynamic(a.offset)) {

@@ -22,8 +22,6 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/Matchers.h"
-#include "mlir/Interfaces/ViewLikeInterface.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_LOWERTOLAUNCHES
@@ -42,11 +40,6 @@ using mlir::OpOperand;
 static constexpr int64_t mostRowMemory = 32 * 1024;
 /// Threads that a large GPU runs at a time, about.
 static constexpr int64_t wantedThreads = 1 << 16;
-
-static bool isZero(Value v) {
-  return mlir::matchPattern(v, mlir::m_AnyZeroFloat()) ||
-         mlir::matchPattern(v, mlir::m_Zero());
-}
 
 namespace {
 /// A kernel's function: its ops in order, and which of them need no launch.
@@ -103,24 +96,20 @@ private:
     return op
         ->walk([&](Operation *inner) {
           bool found = llvm::any_of(inner->getOperands(), [&](Value v) {
-            return rootOf(v) == rootOf(buffer);
+            return lowering::viewedBuffer(v) == lowering::viewedBuffer(buffer);
           });
           return found ? mlir::WalkResult::interrupt()
                        : mlir::WalkResult::advance();
         })
         .wasInterrupted();
   }
-  static Value rootOf(Value v) {
-    while (auto view = v.getDefiningOp<mlir::ViewLikeOpInterface>())
-      v = view.getViewSource();
-    return v;
-  }
   /// Does the op add to every element of the buffer, and read it in no other
   /// way?
   bool startsFrom(Operation *op, Value buffer) {
     auto generic = dyn_cast<linalg::GenericOp>(op);
     if (!generic || llvm::count_if(op->getOperands(), [&](Value v) {
-                      return rootOf(v) == rootOf(buffer);
+                      return lowering::viewedBuffer(v) ==
+                             lowering::viewedBuffer(buffer);
                     }) != 1)
       return false;
     for (OpOperand &init : generic.getDpsInitsMutable())
@@ -148,7 +137,7 @@ private:
     Epilogue epilogue;
     Value out = product.op.getDpsInits()[0];
     Value start = filled.lookup(out);
-    epilogue.startsAtZero = start && isZero(start);
+    epilogue.startsAtZero = start && lowering::isZero(start);
     if (start && !epilogue.startsAtZero) {
       // Added to what is there: so it must be there.
       OpBuilder before(product.op);
@@ -276,13 +265,12 @@ private:
         if (facts.rows.contains(v) || !group.owns(v))
           continue;
         auto type = cast<mlir::MemRefType>(v.getType());
-        int64_t elements = type.getNumElements() / rows,
-                size =
-                    elements * std::max(8U, type.getElementTypeBitWidth()) / 8;
+        int64_t size = lowering::byteCount(type) / rows;
         if (bytes + size > mostRowMemory)
           continue;
         bytes += size;
-        facts.rows[v] = k.shared(type.getElementType(), elements);
+        facts.rows[v] =
+            k.shared(type.getElementType(), type.getNumElements() / rows);
       }
   }
   static void emitMember(Kernel &k, OpEmitter op, const BufferFacts &facts,

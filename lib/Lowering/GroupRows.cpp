@@ -42,9 +42,7 @@ static constexpr int64_t leastResults = 1024;
 static constexpr unsigned mostRowAxes = 3;
 
 static int64_t bytesOf(Value v) {
-  auto t = cast<RankedTensorType>(v.getType());
-  return t.getNumElements() *
-         std::max(8U, t.getElementType().getIntOrFloatBitWidth()) / 8;
+  return lowering::byteCount(cast<ShapedType>(v.getType()));
 }
 
 namespace {

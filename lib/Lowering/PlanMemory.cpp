@@ -34,9 +34,7 @@ namespace func = mlir::func;
 namespace memref = mlir::memref;
 
 static int64_t alignedBytes(mlir::MemRefType t) {
-  // Truth values take a byte each.
-  int64_t width = std::max(8U, t.getElementTypeBitWidth()) / 8;
-  return llvm::alignTo(std::max<int64_t>(t.getNumElements() * width, 1),
+  return llvm::alignTo(std::max<int64_t>(lowering::byteCount(t), 1),
                        lowering::alignment);
 }
 static mlir::MemRefType bytesType(MLIRContext *ctx, int64_t n) {

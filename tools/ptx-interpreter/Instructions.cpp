@@ -6,26 +6,14 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Handlers.h"
 #include "Machine.h"
-#include "Matrix.h"
 #include "SmallFloat.h"
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
 
 using namespace ptx;
-
-/// Calls f(lane) for each lane whose bit is set.
-template <typename F> static void eachLane(uint32_t lanes, F f) {
-  if (lanes == allLanes) {
-    for (int lane = 0; lane < lanesAWarp; ++lane)
-      f(lane);
-    return;
-  }
-  for (int lane = 0; lane < lanesAWarp; ++lane)
-    if (lanes >> lane & 1)
-      f(lane);
-}
 
 //===----------------------------------------------------------------------===//
 // Values to values
@@ -197,115 +185,6 @@ static int comparisonOf(std::string how, bool isFloat, bool isUnsigned) {
 }
 
 //===----------------------------------------------------------------------===//
-// Conversions
-//===----------------------------------------------------------------------===//
-
-/// A type's letter and bits, "s32" -> {'s', 32}.
-struct Kind {
-  char letter;
-  int bits;
-};
-static Kind kindOf(const std::string &type) {
-  if (type == "bf16")
-    return {'B', 16};
-  if (type == "tf32")
-    return {'T', 32};
-  return {type[0], std::stoi(type.substr(1))};
-}
-
-static double readFloat(const Warp &w, int reg, int lane, Kind k) {
-  if (k.letter == 'B')
-    return fromBf16(w.get<uint16_t>(reg, lane));
-  if (k.bits == 16)
-    return fromF16(w.get<uint16_t>(reg, lane));
-  return k.bits == 32 ? double(w.get<float>(reg, lane))
-                      : w.get<double>(reg, lane);
-}
-static void writeFloat(Warp &w, int reg, int lane, Kind k, double v) {
-  if (k.letter == 'B')
-    w.set(reg, lane, toBf16(float(v)));
-  else if (k.letter == 'T')
-    w.set(reg, lane, toTf32(float(v)));
-  else if (k.bits == 16)
-    w.set(reg, lane, toF16(float(v)));
-  else if (k.bits == 32)
-    w.set(reg, lane, float(v));
-  else
-    w.set(reg, lane, v);
-}
-static __int128 readInteger(const Warp &w, int reg, int lane, Kind k) {
-  auto v = w.get<uint64_t>(reg, lane);
-  int shift = 64 - k.bits;
-  if (k.letter == 's')
-    return __int128(int64_t(v << shift) >> shift);
-  return __int128((v << shift) >> shift);
-}
-
-static bool isFloat(Kind k) {
-  return k.letter == 'f' || k.letter == 'B' || k.letter == 'T';
-}
-
-static double roundedBy(const Instruction &i, double v) {
-  if (i.has("rni"))
-    return std::nearbyint(v);
-  if (i.has("rzi"))
-    return std::trunc(v);
-  if (i.has("rmi"))
-    return std::floor(v);
-  if (i.has("rpi"))
-    return std::ceil(v);
-  return v;
-}
-
-static void convert(Warp &w, const Instruction &i, uint32_t lanes) {
-  Kind to = kindOf(i.opcode[i.opcode.size() - 2]),
-       from = kindOf(i.opcode.back());
-  eachLane(lanes, [&](int l) {
-    if (isFloat(from)) {
-      double v = roundedBy(i, readFloat(w, i.ins[0], l, from));
-      if (isFloat(to))
-        return writeFloat(w, i.outs[0], l, to, v);
-      // Beyond the type's range: its ends; NaN is 0.
-      double low = to.letter == 's' ? -std::ldexp(1, to.bits - 1) : 0,
-             high = std::ldexp(1, to.letter == 's' ? to.bits - 1 : to.bits);
-      __int128 n = std::isnan(v) ? 0
-                   : v <= low    ? __int128(low)
-                   : v >= high   ? __int128(high) - 1
-                                 : __int128(v);
-      uint64_t mask =
-          to.bits == 64 ? ~uint64_t(0) : (uint64_t(1) << to.bits) - 1;
-      return w.set(i.outs[0], l, uint64_t(n) & mask);
-    }
-    __int128 v = readInteger(w, i.ins[0], l, from);
-    if (isFloat(to) && to.bits == 32) // not by way of double: rounded once
-      return w.set(i.outs[0], l, float(v));
-    if (isFloat(to))
-      return writeFloat(w, i.outs[0], l, to, double(v));
-    uint64_t mask = to.bits == 64 ? ~uint64_t(0) : (uint64_t(1) << to.bits) - 1;
-    w.set(i.outs[0], l, uint64_t(v) & mask);
-  });
-}
-
-/// `cvt.rn.bf16x2.f32 d, a, b`: a above, b below.
-template <uint16_t (*To)(float)>
-static void convertPair(Warp &w, const Instruction &i, uint32_t lanes) {
-  eachLane(lanes, [&](int l) {
-    uint32_t high = To(w.get<float>(i.ins[0], l)),
-             low = To(w.get<float>(i.ins[1], l));
-    w.set(i.outs[0], l, high << 16 | low);
-  });
-}
-
-static void convertAddress(Warp &w, const Instruction &i, uint32_t lanes) {
-  uint64_t offset = !i.has("shared") ? 0
-                    : i.has("to")    ? -sharedWindow
-                                     : sharedWindow;
-  eachLane(lanes, [&](int l) {
-    w.set(i.outs[0], l, w.get<uint64_t>(i.ins[0], l) + offset);
-  });
-}
-
-//===----------------------------------------------------------------------===//
 // Arithmetic of 16 bits: as f32, then rounded
 //===----------------------------------------------------------------------===//
 
@@ -322,117 +201,6 @@ static void narrowFma(Warp &w, const Instruction &i, uint32_t lanes) {
   eachLane(lanes, [&](int l) {
     auto x = [&](int n) { return double(From(w.get<uint16_t>(i.ins[n], l))); };
     w.set(i.outs[0], l, To(float(x(0) * x(1) + x(2))));
-  });
-}
-
-//===----------------------------------------------------------------------===//
-// Memory
-//===----------------------------------------------------------------------===//
-
-static void load(Warp &w, const Instruction &i, uint32_t lanes) {
-  eachLane(lanes, [&](int l) {
-    size_t count = i.outs.size(), bytes = count * i.bytes;
-    char values[64];
-    if (i.variant == 1) { // a parameter
-      if (size_t(i.offsets[0]) + bytes > w.block.params.size())
-        throw Error("an access outside the parameters");
-      std::memcpy(values, w.block.params.data() + i.offsets[0], bytes);
-    } else {
-      w.load(i.space, w.get<uint64_t>(i.ins[0], l) + uint64_t(i.offsets[0]),
-             values, bytes);
-    }
-    for (size_t n = 0; n < count; ++n) {
-      uint64_t v = 0;
-      std::memcpy(&v, values + n * i.bytes, i.bytes);
-      // A register may be wider than what it is loaded from.
-      if (uint32_t rest = 64 - 8 * i.bytes; i.opcode.back()[0] == 's')
-        v = uint64_t(int64_t(v << rest) >> rest);
-      w.set(i.outs[n], l, v);
-    }
-  });
-}
-static void store(Warp &w, const Instruction &i, uint32_t lanes) {
-  eachLane(lanes, [&](int l) {
-    size_t count = i.ins.size() - 1;
-    char values[64];
-    for (size_t n = 0; n < count; ++n) {
-      auto v = w.get<uint64_t>(i.ins[n + 1], l);
-      std::memcpy(values + n * i.bytes, &v, i.bytes);
-    }
-    w.store(i.space, w.get<uint64_t>(i.ins[0], l) + uint64_t(i.offsets[0]),
-            values, count * i.bytes);
-  });
-}
-
-/// `cp.async.cg.shared.global [to], [from], bytes{, read}`
-static void copyAsync(Warp &w, const Instruction &i, uint32_t lanes) {
-  eachLane(lanes, [&](int l) {
-    uint64_t to = w.get<uint64_t>(i.ins[0], l) + uint64_t(i.offsets[0]),
-             from = w.get<uint64_t>(i.ins[1], l) + uint64_t(i.offsets[1]);
-    auto bytes = w.get<uint32_t>(i.ins[2], l);
-    uint32_t read = i.ins.size() > 3 ? w.get<uint32_t>(i.ins[3], l) : bytes;
-    if (to % bytes != 0 || read > bytes)
-      throw Error("an access that is not aligned");
-    if (read != 0) {
-      if (from % bytes != 0)
-        throw Error("an access that is not aligned");
-      w.global(from, read & -read); // in bounds at its start..
-      w.global(from + read - 1, 1); // ..and at its end
-    }
-    w.block.shared.forget(to, bytes);
-    w.copies[l].push_back(
-        {to, reinterpret_cast<const char *>(from), bytes, read});
-  });
-}
-static void commitCopies(Warp &w, const Instruction &, uint32_t lanes) {
-  eachLane(lanes, [&](int l) {
-    size_t grouped = 0;
-    for (size_t n : w.groups[l])
-      grouped += n;
-    w.groups[l].push_back(w.copies[l].size() - grouped);
-  });
-}
-/// All groups land but the last `n`; `wait_all` closes what is open.
-static void waitForCopies(Warp &w, const Instruction &i, uint32_t lanes) {
-  if (i.has("wait_all"))
-    commitCopies(w, i, lanes);
-  eachLane(lanes, [&](int l) {
-    size_t stay = i.ins.empty() ? 0 : w.get<uint32_t>(i.ins[0], l);
-    while (w.groups[l].size() > stay) {
-      for (size_t n = w.groups[l].front(); n > 0; --n) {
-        PendingCopy c = w.copies[l].front();
-        w.copies[l].erase(w.copies[l].begin());
-        char bytes[16] = {};
-        std::memcpy(bytes, c.from, c.readBytes);
-        w.block.shared.write(c.to, bytes, c.bytes);
-      }
-      w.groups[l].erase(w.groups[l].begin());
-    }
-  });
-}
-
-/// `shfl.sync.bfly.b32 d{|p}, value, by, clamp, members`
-static void shuffle(Warp &w, const Instruction &i, uint32_t lanes) {
-  std::array<uint32_t, lanesAWarp> values{};
-  for (int l = 0; l < lanesAWarp; ++l)
-    values[l] = w.get<uint32_t>(i.ins[0], l);
-  eachLane(lanes, [&](int l) {
-    if (w.get<uint32_t>(i.ins[3], l) != lanes)
-      throw Error("shfl: not all lanes that it names are there");
-    auto by = w.get<uint32_t>(i.ins[1], l), c = w.get<uint32_t>(i.ins[2], l);
-    uint32_t segment = c >> 8 & 31, clamp = c & 31, lane = uint32_t(l);
-    uint32_t least = lane & segment, most = least | (clamp & ~segment);
-    uint32_t from = i.has("bfly")   ? lane ^ by
-                    : i.has("down") ? lane + by
-                    : i.has("up")   ? lane - by
-                                    : least | (by & ~segment);
-    bool inside = i.has("up") ? int32_t(from) >= int32_t(most) || by <= lane
-                              : from <= most;
-    if (!inside)
-      from = lane;
-    w.set(i.outs[0], l, values[from & 31]);
-    if (i.outs.size() > 1)
-      w.set<bool>(i.outs[1], l, inside);
   });
 }
 
@@ -465,33 +233,22 @@ public:
     known["prmt.b32"] = ternary<uint32_t, uint32_t, uint32_t, permute>;
     known["bfe.u32"] = ternary<uint32_t, uint32_t, uint32_t, extractBits>;
     known["bfe.s32"] = ternary<int32_t, int32_t, uint32_t, extractSigned>;
-    known["cvt.rn.bf16x2.f32"] = convertPair<toBf16>;
-    known["cvt.rn.f16x2.f32"] = convertPair<toF16>;
-    known["cp.async.commit_group"] = commitCopies;
-    known["cp.async.wait_group"] = waitForCopies;
-    known["cp.async.wait_all"] = waitForCopies;
-    for (auto &[name, handler] : matrixInstructions())
-      known[name] = handler;
+    for (const Handlers &more :
+         {conversionInstructions(), memoryInstructions(), matrixInstructions()})
+      known.insert(more.begin(), more.end());
   }
 
   Handler find(const Instruction &i) const {
     const std::string &op = i.opcode[0];
     if (auto it = known.find(i.name()); it != known.end())
       return it->second;
-    if (op == "ld")
-      return load;
-    if (op == "st")
-      return store;
     if (op == "mov")
       return move;
-    if (op == "cvt")
-      return convert;
-    if (op == "cvta")
-      return convertAddress;
-    if (op == "shfl" && i.opcode.back() == "b32")
-      return shuffle;
-    if (op == "cp" && i.has("async") && i.has("shared"))
-      return copyAsync;
+    bool isKind = op == "ld" || op == "st" || op == "cvt" || op == "cvta" ||
+                  (op == "shfl" && i.opcode.back() == "b32") ||
+                  (op == "cp" && i.has("async") && i.has("shared"));
+    if (isKind)
+      return known.at(op);
     throw Error("instruction " + i.name() + " is not known");
   }
 

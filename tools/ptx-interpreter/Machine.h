@@ -133,6 +133,18 @@ private:
   uint32_t live, waiting = 0;
 };
 
+/// Calls f(lane) for each lane whose bit is set.
+template <typename F> void eachLane(uint32_t lanes, F f) {
+  if (lanes == allLanes) {
+    for (int lane = 0; lane < lanesAWarp; ++lane)
+      f(lane);
+    return;
+  }
+  for (int lane = 0; lane < lanesAWarp; ++lane)
+    if (lanes >> lane & 1)
+      f(lane);
+}
+
 /// Runs a kernel; `params` are the bytes of its parameters.
 void run(const Kernel &kernel, const Launch &launch, const DeviceMemory &memory,
          const std::vector<char> &params);

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Matrix.h"
+#include "Handlers.h"
 #include "Machine.h"
 #include "SmallFloat.h"
 
@@ -105,7 +105,7 @@ void loadMatrices(Warp &w, const Instruction &i, uint32_t lanes) {
 }
 } // namespace
 
-std::vector<std::pair<std::string, Handler>> ptx::matrixInstructions() {
+Handlers ptx::matrixInstructions() {
   const std::string load = "ldmatrix.sync.aligned.m8n8.";
   return {
       {"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",

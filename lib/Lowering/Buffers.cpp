@@ -1,0 +1,24 @@
+//===- Buffers.cpp - what several stages ask of buffers and scalars -------===//
+
+#include "gradus/Lowering.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+
+using namespace gradus;
+
+Value lowering::viewedBuffer(Value v) {
+  while (auto view = v.getDefiningOp<mlir::ViewLikeOpInterface>())
+    v = view.getViewSource();
+  return v;
+}
+
+bool lowering::isZero(Value v) {
+  return mlir::matchPattern(v, mlir::m_AnyZeroFloat()) ||
+         mlir::matchPattern(v, mlir::m_Zero());
+}
+
+int64_t lowering::byteCount(ShapedType type) {
+  // Truth values take a byte each.
+  return type.getNumElements() * std::max(8U, type.getElementTypeBitWidth()) /
+         8;
+}

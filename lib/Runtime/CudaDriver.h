@@ -1,0 +1,64 @@
+/*===- CudaDriver.h - what the runtime uses of the driver -------*- C -*-===*/
+
+#ifndef GRADUS_RUNTIME_CUDADRIVER_H
+#define GRADUS_RUNTIME_CUDADRIVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of cuda.h, which artefacts are made without. */
+typedef int CUresult;
+typedef int CUdevice;
+typedef struct CUctx_st *CUcontext;
+typedef struct CUmod_st *CUmodule;
+typedef struct CUfunc_st *CUfunction;
+typedef struct CUstream_st *CUstream;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphExec_st *CUgraphExec;
+typedef uint64_t CUdeviceptr;
+enum {
+  attribute_major = 75, /* CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR */
+  attribute_minor = 76,
+  jit_error_buffer = 5, /* CU_JIT_ERROR_LOG_BUFFER */
+  jit_error_bytes = 6,
+  stream_non_blocking = 1,
+  capture_thread_local = 1,
+  attach_global = 1,
+  pointer_memory_type = 2, /* CU_POINTER_ATTRIBUTE_MEMORY_TYPE */
+  memory_type_device = 2,
+};
+
+/* X(name, symbol, parameters) */
+#define DRIVER_FUNCTIONS(X)                                                    \
+  X(init, "cuInit", (unsigned))                                                \
+  X(version, "cuDriverGetVersion", (int *))                                    \
+  X(device_count, "cuDeviceGetCount", (int *))                                 \
+  X(device_get, "cuDeviceGet", (CUdevice *, int))                              \
+  X(device_attribute, "cuDeviceGetAttribute", (int *, int, CUdevice))          \
+  X(context_retain, "cuDevicePrimaryCtxRetain", (CUcontext *, CUdevice))       \
+  X(context_set, "cuCtxSetCurrent", (CUcontext))                               \
+  X(module_load, "cuModuleLoadDataEx",                                         \
+    (CUmodule *, const void *, unsigned, int *, void **))                      \
+  X(module_unload, "cuModuleUnload", (CUmodule))                               \
+  X(module_function, "cuModuleGetFunction",                                    \
+    (CUfunction *, CUmodule, const char *))                                    \
+  X(launch, "cuLaunchKernel",                                                  \
+    (CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,   \
+     unsigned, CUstream, void **, void **))                                    \
+  X(allocate, "cuMemAlloc_v2", (CUdeviceptr *, size_t))                        \
+  X(allocate_managed, "cuMemAllocManaged", (CUdeviceptr *, size_t, unsigned))  \
+  X(release, "cuMemFree_v2", (CUdeviceptr))                                    \
+  X(copy, "cuMemcpyAsync", (CUdeviceptr, CUdeviceptr, size_t, CUstream))       \
+  X(pointer_attribute, "cuPointerGetAttribute", (void *, int, CUdeviceptr))    \
+  X(stream_create, "cuStreamCreate", (CUstream *, unsigned))                   \
+  X(stream_wait, "cuStreamSynchronize", (CUstream))                            \
+  X(capture_begin, "cuStreamBeginCapture_v2", (CUstream, int))                 \
+  X(capture_end, "cuStreamEndCapture", (CUstream, CUgraph *))                  \
+  X(graph_instantiate, "cuGraphInstantiateWithFlags",                          \
+    (CUgraphExec *, CUgraph, unsigned long long))                              \
+  X(graph_launch, "cuGraphLaunch", (CUgraphExec, CUstream))                    \
+  X(graph_destroy, "cuGraphDestroy", (CUgraph))                                \
+  X(graph_exec_destroy, "cuGraphExecDestroy", (CUgraphExec))                   \
+  X(error_text, "cuGetErrorString", (CUresult, const char **))
+
+#endif /* GRADUS_RUNTIME_CUDADRIVER_H */
