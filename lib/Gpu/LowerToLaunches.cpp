@@ -314,6 +314,8 @@ struct LowerToLaunches : impl::LowerToLaunchesBase<LowerToLaunches> {
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
       if (f.isExternal())
         continue;
+      if (failed(refuseLarge(f)))
+        return signalPassFailure();
       if (f->hasAttr(lowering::kernelAttr))
         KernelLowering(f, kernels, *chosen).run();
       else
@@ -327,6 +329,27 @@ struct LowerToLaunches : impl::LowerToLaunchesBase<LowerToLaunches> {
   }
 
 private:
+  /// Kernels count elements in 32 bits.
+  static LogicalResult refuseLarge(func::FuncOp f) {
+    auto check = [](Location loc, Type type) -> LogicalResult {
+      auto buffer = dyn_cast<mlir::MemRefType>(type);
+      if (!buffer || buffer.getNumElements() <= INT32_MAX)
+        return success();
+      return mlir::emitError(loc, "a tensor of ")
+             << buffer.getNumElements()
+             << " elements is too large for GPU code, which counts to 2^31 - "
+                "1; "
+                "compile it for a CPU";
+    };
+    for (BlockArgument a : f.getArguments())
+      if (failed(check(a.getLoc(), a.getType())))
+        return failure();
+    auto result = f.walk([&](memref::AllocOp alloc) {
+      return mlir::WalkResult(check(alloc.getLoc(), alloc.getType()));
+    });
+    return failure(result.wasInterrupted());
+  }
+
   /// Numbers that the host's code computes and stores: on the device, too.
   static void moveScalars(func::FuncOp f, mlir::gpu::GPUModuleOp kernels) {
     SmallVector<memref::StoreOp> stores;
