@@ -21,8 +21,11 @@ std::pair<int64_t, int64_t> graph::samePadding(int64_t size, int64_t extent,
 //===----------------------------------------------------------------------===//
 
 /// The number of places of a window along an axis; unknown where it depends on
-/// an unknown size. False when the window does not fit.
+/// an unknown size. False when the window does not fit, or one of the two is
+/// nothing.
 static bool slide(Dim &d, int64_t extent, int64_t stride, Padding padding) {
+  if (extent <= 0 || (d.known() && d.size == 0))
+    return false;
   if (padding == Padding::same) {
     if (d.known())
       d.size = llvm::divideCeil(d.size, stride);

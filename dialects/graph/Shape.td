@@ -41,7 +41,7 @@ def SliceOp : Graph_Op<"slice", [Linear, Batchwise]> {
   let summary = "`length` elements along an axis, from `start`, every `step`th";
   let arguments = (ins Tensor:$x, I64Attr:$axis, I64Attr:$start, I64Attr:$length, DefaultValuedAttr<I64Attr, "1">:$step);
   let infer = "in.slice(x, axis, start, length, step)";
-  let vjp = ["int64_t past = start + (length - 1) * step + 1; return pad(ct, axis, start, extent(x, axis) - past, step - 1, 0.0);"];
+  let vjp = ["int64_t past = length ? start + (length - 1) * step + 1 : start; return pad(ct, axis, start, extent(x, axis) - past, step - 1, 0.0);"];
   let samples = ["slice f32[2, 5], axis = 1, start = 1, length = 3", "slice f32[7, 1], axis = 0, start = 0, length = 4, step = 2"];
 }
 def PadOp : Graph_Op<"pad", [Batchwise]> {

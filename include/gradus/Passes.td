@@ -95,10 +95,11 @@ def Recompute : Pass<"graph-recompute", "::gradus::graph::ModelOp"> {
   let summary = "Compute tensors again where keeping them would take too much memory";
   let description = [{
     Until no more than `limit` bytes are in use at once, by an estimate, or nothing is left that would free any: ops are
-    copied before late uses of their results. The attribute `graph.recomputed` of a function says how many `steps` it took,
-    the bytes `before` and `after`, and the share of `more` operations.
+    copied before late uses of their results. The attribute `graph.recomputed` of a function says how many `tensors` that are,
+    the bytes `before` and `after`, the share of `more` operations, and `leastMore` that any choice takes for the limit.
   }];
-  let options = [Option<"limit", "limit", "int64_t", "0", "Bytes in use at once">];
+  let options = [Option<"limit", "limit", "int64_t", "0", "Bytes in use at once">,
+                 ListOption<"bounds", "bounds", "std::string", "name=largest,... of dimensions that have no other size">];
 }
 
 //===----------------------------------------------------------------------===//
@@ -123,6 +124,13 @@ def OutlineBodies : Pass<"graph-outline-bodies", "::mlir::ModuleOp"> {
   let description = [{
     The functions are private, marked `graph.body`, and take what the body gets and what it reads from outside. Later
     stages meet straight lists of ops only.
+  }];
+}
+def DropEmpty : Pass<"graph-drop-empty", "::mlir::ModuleOp"> {
+  let summary = "Replace what is computed of tensors without elements";
+  let description = [{
+    Carries, slices and results of loops and branches without elements go; a sum over an empty axis is a constant.
+    Arguments and results of the model's functions stay.
   }];
 }
 def LowerToLinalg : Pass<"graph-lower-to-linalg", "::mlir::func::FuncOp"> {

@@ -96,15 +96,9 @@ LogicalResult Compilation::addStage(Stage stage) {
                     "with --dims\n";
     return failure();
   }
-  if (stage == Stage::Simple && settings.memoryLimit > 0) {
-    if (!settings.bounds.empty()) {
-      llvm::errs() << "error: --memory-limit weighs bytes against operations: "
-                      "it wants sizes, not bounds; give them with --dims\n";
-      return failure();
-    }
-    if (failed(limitMemory()))
-      return failure();
-  }
+  if (stage == Stage::Simple && settings.memoryLimit > 0 &&
+      failed(limitMemory()))
+    return failure();
   reached = stage;
   if (stage == Stage::Buffers)
     recordInterface();
@@ -177,6 +171,20 @@ static Port portOf(func::FuncOp f, unsigned i) {
   RuntimeLengths lengths = argumentLengths(f.getArgument(i));
   std::string rows = lengths.empty() ? "" : lengths[0].dim.str();
   return {name ? name.str() : "", specOf(type), rows};
+}
+
+/// Buffers without elements, which nothing reads, become of rank 1: an axis of
+/// size 0 behind another gives a stride that descriptors cannot have.
+static void flattenEmpty(func::FuncOp f) {
+  if (f.isExternal())
+    return;
+  for (BlockArgument a : f.getArguments())
+    if (auto type = dyn_cast<mlir::MemRefType>(a.getType());
+        type && type.hasStaticShape() && type.getNumElements() == 0)
+      a.setType(mlir::MemRefType::get({0}, type.getElementType()));
+  f.setFunctionType(FunctionType::get(f.getContext(),
+                                      f.getBody().front().getArgumentTypes(),
+                                      f.getResultTypes()));
 }
 
 /// Reads the interface off the module, and gives functions their C names.
@@ -255,7 +263,8 @@ void Compilation::recordInterface() {
     (*source)->setAttr(lowering::specialAttr,
                        ArrayAttr::get(ctx.get(), specials));
   // These attributes have done their work; LLVM knows nothing of them.
-  for (auto f : source->getOps<func::FuncOp>())
+  for (auto f : source->getOps<func::FuncOp>()) {
+    flattenEmpty(f);
     for (unsigned i = 0; i < f.getNumArguments(); ++i) {
       for (StringRef name : {lowering::nameAttr, lowering::outputAttr,
                              lowering::variableAttr, lowering::panelsAttr,
@@ -264,6 +273,7 @@ void Compilation::recordInterface() {
       if (f.isPrivate())
         f.removeArgAttr(i, lowering::sizeAttr);
     }
+  }
 }
 
 llvm::Expected<std::unique_ptr<llvm::Module>>

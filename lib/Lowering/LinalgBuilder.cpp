@@ -28,19 +28,29 @@ AffineMap LinalgBuilder::broadcastMap(RankedTensorType x,
 Value LinalgBuilder::generic(ValueRange inputs, ArrayRef<AffineMap> maps,
                              Value init, AffineMap outMap,
                              ArrayRef<Iterator> iterators, Body body) {
+  auto numberOf = [](Value x) -> mlir::TypedAttr {
+    DenseElementsAttr constant;
+    if (mlir::matchPattern(x, mlir::m_Constant(&constant)) &&
+        constant.isSplat())
+      return cast<mlir::TypedAttr>(constant.getSplatValue<Attribute>());
+    return {};
+  };
+  // A tensor of one number is that number, but where no other tells how long a
+  // loop is.
+  SmallVector<AffineMap> others{outMap};
+  for (auto [x, m] : llvm::zip(inputs, maps))
+    if (!numberOf(x))
+      others.push_back(m);
+  bool othersSuffice = !!mlir::inversePermutation(
+      mlir::concatAffineMaps(others, b.getContext()));
   // Which body argument, or which number, stands for each input?
   SmallVector<Value> operands;
   SmallVector<AffineMap> operandMaps;
   SmallVector<mlir::TypedAttr> numbers;
   for (auto [x, m] : llvm::zip(inputs, maps)) {
-    DenseElementsAttr constant;
-    if (mlir::matchPattern(x, mlir::m_Constant(&constant)) &&
-        constant.isSplat()) {
-      numbers.push_back(
-          cast<mlir::TypedAttr>(constant.getSplatValue<Attribute>()));
+    numbers.push_back(othersSuffice ? numberOf(x) : mlir::TypedAttr());
+    if (numbers.back())
       continue;
-    }
-    numbers.push_back({});
     operands.push_back(x);
     operandMaps.push_back(m);
   }

@@ -50,7 +50,9 @@ public:
     if (auto formula = dyn_cast<Formula>(op))
       return elementwise(formula);
     return llvm::TypeSwitch<Operation *, Value>(op)
-        .Case<ConstantOp>([&](ConstantOp o) {
+        .Case<ConstantOp>([&](ConstantOp o) -> Value {
+          if (tensorType(o).getNumElements() == 0)
+            return linalg.empty(tensorType(o));
           return arith::ConstantOp::create(b,
                                            cast<mlir::TypedAttr>(o.getValue()));
         })

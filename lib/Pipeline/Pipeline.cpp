@@ -108,6 +108,7 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   limits.bounds.assign(options.bounds.begin(), options.bounds.end());
   pm.addPass(createParamsToArgs(limits));
   pm.addPass(createOutlineBodies());
+  pm.addPass(createDropEmpty());
   // No CSE from here to bufferisation: it would merge the empty tensors and
   // fills that distinct results start from.
   pm.addNestedPass<func::FuncOp>(createLowerToLinalg());

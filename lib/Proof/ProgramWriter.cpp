@@ -13,9 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "gradus/Proof.h"
-#include "mlir/Parser/Parser.h"
-#include "llvm/ADT/StringExtras.h"
+#include "SamplePool.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace gradus;
@@ -26,62 +24,6 @@ static bool hasSteps(StringRef op) {
                              "max_pool", "min", "reduce_max", "reduce_min",
                              "sign"},
                             op);
-}
-/// Of ops in whose samples' place a program is to be: floats of f32 alone.
-static bool isUsable(StringRef sample) {
-  return llvm::none_of(ArrayRef<StringRef>{"f16", "i8[", "f64", "= i8"},
-                       [&](StringRef s) { return sample.contains(s); });
-}
-
-namespace {
-struct Sample {
-  std::string op; ///< "reduce_sum"
-  ProgramText text;
-  SmallVector<Type> results;
-};
-} // namespace
-
-/// Every sample that a program may be made of, by op.
-static std::vector<std::vector<Sample>> allSamples(MLIRContext *ctx) {
-  std::vector<std::vector<Sample>> all;
-  for (auto name : ctx->getRegisteredOperationsByDialect("graph")) {
-    auto *documented = name.getInterface<Documented>();
-    if (!documented || name.hasTrait<BlocksGradient>())
-      continue;
-    std::vector<Sample> own;
-    for (StringRef s : documented->getSamples()) {
-      if (!isUsable(s))
-        continue;
-      Sample sample{name.stripDialect().str(), takeSampleApart(s), {}};
-      auto module = mlir::parseSourceString<ModuleOp>(
-          "graph.model @m { func @op(" + declareOperands(sample.text) + ") { " +
-              sample.text.body + "\n return } }",
-          mlir::ParserConfig(ctx), "sample");
-      if (!module)
-        continue;
-      module->walk([&](FuncOp f) {
-        llvm::append_range(sample.results,
-                           f.getBody().front().front().getResultTypes());
-      });
-      own.push_back(std::move(sample));
-    }
-    if (!own.empty())
-      all.push_back(std::move(own));
-  }
-  return all;
-}
-
-static std::pair<std::string, SmallVector<int64_t>> parseShape(StringRef text) {
-  auto [element, rest] = text.split('[');
-  SmallVector<int64_t> sizes;
-  SmallVector<StringRef> parts;
-  rest.drop_back().split(parts, ',', -1, /*KeepEmpty=*/false);
-  for (StringRef part : parts) {
-    int64_t n = 0;
-    part.trim().getAsInteger(10, n);
-    sizes.push_back(n);
-  }
-  return {element.str(), sizes};
 }
 /// With a point, as the language wants numbers.
 static std::string numberText(double x) {
@@ -96,10 +38,10 @@ class ProgramWriter {
 public:
   using Tensor = RandomProgram::Tensor;
 
-  ProgramWriter(RandomProgram &program, uint64_t seed)
-      : program(program), random(seed) {}
+  ProgramWriter(RandomProgram &program, uint64_t seed, MLIRContext *ctx)
+      : program(program), random(seed), ctx(ctx) {}
 
-  using Samples = ArrayRef<std::vector<Sample>>;
+  using Samples = ArrayRef<std::vector<PooledSample>>;
 
   void addOps(unsigned count, Samples samples) {
     for (unsigned i = 0; i < count; ++i)
@@ -142,8 +84,10 @@ private:
       --depth;
       return;
     }
-    const std::vector<Sample> &op = samples[below(samples.size())];
-    add(op[below(op.size())]);
+    const std::vector<PooledSample> &op = samples[below(samples.size())];
+    const PooledSample &sample = op[below(op.size())];
+    std::optional<PooledSample> other = withAnySize(sample);
+    add(other ? *other : sample);
   }
 
   //===-- Loops and branches ----------------------------------------------===//
@@ -183,8 +127,9 @@ private:
   }
   SmallVector<int64_t> anySizes() {
     SmallVector<int64_t> sizes;
+    constexpr size_t emptyOneIn = 12;
     for (size_t rank = below(3); rank > 0; --rank)
-      sizes.push_back(1 + below(3));
+      sizes.push_back(below(emptyOneIn) == 0 ? 0 : 1 + below(3));
     return sizes;
   }
   /// `yield` of values, some after `stack`.
@@ -206,7 +151,7 @@ private:
   }
 
   void addFor(Samples samples) {
-    auto steps = int64_t(1 + below(4));
+    auto steps = int64_t(below(5));
     SmallVector<int64_t> sizes = anySizes(), carrySizes = anySizes(),
                          all{steps};
     all.append(sizes);
@@ -277,7 +222,20 @@ private:
 
   //===-- One op ----------------------------------------------------------===//
 
-  void add(const Sample &sample) {
+  /// The sample with one of its sizes another, of which some are none and one.
+  std::optional<PooledSample> withAnySize(const PooledSample &sample) {
+    constexpr size_t oneIn = 3;
+    constexpr std::array<int64_t, 6> others{0, 1, 2, 5, 8, 17};
+    SmallVector<int64_t> sizes;
+    for (const ProgramOperand &o : sample.text.operands)
+      llvm::append_range(sizes, parseShape(o.shape).second);
+    if (sizes.empty() || below(oneIn) != 0)
+      return std::nullopt;
+    return resized(sample, sizes[below(sizes.size())],
+                   others[below(others.size())], ctx);
+  }
+
+  void add(const PooledSample &sample) {
     SmallVector<std::string> names;
     for (const ProgramOperand &o : sample.text.operands)
       names.push_back(operandFor(o, hasSteps(sample.op)));
@@ -401,11 +359,12 @@ private:
 
   RandomProgram &program;
   std::mt19937_64 random;
+  MLIRContext *ctx;
   unsigned next = 0, depth = 0;
   SmallVector<std::string> lastReads; ///< of the yield written last
 };
 } // namespace gradus
 
 RandomProgram::RandomProgram(uint64_t seed, unsigned ops, MLIRContext *ctx) {
-  ProgramWriter(*this, seed).addOps(ops, allSamples(ctx));
+  ProgramWriter(*this, seed, ctx).addOps(ops, pooledSamples(ctx));
 }

@@ -1,16 +1,13 @@
 //===- RandomProgram.cpp - a program as lines, and smaller ones -----------===//
 
-#include "gradus/Proof.h"
+#include "SamplePool.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace gradus;
 
 std::string RandomProgram::Tensor::type() const {
-  std::string s = element + "[";
-  llvm::raw_string_ostream os(s);
-  llvm::interleaveComma(sizes, os);
-  return s + "]";
+  return shapeText(element, sizes);
 }
 
 /// Puts a name in another's place wherever the text reads it.

@@ -2,6 +2,8 @@
 // RUN: gradus verify %s | FileCheck %s --implicit-check-not=WRONG
 // CHECK: @negated: {{.*}}: ok
 // CHECK: @places: {{.*}}: ok
+// CHECK: @of_constants: {{.*}}: ok
+// CHECK: @nowhere: {{.*}}: ok
 
 graph.model @findings {
   // A sum of negated products was taken for one of products.
@@ -16,5 +18,24 @@ graph.model @findings {
     %w = windows %x, window = [3]
     %s = reduce_sum %w, axes = [0, 1]
     return %s
+  }
+  // A sum over a constant of one number had no loop to run over.
+  func @of_constants(%x: f32[5]) {
+    %c = constant f32[2, 5] = 3.0
+    %s = reduce_sum %c, axes = [0]
+    %y = mul %s, %x
+    %m = reduce_max %c
+    return %y, %m
+  }
+  // What is gathered from no place has a gradient of zeros.
+  func @looked_up(%x: f32[], %ids: i32[0]) {
+    %t = broadcast %x, to = f32[2, 5, 1]
+    %y = gather %t, %ids, axis = 1
+    %l = reduce_sum %y
+    return %l
+  }
+  func @nowhere(%x: f32[], %ids: i32[0]) {
+    %l, %d = value_and_grad @looked_up(%x, %ids) wrt %x
+    return %l, %d
   }
 }
