@@ -41,8 +41,9 @@ struct SizeArgument {
 /// What a function computes again to need less memory.
 struct Recomputation {
   int64_t tensors = 0;
-  double moreOperations = 0; ///< as a share of all
-  int64_t arenaBefore = 0;   ///< bytes without it
+  double moreOperations = 0;  ///< as a share of all
+  double leastOperations = 0; ///< that any choice takes, by the estimate
+  int64_t arenaBefore = 0;    ///< bytes without it
 };
 struct FunctionInterface {
   std::string name; ///< in the model: "fit.step"

@@ -58,9 +58,10 @@ llvm::Expected<VerifyResult> verifyCompiled(ModuleOp simple, StringRef function,
                                             const CompileOptions &options,
                                             const VerifyOptions &verify);
 
-/// The first op of a function whose result holds a NaN.
+/// The first op of a function, or of a body in it, whose result holds a NaN.
 struct NanReport {
   Operation *op = nullptr;
+  SmallVector<LoopStep> steps; ///< of the loops around it, the outermost first
   mlir::OpResult value;
   size_t element = 0;
   mlir::OpResult infinity; ///< the first result that is infinite, if before it

@@ -26,6 +26,20 @@ interpret(graph::FuncOp f, ArrayRef<graph::Array> args,
           const Environment &variables = Environment(),
           Updates *updates = nullptr, bool rounds = false);
 
+/// A step of a loop, counted as the loop's counter counts.
+struct LoopStep {
+  Operation *loop;
+  int64_t step;
+};
+/// Sees an op in a body once it has run, in a step of each loop around it, the
+/// outermost first. Returns true if the run may end.
+using Observer = function_ref<bool(
+    Operation *op, ArrayRef<graph::Array> operands,
+    ArrayRef<graph::Array> results, ArrayRef<LoopStep> steps)>;
+/// Runs an op with bodies; `values` has what it and they read from around
+/// them. Every result is rounded to its type, as memory would hold it.
+void observeBodies(Operation *op, const Environment &values, Observer observer);
+
 /// Random numbers in [low, high), whole ones for integers.
 graph::Array randomArray(Type type, double low, double high,
                          std::mt19937_64 &random);

@@ -17,9 +17,13 @@
 using namespace gradus;
 namespace func = mlir::func;
 
-static LogicalResult recompute(ModuleOp module, int64_t limit) {
+static LogicalResult recompute(ModuleOp module, int64_t limit,
+                               const CompileOptions &options) {
   mlir::PassManager pm(module.getContext());
-  pm.addNestedPass<graph::ModelOp>(createRecompute({limit}));
+  RecomputeOptions how;
+  how.limit = limit;
+  how.bounds.assign(options.bounds.begin(), options.bounds.end());
+  pm.addNestedPass<graph::ModelOp>(createRecompute(how));
   return pm.run(module);
 }
 
@@ -49,7 +53,7 @@ struct Trial {
   static FailureOr<Trial> run(ModuleOp simple, int64_t limit,
                               const CompileOptions &options) {
     mlir::OwningOpRef<ModuleOp> copy = simple.clone();
-    if (failed(recompute(*copy, limit)))
+    if (failed(recompute(*copy, limit, options)))
       return failure();
     Trial t;
     for (auto &record : takeRecords(*copy))
@@ -107,13 +111,15 @@ LogicalResult Compilation::limitMemory() {
     if (!*does)
       return refuse(smallest.largest, smallest.bytes);
   }
-  if (failed(recompute(*source, low)))
+  if (failed(recompute(*source, low, settings)))
     return failure();
   for (auto &[name, record] : takeRecords(*source))
-    if (number(record, "steps") > 0)
-      recomputed[name] = {number(record, "steps"),
-                          record.getAs<FloatAttr>("more").getValueAsDouble(),
-                          none->arenas.lookup(name)};
+    if (number(record, "tensors") > 0)
+      recomputed[name] = {
+          number(record, "tensors"),
+          record.getAs<FloatAttr>("more").getValueAsDouble(),
+          record.getAs<FloatAttr>("leastMore").getValueAsDouble(),
+          none->arenas.lookup(name)};
   return success();
 }
 

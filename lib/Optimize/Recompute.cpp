@@ -2,25 +2,24 @@
 //
 // In: functions of primitive ops. Out: the same, with copies of ops before late
 // uses of their results, until no more than `limit` bytes are in use at once,
-// as far as that goes. What is computed again, how many operations that takes
-// and how many bytes it saves is left as attributes of the function.
+// as far as that goes. What is computed again, how many operations that takes,
+// how many any choice would take at least, and how many bytes it saves is left
+// as attributes of the function. The bytes in use are an estimate
+// (Occupancy.h); the plan of memory knows better, and the caller compares.
 //
-// The bytes in use are an estimate: what fusion will keep in registers counts
-// as nothing (results that elementwise ops and reductions nearby read alone),
-// reshapes and broadcasts as what they read. The plan of memory knows better,
-// and the caller compares.
-//
-// Greedy: at the point where most is in use, the tensor that frees most bytes
-// for an operation leaves: its late uses read a copy, made right before the
-// first. Operands that are gone by then are computed again too, or kept if they
-// are small beside what is saved. After Chen et al. 2016 ("Training deep nets
-// with sublinear memory cost") and Kirisame et al. 2021 ("Dynamic tensor
-// rematerialization", whose score this is, without the time since the last
-// use: all of it is known here).
+// First all at once: a selection of what to keep over the fullest point that no
+// other beats for what it needs (Selection.h). What it leaves above the limit,
+// and what is too much elsewhere, goes greedily: at the point where most is in
+// use, the tensor that frees most bytes for an operation leaves: its late uses
+// read a copy, made right before the first. Operands that are gone by then are
+// computed again too, or kept if they are small beside what is saved. After
+// Chen et al. 2016 ("Training deep nets with sublinear memory cost") and
+// Kirisame et al. 2021 ("Dynamic tensor rematerialization", whose score this
+// is, without the time since the last use: all of it is known here).
 //
 //===----------------------------------------------------------------------===//
 
-#include "gradus/Expand.h"
+#include "Selection.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "mlir/IR/IRMapping.h"
@@ -33,165 +32,15 @@ namespace gradus {
 
 using namespace gradus;
 using namespace gradus::graph;
-using mlir::OpOperand;
-
-//===----------------------------------------------------------------------===//
-// Costs
-//===----------------------------------------------------------------------===//
-
-static int64_t elementsOf(Value v) {
-  return cast<RankedTensorType>(v.getType()).getNumElements();
-}
-static int64_t bytesOf(Value v) {
-  Type e = cast<RankedTensorType>(v.getType()).getElementType();
-  return elementsOf(v) * std::max(8U, e.getIntOrFloatBitWidth()) / 8;
-}
-
-/// Floating-point operations, roughly: a `while` takes one step, both branches
-/// of an `if` run.
-static double operationsOf(Operation *op) {
-  if (isa<HasBodies>(op)) {
-    double sum = 0;
-    for (mlir::Region &body : op->getRegions())
-      for (Operation &inner : body.front().without_terminator())
-        sum += operationsOf(&inner);
-    auto loop = dyn_cast<ForOp>(op);
-    return loop ? sum * double(loop.getSteps().size) : sum;
-  }
-  auto out = double(elementsOf(op->getResult(0)));
-  if (auto matmul = dyn_cast<MatMulOp>(op))
-    return 2 * out * double(Shape(matmul.getLhs())[-1].size);
-  if (auto conv = dyn_cast<ConvOp>(op)) {
-    auto filter = double(elementsOf(conv.getFilter()));
-    return 2 * out * filter / double(Shape(conv.getFilter())[-1].size);
-  }
-  if (auto conv = dyn_cast<ConvFilterOp>(op))
-    return 2 * out * double(elementsOf(conv.getG())) /
-           double(Shape(conv.getG())[-1].size);
-  if (auto einsum = dyn_cast<EinsumOp>(op)) {
-    auto [left, result] = einsum.getEquation().split("->");
-    llvm::SmallDenseMap<char, int64_t> sizes;
-    SmallVector<StringRef> terms;
-    left.split(terms, ',');
-    for (auto [term, x] : llvm::zip(terms, einsum.getInputs()))
-      for (auto [letter, d] : llvm::zip(term, Shape(x).dims))
-        sizes[letter] = d.size;
-    double points = 2;
-    for (auto [letter, size] : sizes)
-      points *= double(size);
-    return points;
-  }
-  // A reduction reads more than it writes; a function such as exp takes ten.
-  double each =
-      isa<ExpOp, LogOp, TanhOp, ErfOp, SinOp, CosOp, PowOp>(op) ? 10 : 1;
-  double most = out;
-  for (Value v : op->getOperands())
-    most = std::max(most, double(elementsOf(v)));
-  return each * most;
-}
-
-/// Reads its operand in place: no tensor of its own.
-static bool isView(Operation *op) {
-  return isa_and_nonnull<ReshapeOp, TransposeOp, BroadcastOp, SliceOp>(op);
-}
-/// Fusion keeps the results of such ops in registers where it can.
-static bool isFused(Operation *op) {
-  return isa<Formula, ReduceSumOp, ReduceMaxOp, ReduceMinOp>(op);
-}
-static Value storageOf(Value v) {
-  while (isView(v.getDefiningOp()))
-    v = v.getDefiningOp()->getOperand(0);
-  return v;
-}
-
-//===----------------------------------------------------------------------===//
-// What is in use where
-//===----------------------------------------------------------------------===//
 
 namespace {
-struct Use {
-  OpOperand *operand;
-  int64_t at;
-};
-/// A tensor in memory from position `first` to `last`.
-struct Stored {
-  int64_t bytes = 0, first = 0, last = 0;
-  SmallVector<Use> uses; ///< by ops that are no views
-};
-
-class Occupancy {
-public:
-  explicit Occupancy(Block &body) : body(body) {
-    for (auto [i, op] : llvm::enumerate(body)) {
-      position[&op] = i;
-      order.push_back(&op);
-    }
-    for (Operation &op : body)
-      if (!isView(&op))
-        for (Value v : op.getResults())
-          add(v);
-    measure();
-  }
-
-  int64_t peak = 0;      ///< position of the fullest point
-  int64_t peakBytes = 0; ///< in use there
-  llvm::MapVector<Value, Stored> tensors;
-  SmallVector<Operation *> order;
-
-private:
-  void addUses(Stored &s, Value v) {
-    for (OpOperand &use : v.getUses())
-      if (isView(use.getOwner()) && use.getOwner()->getBlock() == &body)
-        addUses(s, use.getOwner()->getResult(0));
-      else
-        s.uses.push_back({&use, position.lookup(body.findAncestorOpInBlock(
-                                    *use.getOwner()))});
-  }
-  void add(Value v) {
-    Stored s;
-    s.first = s.last = position.lookup(v.getDefiningOp());
-    addUses(s, v);
-    for (const Use &use : s.uses)
-      s.last = std::max(s.last, use.at);
-    // Outputs and variables have memory of their own, constants need none.
-    bool leaves = llvm::all_of(s.uses, [](const Use &use) {
-      return isa<UpdateOp, ReturnOp>(use.operand->getOwner());
-    });
-    constexpr int64_t nearby = 24;
-    bool inRegisters = isFused(v.getDefiningOp()) &&
-                       s.last - s.first <= nearby &&
-                       llvm::all_of(s.uses, [](const Use &use) {
-                         return isFused(use.operand->getOwner());
-                       });
-    if (!leaves && !inRegisters && !isa<ConstantOp>(v.getDefiningOp()))
-      s.bytes = bytesOf(v);
-    tensors[v] = std::move(s);
-  }
-  void measure() {
-    std::vector<int64_t> change(order.size() + 1, 0);
-    for (auto &[v, s] : tensors) {
-      change[s.first] += s.bytes;
-      change[s.last + 1] -= s.bytes;
-    }
-    int64_t bytes = 0;
-    for (int64_t i = 0, n = order.size(); i < n; ++i) {
-      bytes += change[i];
-      if (bytes > peakBytes) {
-        peakBytes = bytes;
-        peak = i;
-      }
-    }
-  }
-  Block &body;
-  llvm::DenseMap<Operation *, int64_t> position;
-};
-
 /// Ops to copy before position `at`, so that a tensor need not be kept over the
 /// fullest point.
 struct Copies {
   Value tensor;
   int64_t at = 0;
   llvm::SetVector<Operation *> ops;
+  mlir::IRMapping there; ///< copies made before that are read again
   double operations = 0;
   int64_t saved = 0;
 
@@ -200,16 +49,51 @@ struct Copies {
 
 class FunctionRecompute {
 public:
-  explicit FunctionRecompute(FuncOp f)
-      : body(f.getBody().front()), now(std::make_unique<Occupancy>(body)) {}
+  FunctionRecompute(FuncOp f, const Costs &costs)
+      : body(f.getBody().front()), costs(costs),
+        now(std::make_unique<Occupancy>(body, costs)) {}
 
   int64_t bytes() const { return now->peakBytes; }
+  BestSelections selections(int64_t limit) const {
+    return selectWithin(*now, costs, now->peak, limit);
+  }
   double operations() const {
     double sum = 0;
     for (Operation *op : now->order)
       if (op->getNumResults())
-        sum += operationsOf(op);
+        sum += costs.operations(op);
     return sum;
+  }
+
+  /// Computes again, after the fullest point, what the selection says. What is
+  /// there again already is read once more.
+  /// Returns the number of tensors.
+  int64_t apply(const Selection &selection) {
+    Operation *point = now->order[now->peak];
+    llvm::DenseMap<Value, Value> madeAgain;
+    SmallVector<Value> needed;
+    for (const auto &[v, s] : now->tensors)
+      if (selection.again.contains(v) && s.last > now->peak)
+        needed.push_back(v);
+    auto firstRead = [&](Value v) {
+      int64_t first = INT64_MAX;
+      for (const Use &use : now->tensors[v].uses)
+        if (use.at > now->peak)
+          first = std::min(first, use.at);
+      return first;
+    };
+    llvm::stable_sort(
+        needed, [&](Value a, Value b) { return firstRead(a) < firstRead(b); });
+    for (Value v : needed) {
+      now->peak = llvm::find(now->order, point) - now->order.begin();
+      Copies c;
+      c.tensor = v;
+      c.at = firstRead(v);
+      addSelected(c, v, selection, madeAgain);
+      apply(c, &madeAgain);
+      now = std::make_unique<Occupancy>(body, costs);
+    }
+    return int64_t(needed.size());
   }
 
   /// Frees some memory at the fullest point; false if nothing can be freed.
@@ -221,7 +105,7 @@ public:
     if (!best)
       return false;
     apply(*best);
-    now = std::make_unique<Occupancy>(body);
+    now = std::make_unique<Occupancy>(body, costs);
     return true;
   }
 
@@ -249,7 +133,7 @@ private:
       return false;
     if (!c.ops.insert(op))
       return true;
-    c.operations += operationsOf(op);
+    c.operations += costs.operations(op);
     for (Value operand : op->getOperands()) {
       Value v = storageOf(operand);
       auto known = now->tensors.find(v);
@@ -258,8 +142,8 @@ private:
       if (known == now->tensors.end() || isa<ConstantOp>(v.getDefiningOp()) ||
           (known->second.bytes > 0 && known->second.last > now->peak))
         continue;
-      int64_t kept = bytesOf(v);
-      bool isSmall = kept * 8 <= bytesOf(c.tensor);
+      int64_t kept = costs.bytes(v);
+      bool isSmall = kept * 8 <= costs.bytes(c.tensor);
       if (isSmall)
         c.saved -= kept;
       else if (!add(c, v.getDefiningOp()))
@@ -268,9 +152,31 @@ private:
     return true;
   }
 
-  void apply(const Copies &c) {
+  /// The op of a tensor, and those of the selection that it reads in turn.
+  void addSelected(Copies &c, Value v, const Selection &selection,
+                   const llvm::DenseMap<Value, Value> &madeAgain) {
+    if (!c.ops.insert(v.getDefiningOp()))
+      return;
+    for (Value operand : v.getDefiningOp()->getOperands()) {
+      Value read = storageOf(operand);
+      if (!selection.again.contains(read))
+        continue;
+      if (Value again = madeAgain.lookup(read)) {
+        auto known = now->tensors.find(again);
+        if (known != now->tensors.end() && known->second.last >= c.at) {
+          c.there.map(read, again);
+          continue;
+        }
+      }
+      addSelected(c, read, selection, madeAgain);
+    }
+  }
+
+  /// `madeAgain`, if given, gets the copies.
+  void apply(const Copies &c,
+             llvm::DenseMap<Value, Value> *madeAgain = nullptr) {
     OpBuilder b(now->order[c.at]);
-    mlir::IRMapping copies;
+    mlir::IRMapping copies = c.there;
     std::function<Value(Value)> current = [&](Value v) -> Value {
       if (copies.contains(v))
         return copies.lookup(v);
@@ -289,6 +195,9 @@ private:
         if (Value v = current(operand); v != operand)
           copies.map(operand, v);
       b.clone(*op, copies);
+      if (madeAgain)
+        for (Value r : op->getResults())
+          (*madeAgain)[r] = copies.lookup(r);
     }
     const Stored &s = now->tensors[c.tensor];
     for (const Use &use : s.uses)
@@ -300,6 +209,7 @@ private:
   }
 
   Block &body;
+  const Costs &costs;
   std::unique_ptr<Occupancy> now;
 };
 
@@ -307,31 +217,86 @@ struct Recompute : impl::RecomputeBase<Recompute> {
   using RecomputeBase::RecomputeBase;
 
   void runOnOperation() override {
-    for (auto f : getOperation().getOps<FuncOp>()) {
-      FunctionRecompute work(f);
-      int64_t before = work.bytes();
-      double operations = work.operations();
-      int64_t steps = 0;
-      // Each step frees memory at one point; some move the fullest point to
-      // where they compute. Where that goes on without end, all is done.
-      constexpr int64_t mostInVain = 24;
-      int64_t least = before, inVain = 0;
-      while (work.bytes() > limit && inVain < mostInVain && work.step()) {
-        ++steps;
-        inVain = work.bytes() < least ? 0 : inVain + 1;
-        least = std::min(least, work.bytes());
-      }
-      Builder b(&getContext());
-      f->setAttr(
-          lowering::recomputedAttr,
-          b.getDictionaryAttr(
-              {b.getNamedAttr("steps", b.getI64IntegerAttr(steps)),
-               b.getNamedAttr("before", b.getI64IntegerAttr(before)),
-               b.getNamedAttr("after", b.getI64IntegerAttr(work.bytes())),
-               b.getNamedAttr(
-                   "more",
-                   b.getF64FloatAttr(work.operations() / operations - 1))}));
+    llvm::StringMap<int64_t> largest;
+    for (StringRef bound : bounds) {
+      auto [name, size] = bound.split('=');
+      (void)size.getAsInteger(10, largest[name]);
     }
+    Costs costs(std::move(largest));
+    for (auto f : getOperation().getOps<FuncOp>()) {
+      auto tried = [&](bool selects) {
+        mlir::OwningOpRef<FuncOp> copy = f.clone();
+        return compute(*copy, costs, selects, INT64_MAX);
+      };
+      Result greedy = tried(/*selects=*/false), selected = tried(true);
+      bool selects = selected.isBetterThan(greedy, limit);
+      record(f, compute(f, costs, selects,
+                        selects ? selected.moves : greedy.moves));
+    }
+  }
+
+private:
+  struct Result {
+    int64_t moves = 0; ///< selections applied, tensors chosen greedily
+    int64_t before, after, tensors = 0;
+    double more = 0, leastMore; ///< operations, as shares of all
+    bool isBetterThan(const Result &other, int64_t limit) const {
+      auto excess = [&](const Result &r) {
+        return std::max<int64_t>(r.after - limit, 0);
+      };
+      return std::pair(excess(*this), more) <
+             std::pair(excess(other), other.more);
+    }
+  };
+  /// Greedily; or first all at once, as the cheapest selection near the limit
+  /// says, and the rest greedily. Says what the state of fewest bytes is; with
+  /// as many moves as led there it is left in the function.
+  Result compute(FuncOp f, const Costs &costs, bool selects,
+                 int64_t mostMoves) const {
+    FunctionRecompute work(f, costs);
+    Result best;
+    best.before = best.after = work.bytes();
+    double operations = work.operations();
+    best.leastMore = work.selections(limit).leastOperations / operations;
+    // Some moves only move the fullest point to where they compute. Where that
+    // goes on without end, all is done.
+    constexpr int64_t mostInVain = 24;
+    int64_t tensors = 0;
+    for (int64_t moves = 1; work.bytes() > limit && moves <= mostMoves &&
+                            moves - best.moves <= mostInVain;
+         ++moves) {
+      int64_t before = work.bytes();
+      if (selects) {
+        tensors += work.apply(work.selections(limit).near);
+        selects = work.bytes() < before;
+      } else if (work.step()) {
+        ++tensors;
+      } else {
+        break;
+      }
+      if (work.bytes() < best.after) {
+        best.moves = moves;
+        best.after = work.bytes();
+        best.tensors = tensors;
+        best.more = work.operations() / operations - 1;
+      }
+    }
+    return best;
+  }
+
+  static void record(FuncOp f, const Result &r) {
+    Builder b(f.getContext());
+    auto number = [&](StringRef name, int64_t n) {
+      return b.getNamedAttr(name, b.getI64IntegerAttr(n));
+    };
+    auto share = [&](StringRef name, double x) {
+      return b.getNamedAttr(name, b.getF64FloatAttr(x));
+    };
+    f->setAttr(lowering::recomputedAttr,
+               b.getDictionaryAttr(
+                   {number("tensors", r.tensors), number("before", r.before),
+                    number("after", r.after), share("more", r.more),
+                    share("leastMore", r.leastMore)}));
   }
 };
 } // namespace

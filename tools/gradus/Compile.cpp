@@ -119,9 +119,9 @@ private:
       if (const Recomputation &r = f.recomputed; r.tensors > 0)
         llvm::errs() << llvm::formatv(
             "@{0}: {1} tensors are computed again: {2} bytes less than {3}, "
-            "for {4:F1} % more operations\n",
+            "for {4:F1} % more operations; any choice takes {5:F1} % or more\n",
             f.name, r.tensors, r.arenaBefore - f.arenaBytes, r.arenaBefore,
-            100 * r.moreOperations);
+            100 * r.moreOperations, 100 * r.leastOperations);
     }
   }
   llvm::Error writeHeader(Compilation &c) {
