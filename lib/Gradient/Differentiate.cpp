@@ -30,6 +30,7 @@ namespace {
 struct Differentiate : impl::DifferentiateBase<Differentiate> {
   void runOnOperation() override {
     done.clear();
+    told.clear();
     for (auto f : getOperation().getBody().getOps<FuncOp>())
       if (failed(expand(f)))
         return signalPassFailure();
@@ -110,8 +111,7 @@ private:
   }
 
   /// Says why there is no cotangent, where the path to the loss ends.
-  static void warnOfZero(Value w, Value loss, const Tape &tape,
-                         Location request) {
+  void warnOfZero(Value w, Value loss, const Tape &tape, Location request) {
     ValueSet active = reached({w}, tape);
     auto d = mlir::emitWarning(request)
              << "the gradient with respect to " << display(w) << " is zero: ";
@@ -120,25 +120,70 @@ private:
       return;
     }
     d << "on every path to the loss something has no slope";
-    for (Operation *op : tape) {
-      auto reads = [&](Value v) { return active.contains(v); };
-      bool ends = llvm::any_of(op->getOperands(), reads) &&
-                  (op->hasTrait<BlocksGradient>() || isa<FloorOp, SignOp>(op) ||
-                   llvm::none_of(op->getResults(), isFloat));
-      if (!ends)
-        continue;
-      d.attachNote(withoutName(op->getLoc()))
-          << op->getName().stripDialect() << " here";
-      return;
-    }
+    for (Operation *op : tape)
+      if (hasNoSlope(op, active)) {
+        Location where = withoutName(op->getLoc());
+        told.insert(where);
+        d.attachNote(where) << op->getName().stripDialect() << " here";
+        return;
+      }
   }
 
-  static FailureOr<SmallVector<Value>>
-  gradient(ImplicitLocOpBuilder &b, ValueAndGradOp op, FuncOp callee) {
+  /// Does a path of values that vary end at the op?
+  static bool hasNoSlope(Operation *op, const ValueSet &active) {
+    return llvm::any_of(op->getOperands(),
+                        [&](Value v) { return active.contains(v); }) &&
+           (op->hasTrait<BlocksGradient>() || isa<FloorOp, SignOp>(op) ||
+            llvm::none_of(op->getResults(), isFloat));
+  }
+
+  /// Where a path to the results ends, and what to say of it.
+  using Ends = llvm::MapVector<Location, std::string>;
+
+  /// Where values that the results depend on have no slope: an error of the
+  /// model's, perhaps, if other paths go on. `stop_gradient` and rules of its
+  /// own say that it is meant so, and a loop goes on or not; what derivatives
+  /// are made of has no names.
+  static Ends endsOfPaths(ArrayRef<Value> sources, ArrayRef<Value> results,
+                          const Tape &tape) {
+    Ends ends;
+    ValueSet active = reached(sources, tape);
+    auto visit = [&](Operation *op) {
+      auto loop = dyn_cast<WhileOp>(op->getParentOp());
+      bool decides = loop && op->getParentRegion() == &loop.getCondition();
+      if (isa<CustomOp>(op) || decides)
+        return mlir::WalkResult::skip();
+      if (isa<HasBodies>(op) || op->getNumResults() == 0 ||
+          op->hasTrait<BlocksGradient>() || !hasNoSlope(op, active) ||
+          nameOf(op->getResult(0)).empty())
+        return mlir::WalkResult::advance();
+      SmallVector<Value> made(op->getResults());
+      ValueSet depends = reached(made, tape, Through::Control);
+      if (llvm::any_of(results, [&](Value r) { return depends.contains(r); }))
+        ends[withoutName(op->getLoc())] =
+            (op->getName().stripDialect() + " has no slope: derivatives take " +
+             display(made[0]) +
+             " for a constant, though what is asked for depends on it")
+                .str();
+      return mlir::WalkResult::advance();
+    };
+    for (Operation *op : tape)
+      op->walk<mlir::WalkOrder::PreOrder>(visit);
+    return ends;
+  }
+  void remark(const Ends &ends) {
+    for (const auto &[where, what] : ends)
+      if (told.insert(where).second)
+        mlir::emitRemark(where) << what;
+  }
+
+  FailureOr<SmallVector<Value>> gradient(ImplicitLocOpBuilder &b,
+                                         ValueAndGradOp op, FuncOp callee) {
     Location request = withoutName(op.getLoc());
     b.setLoc(request);
     SmallVector<Value> wrt(op.getWrt());
     auto [tape, results] = inlined(b, callee, op.getInputs());
+    Ends ends = endsOfPaths(wrt, results[0], tape);
     if (failed(boundLoops(b, tape, reached(wrt, tape), results, request)) ||
         failed(splitCheckpoints(b, tape, reached(wrt, tape), results)))
       return failure();
@@ -156,12 +201,13 @@ private:
         warnOfZero(w, results[0], tape, request);
       results.push_back(d ? d : filled(b, w, 0));
     }
+    remark(ends);
     sweep.replaceLoops(results);
     return results;
   }
 
-  static FailureOr<SmallVector<Value>> jvp(ImplicitLocOpBuilder &b, JvpOp op,
-                                           FuncOp callee) {
+  FailureOr<SmallVector<Value>> jvp(ImplicitLocOpBuilder &b, JvpOp op,
+                                    FuncOp callee) {
     Location request = withoutName(op.getLoc());
     b.setLoc(request);
     unsigned n = op.getInputs().size() / 2;
@@ -175,6 +221,8 @@ private:
       Value given = op.getInputs()[n + i];
       t = t ? Value(AddOp::create(b, t, given)) : given;
     }
+    remark(endsOfPaths(llvm::to_vector(llvm::make_first_range(tangents)),
+                       results, tape));
     Sweep sweep(b, request);
     sweep.forward(tape, tangents);
     if (!sweep.complete)
@@ -197,5 +245,6 @@ private:
   }
 
   llvm::DenseSet<Operation *> done;
+  llvm::DenseSet<Location> told; ///< where paths end
 };
 } // namespace

@@ -1,12 +1,14 @@
 //===- FindNan.cpp - where numbers stop being numbers ---------------------===//
 //
 // The function is compiled with the results of its ops as its own, some at a
-// time, and called with the numbers that were seen to go wrong.
+// time, and called with the numbers that were seen to go wrong. Within a loop
+// or a branch the reference looks further, from what the compiled code gave it.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Expose.h"
 #include "gradus/Proof.h"
+#include "mlir/Transforms/RegionUtils.h"
 
 using namespace gradus;
 using namespace gradus::graph;
@@ -50,8 +52,12 @@ public:
           report.op = r.getOwner();
           report.value = r;
           report.element = *i;
-          if (auto e = addOperands(report))
-            return std::move(e);
+          auto values = valuesRead(report.op);
+          if (!values)
+            return values.takeError();
+          if (!isa<HasBodies>(report.op) || !lookInside(report, *values))
+            for (Value v : report.op->getOperands())
+              report.operands.push_back({v, values->at(v)});
           return report;
         }
         if (!report.infinity && firstOf(a, isInfinite))
@@ -75,13 +81,20 @@ private:
                         after);
   }
 
-  /// The numbers that the op was given: results of others, the function's
-  /// inputs, variables.
-  llvm::Error addOperands(NanReport &report) {
+  /// The numbers that the op and its bodies were given: results of others, the
+  /// function's inputs, variables.
+  llvm::Expected<Environment> valuesRead(Operation *op) {
+    llvm::SetVector<Value> read(op->operand_begin(), op->operand_end());
+    mlir::getUsedValuesDefinedAbove(op->getRegions(), read);
+    Environment values;
     SmallVector<mlir::OpResult> computed;
-    for (Value v : report.op->getOperands()) {
+    for (Value v : read) {
       auto r = dyn_cast<mlir::OpResult>(v);
-      if (r && !variableName(r.getOwner()) && !llvm::is_contained(computed, r))
+      if (auto arg = dyn_cast<BlockArgument>(v))
+        values[v] = inputs[arg.getArgNumber()];
+      else if (StringAttr variable = variableName(r.getOwner()))
+        values[v] = variables.at(variable.str());
+      else
         computed.push_back(r);
     }
     // In the order of the function, as they are returned.
@@ -90,20 +103,46 @@ private:
                  ? a.getOwner()->isBeforeInBlock(b.getOwner())
                  : a.getResultNumber() < b.getResultNumber();
     });
-    auto numbers = numbersOf(computed);
-    if (!numbers)
-      return numbers.takeError();
-    for (Value v : report.op->getOperands()) {
-      auto r = dyn_cast<mlir::OpResult>(v);
-      if (auto arg = dyn_cast<BlockArgument>(v))
-        report.operands.push_back({v, inputs[arg.getArgNumber()]});
-      else if (StringAttr variable = variableName(r.getOwner()))
-        report.operands.push_back({v, variables.at(variable.str())});
-      else
-        report.operands.push_back(
-            {v, (*numbers)[llvm::find(computed, r) - computed.begin()]});
+    for (ArrayRef<mlir::OpResult> rest = computed; !rest.empty();) {
+      auto some = rest.take_front(exposedAtOnce);
+      rest = rest.drop_front(some.size());
+      auto numbers = numbersOf(some);
+      if (!numbers)
+        return numbers.takeError();
+      for (auto [r, a] : llvm::zip(some, *numbers))
+        values[r] = std::move(a);
     }
-    return llvm::Error::success();
+    return values;
+  }
+
+  /// Moves the report to the op in a body that makes the first NaN; false if
+  /// the reference finds none there.
+  static bool lookInside(NanReport &report, const Environment &values) {
+    bool found = false;
+    observeBodies(report.op, values,
+                  [&](Operation *op, ArrayRef<Array> operands,
+                      ArrayRef<Array> results, ArrayRef<LoopStep> steps) {
+                    for (auto [r, a] : llvm::zip(op->getResults(), results)) {
+                      if (!Shape(r).isFloat())
+                        continue;
+                      if (!report.infinity && firstOf(a, isInfinite))
+                        report.infinity = r;
+                      auto i = firstOf(a, isNan);
+                      if (!i)
+                        continue;
+                      found = true;
+                      report.op = op;
+                      report.steps.assign(steps.begin(), steps.end());
+                      report.value = r;
+                      report.element = *i;
+                      for (auto [v, given] :
+                           llvm::zip(op->getOperands(), operands))
+                        report.operands.push_back({v, given});
+                      break;
+                    }
+                    return found;
+                  });
+    return found;
   }
 
   ModuleOp simple;

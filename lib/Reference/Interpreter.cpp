@@ -101,8 +101,11 @@ namespace {
 /// Runs bodies, each op after those before it.
 class Interpreter {
 public:
-  Interpreter(Environment env, Updates *updates, bool rounds)
-      : env(std::move(env)), updates(updates), rounds(rounds) {}
+  /// Floats of fewer bits than `roundsBelow` are rounded.
+  Interpreter(Environment env, Updates *updates, unsigned roundsBelow,
+              Observer observer = nullptr)
+      : env(std::move(env)), updates(updates), roundsBelow(roundsBelow),
+        observer(observer) {}
 
   /// The operands of the block's terminator.
   FailureOr<Arrays> run(Block &block, ArrayRef<Array> args) {
@@ -119,18 +122,16 @@ public:
         return failure();
       for (auto [v, a] : llvm::zip(op.getResults(), *results)) {
         if (auto element = dyn_cast<FloatType>(Shape(v).element);
-            rounds && element && element.getWidth() < 32)
+            element && element.getWidth() < roundsBelow)
           round(a, element.getFloatSemantics());
-        env[v] = std::move(a);
+        env[v] = a;
       }
+      if (observer && observer(&op, values(op.getOperands()), *results, steps))
+        return failure();
     }
     return values(block.getTerminator()->getOperands());
   }
 
-private:
-  Arrays values(ValueRange operands) {
-    return llvm::map_to_vector(operands, [&](Value v) { return env.at(v); });
-  }
   FailureOr<Arrays> runOp(Operation *op) {
     if (auto loop = dyn_cast<ForOp>(op))
       return runFor(loop);
@@ -143,6 +144,18 @@ private:
     if (auto checkpoint = dyn_cast<CheckpointOp>(op))
       return run(checkpoint.getBody().front(), {});
     return evaluate(op, values(op->getOperands()));
+  }
+
+private:
+  Arrays values(ValueRange operands) {
+    return llvm::map_to_vector(operands, [&](Value v) { return env.at(v); });
+  }
+  FailureOr<Arrays> runStep(Operation *loop, int64_t step, Block &body,
+                            ArrayRef<Array> args) {
+    steps.push_back({loop, step});
+    FailureOr<Arrays> yields = run(body, args);
+    steps.pop_back();
+    return yields;
   }
   static bool isTrue(const Array &truth) { return truth.data[0] != 0; }
 
@@ -166,7 +179,8 @@ private:
         forSlice(source, args.back(), axisIn(source), at,
                  [](double &from, double &to) { to = from; });
       }
-      FailureOr<Arrays> yields = run(loop.getBody().front(), args);
+      FailureOr<Arrays> yields =
+          runStep(loop, at, loop.getBody().front(), args);
       if (failed(yields))
         return failure();
       for (auto [i, result, value] : llvm::enumerate(results, *yields))
@@ -181,13 +195,16 @@ private:
 
   FailureOr<Arrays> runWhile(WhileOp loop) {
     Arrays carries = values(loop.getInitial());
-    for (uint64_t n = 0; n < loop.getLimit().value_or(UINT64_MAX); ++n) {
-      FailureOr<Arrays> goOn = run(loop.getCondition().front(), carries);
+    auto limit = int64_t(loop.getLimit().value_or(INT64_MAX));
+    for (int64_t n = 0; n < limit; ++n) {
+      FailureOr<Arrays> goOn =
+          runStep(loop, n, loop.getCondition().front(), carries);
       if (failed(goOn))
         return failure();
       if (!isTrue(goOn->front()))
         break;
-      FailureOr<Arrays> next = run(loop.getBody().front(), carries);
+      FailureOr<Arrays> next =
+          runStep(loop, n, loop.getBody().front(), carries);
       if (failed(next))
         return failure();
       carries = std::move(*next);
@@ -197,14 +214,24 @@ private:
 
   Environment env;
   Updates *updates;
-  bool rounds;
+  unsigned roundsBelow;
+  Observer observer;
+  SmallVector<LoopStep> steps; ///< that are being run
 };
 } // namespace
 
 FailureOr<Arrays> gradus::interpret(FuncOp f, ArrayRef<Array> args,
                                     const Environment &variables,
                                     Updates *updates, bool rounds) {
-  return Interpreter(variables, updates, rounds).run(f.getBody().front(), args);
+  return Interpreter(variables, updates, rounds ? 32 : 0)
+      .run(f.getBody().front(), args);
+}
+
+void gradus::observeBodies(Operation *op, const Environment &values,
+                           Observer observer) {
+  Updates none;
+  // A run that the observer ends fails, which is no mistake.
+  (void)Interpreter(values, &none, 64, observer).runOp(op);
 }
 
 Array gradus::randomArray(Type type, double low, double high,

@@ -30,6 +30,9 @@ static llvm::Error tell(const NanReport &report) {
            << (backwards ? " in the gradient" : "") << ", element "
            << report.element << " of " << graph::display(report.value) << ", "
            << graph::Shape(report.value).str();
+  for (LoopStep s : llvm::reverse(report.steps))
+    d.attachNote(s.loop->getLoc())
+        << "in step " << s.step << " of this loop, counted from 0";
   if (report.infinity)
     d.attachNote(report.infinity.getLoc())
         << (graph::nameOf(report.infinity).empty()
@@ -72,8 +75,15 @@ llvm::Error tool::explainNan(const CommonOptions &common,
   options.functions = {function.str()};
   Compilation c(options);
   common.configure(c);
-  if (failed(c.parse(common.input)) || failed(c.runTo(Stage::Simple)))
-    return llvm::createStringError("");
+  {
+    // Whoever made the call has been told.
+    mlir::ScopedDiagnosticHandler toldAlready(
+        &c.context(), [](mlir::Diagnostic &d) {
+          return success(d.getSeverity() != mlir::DiagnosticSeverity::Error);
+        });
+    if (failed(c.parse(common.input)) || failed(c.runTo(Stage::Simple)))
+      return llvm::createStringError("");
+  }
   // @init has a name of its own: compiled again, it would stand twice.
   c.module().walk([&](graph::FuncOp f) {
     if (f.getSymName() != function)
