@@ -26,6 +26,18 @@ namespace gradus {
 using namespace gradus;
 using namespace gradus::graph;
 
+/// Is every element 0, whatever is computed?
+static bool isZero(Value v) {
+  Operation *op = v.getDefiningOp();
+  if (isa_and_nonnull<BroadcastOp, ReshapeOp>(op))
+    return isZero(op->getOperand(0));
+  auto constant = dyn_cast_or_null<ConstantOp>(op);
+  if (!constant)
+    return false;
+  auto value = cast<DenseElementsAttr>(constant.getValue());
+  return value.isSplat() && value.getSplatValue<llvm::APFloat>().isZero();
+}
+
 namespace {
 struct Differentiate : impl::DifferentiateBase<Differentiate> {
   void runOnOperation() override {
@@ -212,10 +224,11 @@ private:
     b.setLoc(request);
     unsigned n = op.getInputs().size() / 2;
     auto [tape, results] = inlined(b, callee, op.getInputs().take_front(n));
-    // A value given twice has the sum of its tangents.
+    // A value given twice has the sum of its tangents; what does not move has
+    // none.
     ValueMap tangents;
     for (unsigned i = 0; i < n; ++i) {
-      if (!isFloat(op.getInputs()[i]))
+      if (!isFloat(op.getInputs()[i]) || isZero(op.getInputs()[n + i]))
         continue;
       Value &t = tangents[op.getInputs()[i]];
       Value given = op.getInputs()[n + i];
