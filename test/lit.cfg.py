@@ -28,8 +28,9 @@ config.substitutions.append(("%python", "python3"))
 driver = os.path.join(build, "lib", "libgradus-ptx-driver.so")
 config.substitutions.append(("%interpreted", "env GRADUS_CUDA_DRIVER=" + driver))
 
-if shutil.which("ptxas", path=config.environment["PATH"]):
-    config.available_features.add("ptxas")
+for tool in ("ptxas", "nvdisasm"):
+    if shutil.which(tool, path=config.environment["PATH"]):
+        config.available_features.add(tool)
 with open("/proc/cpuinfo", encoding="utf-8") as cpu:
     flags = cpu.read()
 for feature in ("avx2", "avx512f"):

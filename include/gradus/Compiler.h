@@ -68,6 +68,7 @@ std::string whatDoesNotFit(const Checkpoint &c,
 struct ModelInterface {
   std::string name;
   bool gpu = false; ///< its functions return messages, its memory is a GPU's
+  bool cpuFallback = false; ///< a GPU model's functions run on the CPU as well
   std::vector<VariableInfo> variables;
   int64_t variableBytes = 0;
   std::vector<FunctionInterface> functions;
@@ -104,8 +105,8 @@ public:
   llvm::Expected<std::vector<Object>> objects();
   /// The machine code as text.
   llvm::Expected<std::string> assembly();
-  /// The kernels of a GPU model.
-  llvm::Expected<std::string> ptx();
+  /// The kernels of a GPU model: PTX, or a cubin.
+  llvm::Expected<std::string> kernels(bool assembled);
   /// The LLVM IR as text.
   llvm::Expected<std::string> llvmText();
   /// After stage Buffers.
@@ -118,6 +119,8 @@ public:
   std::string reproducer;
 
 private:
+  LogicalResult parseFallback(StringRef path);
+  LogicalResult shareArenas();
   LogicalResult addStage(Stage stage);
   LogicalResult runPasses(Stage stage);
   /// Has functions compute again what would take more memory than allowed.
@@ -137,6 +140,9 @@ private:
   std::unique_ptr<MLIRContext> ctx;
   std::shared_ptr<llvm::SourceMgr> files;
   std::unique_ptr<mlir::SourceMgrDiagnosticHandler> show;
+  std::optional<mlir::ScopedDiagnosticHandler> errorsOnly;
+  /// A GPU model's code for the CPU.
+  std::unique_ptr<Compilation> fallback;
   mlir::OwningOpRef<ModuleOp> source;
   std::optional<Stage> reached;
   ModelInterface ports;

@@ -80,6 +80,8 @@ inline constexpr llvm::StringLiteral launchAttr = "graph.launch";
 /// The gpu.module of the kernels; and, once compiled, its text.
 inline constexpr llvm::StringLiteral kernelsSymbol = "kernels";
 inline constexpr llvm::StringLiteral ptxAttr = "graph.ptx";
+/// Module: the kernels assembled for one architecture.
+inline constexpr llvm::StringLiteral cubinAttr = "graph.cubin";
 /// Function without a body that moves memory between host and device: "copy";
 /// "read", for the host; "bring" and "place", an input and an output on the
 /// device. And how many bytes.

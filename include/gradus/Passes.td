@@ -322,13 +322,16 @@ def LowerMath : Pass<"gpu-lower-math"> {
 }
 def CompileKernels : Pass<"gpu-compile-kernels", "::mlir::ModuleOp"> {
   let summary = "Compile the kernels, now in the LLVM dialect, to PTX: an attribute of the module";
-  let options = [Option<"chip", "chip", "std::string", "\"sm_80\"", "sm_80 or later">];
+  let options = [Option<"chip", "chip", "std::string", "\"sm_80\"", "sm_80 or later">,
+                 Option<"cubin", "cubin", "bool", "false", "Assemble them as well (ptxas)">];
 }
 def LaunchKernels : Pass<"gpu-launch-kernels", "::mlir::ModuleOp"> {
   let summary = "Call the GPU's runtime where kernels are launched and memory is copied";
   let description = [{
     On the LLVM dialect: the PTX becomes a constant of the object; entry functions return a message, or null.
   }];
+  let options = [Option<"architecture", "architecture", "int64_t", "0", "10 major + minor that a cubin is for">,
+                 Option<"hasHost", "has-host", "bool", "false", "The functions get code for the CPU too">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 

@@ -57,6 +57,8 @@ struct CompileOptions {
   std::string features;             ///< -mattr
   std::string gpu;                  ///< sm_80 or later: a GPU runs the model
   std::string precision = "strict"; ///< how a GPU multiplies f32
+  bool cubin = false;       ///< a GPU's kernels are assembled, beside their PTX
+  bool cpuFallback = false; ///< a GPU model has code for the CPU too
   unsigned optLevel = 2;
   unsigned threads = 1;    ///< that share the work of one call
   bool winograd = true;    ///< F(2x2, 3x3) where it pays
@@ -76,6 +78,9 @@ void buildStage(Stage stage, mlir::OpPassManager &pm,
 /// Appends the passes that compile the kernels of stage Buffers to PTX, an
 /// attribute of the module (lowering::ptxAttr).
 void buildPtx(mlir::OpPassManager &pm, const CompileOptions &options);
+
+/// The machine code of a GPU, by ptxas, which is looked for.
+llvm::Expected<std::string> assemblePtx(StringRef ptx, StringRef chip);
 
 /// The machine that the options describe.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>

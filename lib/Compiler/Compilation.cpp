@@ -1,6 +1,7 @@
 //===- Compilation.cpp - a model on its way to machine code ---------------===//
 
 #include "Constants.h"
+#include "Fallback.h"
 #include "gradus/Compiler.h"
 #include "gradus/Graph.h"
 #include "gradus/Lowering.h"
@@ -61,11 +62,24 @@ LogicalResult Compilation::parse(StringRef path) {
     return failure();
   auto models = llvm::to_vector(source->getOps<graph::ModelOp>());
   if (models.size() == 1)
-    return success();
+    return settings.cpuFallback ? parseFallback(path) : success();
   llvm::errs() << path
                << ": error: a file holds one graph.model, but this one has "
                << models.size() << "\n";
   return failure();
+}
+
+/// The same text on its way to code for the CPU. What there is to remark on is
+/// said once.
+LogicalResult Compilation::parseFallback(StringRef path) {
+  CompileOptions forCpu = settings;
+  forCpu.gpu.clear();
+  forCpu.cubin = forCpu.cpuFallback = false;
+  fallback = std::make_unique<Compilation>(forCpu);
+  fallback->errorsOnly.emplace(fallback->ctx.get(), [](mlir::Diagnostic &d) {
+    return success(d.getSeverity() != mlir::DiagnosticSeverity::Error);
+  });
+  return fallback->parseText(files->getMemoryBuffer(1)->getBuffer(), path);
 }
 
 LogicalResult Compilation::parseText(StringRef text, StringRef name) {
@@ -100,8 +114,11 @@ LogicalResult Compilation::addStage(Stage stage) {
       failed(limitMemory()))
     return failure();
   reached = stage;
-  if (stage == Stage::Buffers)
+  if (stage == Stage::Buffers) {
     recordInterface();
+    if (fallback && failed(shareArenas()))
+      return failure();
+  }
   return dumpDirectory.empty() ? success() : dumpStage(stage);
 }
 
@@ -191,6 +208,7 @@ static void flattenEmpty(func::FuncOp f) {
 void Compilation::recordInterface() {
   ports.name = source->getSymName().value_or("model").str();
   ports.gpu = !settings.gpu.empty();
+  ports.cpuFallback = settings.cpuFallback;
   if (ports.gpu)
     (*source)->setAttr(lowering::cNameAttr,
                        StringAttr::get(ctx.get(), cIdentifier(ports.name)));
@@ -276,6 +294,16 @@ void Compilation::recordInterface() {
   }
 }
 
+/// Either device's code has room in an arena.
+LogicalResult Compilation::shareArenas() {
+  if (failed(fallback->runTo(Stage::Buffers)))
+    return failure();
+  for (auto [gpu, cpu] :
+       llvm::zip_equal(ports.functions, fallback->ports.functions))
+    gpu.arenaBytes = std::max(gpu.arenaBytes, cpu.arenaBytes);
+  return success();
+}
+
 llvm::Expected<std::unique_ptr<llvm::Module>>
 Compilation::llvmModule(llvm::LLVMContext &context,
                         llvm::TargetMachine &machine) {
@@ -291,6 +319,16 @@ Compilation::llvmModule(llvm::LLVMContext &context,
                    (*source)->getAttrOfType<ArrayAttr>(lowering::constantsAttr),
                    *values);
   }
+  if (!module || !fallback)
+    return module;
+  auto cpu = fallback->llvmModule(context, machine);
+  if (!cpu)
+    return cpu.takeError();
+  std::vector<std::string> entries;
+  for (const FunctionInterface &f : ports.functions)
+    entries.push_back(cFunctionName(ports.name, f.name));
+  if (auto e = addFallback(**module, std::move(*cpu), entries))
+    return std::move(e);
   return module;
 }
 
@@ -342,15 +380,18 @@ llvm::Expected<std::string> Compilation::optimizedText(
   return print(**module, **machine);
 }
 
-llvm::Expected<std::string> Compilation::ptx() {
+llvm::Expected<std::string> Compilation::kernels(bool assembled) {
   if (failed(runTo(Stage::Buffers)))
     return llvm::createStringError("");
   mlir::PassManager pm(ctx.get(), ModuleOp::getOperationName());
-  buildPtx(pm, settings);
+  CompileOptions how = settings;
+  how.cubin = assembled;
+  buildPtx(pm, how);
   if (failed(pm.run(*source)))
     return llvm::createStringError("");
   return (*source)
-      ->getAttrOfType<StringAttr>(lowering::ptxAttr)
+      ->getAttrOfType<StringAttr>(assembled ? lowering::cubinAttr
+                                            : lowering::ptxAttr)
       .getValue()
       .str();
 }

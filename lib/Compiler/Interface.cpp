@@ -71,9 +71,14 @@ static constexpr llvm::StringLiteral gpuMemory =
     "NULL, or what went wrong.";
 
 /// What a GPU model has besides its own functions.
-static void printGpuFunctions(llvm::raw_ostream &os, StringRef name) {
+static void printGpuFunctions(llvm::raw_ostream &os, StringRef name,
+                              bool cpuFallback) {
   os << "\n/* Chooses the GPU of this number (0 if it is not called). NULL, or "
-        "what went wrong:\n * there is no GPU, no driver, .. */\n"
+        "what went wrong:\n * there is no GPU, no driver, .."
+     << (cpuFallback
+             ? " -1 chooses the CPU: memory below is\n * the host's then."
+             : "")
+     << " */\n"
      << "const char *" << name << "_device(int32_t number);\n"
      << "/* The GPU's memory; NULL if there is not that much. */\nvoid *"
      << name << "_allocate(int64_t bytes);\n"
@@ -142,7 +147,7 @@ std::string gradus::cHeader(const ModelInterface &model) {
     os << "};\n";
   }
   if (model.gpu)
-    printGpuFunctions(os, name);
+    printGpuFunctions(os, name, model.cpuFallback);
   for (const FunctionInterface &f : model.functions) {
     os << "\n/* @" << f.name;
     for (const Port &p : f.inputs)

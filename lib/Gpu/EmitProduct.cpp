@@ -7,6 +7,10 @@
 //     sums += products of what is in shared memory; barrier
 //   the epilogue, and stores
 //
+// Where tensor cores take both operands as memory has them, 16 bytes at a time,
+// the shares do not pass through registers: they are copied some tiles ahead
+// while the products of others are added, with one barrier a tile.
+//
 // Rows, columns, depth and batch are indices that stand for several loops each;
 // the place of an element is the sum of a part for its row and one for its
 // depth, so that a convolution is no other kernel than a matmul. Outside the
@@ -18,8 +22,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "EmitProduct.h"
 #include "EmitOp.h"
+#include "Tiles.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace gradus;
@@ -27,6 +32,7 @@ using namespace gradus::gpu;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 namespace memref = mlir::memref;
+namespace NVVM = mlir::NVVM;
 namespace scf = mlir::scf;
 
 /// Blocks that a large GPU runs at a time.
@@ -34,118 +40,7 @@ static constexpr int64_t wantedBlocks = 128;
 /// A part of a split sum is at least this deep.
 static constexpr int64_t leastDepth = 256;
 
-static SmallVector<int64_t> sizesOf(ArrayRef<Axis> axes) {
-  return llvm::map_to_vector(axes, [](const Axis &a) { return a.size; });
-}
-
 namespace {
-/// An index along axes, and its part of a place in each operand.
-class AxisIndex {
-public:
-  AxisIndex(Kernel &k, ArrayRef<Axis> axes, Value flat)
-      : axes(axes), indices(k.at.takenApart(flat, sizesOf(axes))) {}
-
-  Value part(Kernel &k, Factor operand) const {
-    Value place = k.at.number(0);
-    for (auto [axis, i] : llvm::zip(axes, indices))
-      place = k.at.add(place, k.at.mul(i, axis.steps[operand]));
-    return place;
-  }
-  /// Sets the op's loops that the axes stand for.
-  void setLoops(Kernel &k, const Product &p,
-                llvm::MutableArrayRef<Value> to) const {
-    linalg::GenericOp op = p.op;
-    auto sizes = op.getStaticLoopRanges();
-    for (auto [axis, i] : llvm::zip(axes, indices)) {
-      SmallVector<int64_t> own =
-          llvm::map_to_vector(axis.loops, [&](unsigned d) { return sizes[d]; });
-      for (auto [d, v] : llvm::zip(axis.loops, k.at.takenApart(i, own)))
-        to[d] = v;
-    }
-  }
-
-private:
-  ArrayRef<Axis> axes;
-  SmallVector<Value> indices;
-};
-
-/// A thread's share of the tiles of one operand.
-class TileReader {
-public:
-  TileReader(Kernel &k, const Product &p, Factor operand, int64_t tileRows,
-             int64_t tileDepth, int64_t depthAtATime, Value firstRow,
-             Value start)
-      : p(p), operand(operand), access(operand == Lhs ? p.lhs : p.rhs),
-        across(operand == Lhs ? p.rows : p.columns), together(depthAtATime),
-        start(start) {
-    // Neighbouring threads read neighbours in memory.
-    bool depthFirst = !p.depth.empty() && p.depth.back().steps[operand] == 1;
-    int64_t words = tileDepth / together, all = tileRows * words,
-            size = Product::sizeOf(across);
-    for (int64_t e = 0; e < all; e += k.threads()) {
-      Value element = k.at.add(k.thread(), e);
-      Share s;
-      s.row =
-          depthFirst ? k.at.div(element, words) : k.at.rem(element, tileRows);
-      s.depth = k.at.mul(depthFirst ? k.at.rem(element, words)
-                                    : k.at.div(element, tileRows),
-                         together);
-      Value row = k.at.add(firstRow, s.row);
-      if (size % tileRows != 0)
-        s.inside = k.at.below(row, size);
-      s.place = AxisIndex(k, across, row).part(k, operand);
-      shares.push_back(s);
-    }
-  }
-
-  /// Reads the tile that starts at this depth; zeros from `end` on, unless all
-  /// tiles are whole.
-  SmallVector<Value> read(Kernel &k, Value from, Value end, bool whole) const {
-    SmallVector<Value> values;
-    for (const Share &s : shares)
-      for (int64_t i = 0; i < together; ++i) {
-        Value depth = k.at.add(k.at.add(from, s.depth), i);
-        Value inside = s.inside;
-        if (!whole) {
-          Value before =
-              arith::CmpIOp::create(k.b, arith::CmpIPredicate::ult, depth, end);
-          inside = inside ? Value(arith::AndIOp::create(k.b, inside, before))
-                          : before;
-        }
-        Value place = k.at.add(k.at.add(start, s.place),
-                               AxisIndex(k, p.depth, depth).part(k, operand));
-        if (inside)
-          place = arith::SelectOp::create(k.b, inside, place, start);
-        Value v = k.loadAt(access, place);
-        if (inside) {
-          Value zero =
-              arith::ConstantOp::create(k.b, k.b.getZeroAttr(access.element));
-          v = arith::SelectOp::create(k.b, inside, v, zero);
-        }
-        values.push_back(v);
-      }
-    return values;
-  }
-  void store(Kernel &k, Multiplier &to, ArrayRef<Value> values) const {
-    for (auto [i, s] : llvm::enumerate(shares))
-      to.store(k, operand, s.row, s.depth,
-               values.slice(i * together, together));
-  }
-  size_t count() const { return shares.size() * together; }
-
-private:
-  struct Share {
-    Value row, depth, place, inside;
-  };
-  const Product &p;
-  Factor operand;
-  const Access &access;
-  ArrayRef<Axis> across;
-  int64_t together;
-  Value start;
-  SmallVector<Share> shares;
-};
-
 class ProductEmitter {
 public:
   ProductEmitter(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
@@ -155,7 +50,9 @@ public:
         follower(epilogue.follower), epilogue(epilogue) {
     bool tensorCores = usesTensorCores(precision);
     t = chooseTiles(tensorCores, precision);
-    multiplier = tensorCores ? createTensorMultiplier(p, t, precision)
+    if (tensorCores)
+      stages = chooseStages(precision);
+    multiplier = tensorCores ? createTensorMultiplier(p, t, precision, stages)
                              : createScalarMultiplier(p, t);
     int64_t blocks = llvm::divideCeilSigned(p.m(), t.rows) *
                      llvm::divideCeilSigned(p.n(), t.columns) * p.batches();
@@ -203,6 +100,19 @@ private:
     t.warpRows = large ? 64 : 32;
     t.warpColumns = large ? 32 : 16;
     return t;
+  }
+
+  /// As many as a block's memory has room for, where both operands can be
+  /// copied as they are.
+  std::optional<Stages> chooseStages(Precision precision) const {
+    bool isRounded = p.lhs.element.isF32() && (precision == Precision::F16 ||
+                                               precision == Precision::Bf16);
+    auto lhs = chunkedTile(Side(p, Lhs, t)), rhs = chunkedTile(Side(p, Rhs, t));
+    if (isRounded || !lhs || !rhs)
+      return std::nullopt;
+    constexpr int64_t sharedBytes = 48 * 1024, most = 4;
+    int64_t bytes = 4 * (lhs->words() + rhs->words());
+    return Stages{{*lhs, *rhs}, std::min(sharedBytes / bytes, most)};
   }
 
   SmallVector<Value> loopsAt(Kernel &k, const AxisIndex &batch,
@@ -263,6 +173,104 @@ private:
     return k.at.add(k.at.mul(place, p.n()), column);
   }
 
+  /// Of depth, that one block adds up.
+  struct Range {
+    Value from, end, step;
+  };
+  SmallVector<Value> zeroSums(Kernel &k) {
+    return SmallVector<Value>(
+        multiplier->sums(),
+        arith::ConstantOp::create(k.b, k.b.getZeroAttr(multiplier->sumType())));
+  }
+  /// A loop over the range that carries values; `body` gets the depth and them.
+  static SmallVector<Value>
+  forEachTile(Kernel &k, const Range &range, ArrayRef<Value> carried,
+              function_ref<SmallVector<Value>(Value, ArrayRef<Value>)> body) {
+    auto loop =
+        scf::ForOp::create(k.b, range.from, range.end, range.step, carried);
+    OpBuilder::InsertionGuard guard(k.b);
+    k.b.setInsertionPointToStart(loop.getBody());
+    SmallVector<Value> now(loop.getRegionIterArgs());
+    scf::YieldOp::create(k.b, body(loop.getInductionVar(), now));
+    return SmallVector<Value>(loop.getResults());
+  }
+
+  SmallVector<Value> addThroughRegisters(Kernel &k, const Range &range,
+                                         ArrayRef<Value> rows,
+                                         ArrayRef<Value> starts) {
+    TileReader lhs(k, Side(p, Lhs, t), multiplier->depthAtATime(), rows[Lhs],
+                   starts[Lhs]),
+        rhs(k, Side(p, Rhs, t), multiplier->depthAtATime(), rows[Rhs],
+            starts[Rhs]);
+    auto readBoth = [&](Value at, bool isWhole) {
+      SmallVector<Value> values = lhs.read(k, at, range.end, isWhole);
+      llvm::append_range(values, rhs.read(k, at, range.end, isWhole));
+      return values;
+    };
+    SmallVector<Value> carried = zeroSums(k);
+    size_t sums = carried.size();
+    llvm::append_range(carried, readBoth(range.from, p.k() % t.depth == 0));
+    carried =
+        forEachTile(k, range, carried, [&](Value depth, ArrayRef<Value> now) {
+          ArrayRef<Value> shares = now.drop_front(sums);
+          lhs.store(k, *multiplier, shares.take_front(lhs.count()));
+          rhs.store(k, *multiplier, shares.drop_front(lhs.count()));
+          k.barrier();
+          // Past the end after the last tile: zeros.
+          SmallVector<Value> following =
+              readBoth(k.at.add(depth, t.depth), /*isWhole=*/false);
+          SmallVector<Value> results =
+              multiplier->multiply(k, now.take_front(sums));
+          k.barrier();
+          llvm::append_range(results, following);
+          return results;
+        });
+    carried.resize(sums);
+    return carried;
+  }
+
+  /// Tiles are copied that many steps ahead as there are stages, but one. Each
+  /// step begins one group of copies, if only of zeros.
+  SmallVector<Value> addStaged(Kernel &k, const Range &range,
+                               ArrayRef<Value> rows, ArrayRef<Value> starts) {
+    TileCopier lhs(k, Side(p, Lhs, t), stages->tiles[Lhs], rows[Lhs],
+                   starts[Lhs]),
+        rhs(k, Side(p, Rhs, t), stages->tiles[Rhs], rows[Rhs], starts[Rhs]);
+    int64_t ahead = stages->count - 1;
+    auto copyBoth = [&](Value depth, Value stage) {
+      lhs.copy(k, depth, range.end, multiplier->memory(Lhs), stage);
+      rhs.copy(k, depth, range.end, multiplier->memory(Rhs), stage);
+      NVVM::CpAsyncCommitGroupOp::create(k.b);
+    };
+    auto following = [&](Value stage) -> Value {
+      Value isLast = arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq, stage,
+                                           k.at.number(ahead));
+      return arith::SelectOp::create(k.b, isLast, k.at.number(0),
+                                     k.at.add(stage, 1));
+    };
+    for (int64_t i = 0; i < ahead; ++i)
+      copyBoth(k.at.add(range.from, i * t.depth), k.at.number(i));
+    SmallVector<Value> carried = zeroSums(k);
+    size_t sums = carried.size();
+    carried.push_back(k.at.number(0));     // the stage to multiply
+    carried.push_back(k.at.number(ahead)); // the stage to fill
+    carried =
+        forEachTile(k, range, carried, [&](Value depth, ArrayRef<Value> now) {
+          Value stage = now[sums], free = now[sums + 1];
+          NVVM::CpAsyncWaitGroupOp::create(k.b, uint32_t(ahead - 1));
+          // Now this stage is there for all, and the free one read by all.
+          k.barrier();
+          copyBoth(k.at.add(depth, ahead * t.depth), free);
+          SmallVector<Value> results =
+              multiplier->multiply(k, now.take_front(sums), stage);
+          results.push_back(following(stage));
+          results.push_back(following(free));
+          return results;
+        });
+    carried.resize(sums);
+    return carried;
+  }
+
   void emitTiles() {
     Kernel k(kernels, "product", op.getLoc(), t.threads);
     k.preferRegisters();
@@ -277,47 +285,21 @@ private:
       Value place = k.at.add(batch.part(k, f), a.offset);
       return a.start ? k.at.add(place, k.inside(a.start)) : place;
     };
-    TileReader lhs(k, p, Lhs, t.rows, t.depth, multiplier->depthAtATime(),
-                   tileRow, start(p.lhs, Lhs)),
-        rhs(k, p, Rhs, t.columns, t.depth, multiplier->depthAtATime(),
-            tileColumn, start(p.rhs, Rhs));
-    multiplier->allocate(k);
-    Value from = k.at.mul(part, partDepth), end = k.at.number(p.k()),
-          step = k.at.number(t.depth);
+    Range range;
+    range.from = k.at.mul(part, partDepth);
+    range.end = k.at.number(p.k());
     if (parts > 1)
-      end = arith::MinUIOp::create(b, k.at.add(from, partDepth), end);
-    bool whole = p.k() % t.depth == 0;
-    auto readBoth = [&](Value at, bool isWhole) {
-      SmallVector<Value> values = lhs.read(k, at, end, isWhole);
-      llvm::append_range(values, rhs.read(k, at, end, isWhole));
-      return values;
-    };
-    SmallVector<Value> carried(
-        multiplier->sums(),
-        arith::ConstantOp::create(b, b.getZeroAttr(multiplier->sumType())));
-    size_t sums = carried.size();
-    llvm::append_range(carried, readBoth(from, whole));
-    auto loop = scf::ForOp::create(b, from, end, step, carried);
-    {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(loop.getBody());
-      SmallVector<Value> values(loop.getRegionIterArgs());
-      ArrayRef<Value> shares = ArrayRef(values).drop_front(sums);
-      lhs.store(k, *multiplier, shares.take_front(lhs.count()));
-      rhs.store(k, *multiplier, shares.drop_front(lhs.count()));
-      k.barrier();
-      Value next = k.at.add(loop.getInductionVar(), t.depth);
-      // Past the end after the last tile: zeros.
-      SmallVector<Value> following = readBoth(next, /*isWhole=*/false);
-      SmallVector<Value> results =
-          multiplier->multiply(k, ValueRange(values).take_front(sums));
-      k.barrier();
-      llvm::append_range(results, following);
-      scf::YieldOp::create(b, results);
-    }
+      range.end =
+          arith::MinUIOp::create(b, k.at.add(range.from, partDepth), range.end);
+    range.step = k.at.number(t.depth);
+    multiplier->allocate(k);
+    Value starts[] = {start(p.lhs, Lhs), start(p.rhs, Rhs)},
+          rows[] = {tileRow, tileColumn};
+    SmallVector<Value> sums = stages
+                                  ? addStaged(k, range, rows, starts)
+                                  : addThroughRegisters(k, range, rows, starts);
     multiplier->forEachSum(
-        k, loop.getResults().take_front(sums),
-        [&](Value rowInTile, Value columnInTile, Value sum) {
+        k, sums, [&](Value rowInTile, Value columnInTile, Value sum) {
           Value row = k.at.add(tileRow, rowInTile),
                 column = k.at.add(tileColumn, columnInTile);
           Value inside;
@@ -381,6 +363,7 @@ private:
   linalg::GenericOp op, follower;
   const Epilogue &epilogue;
   Tiles t;
+  std::optional<Stages> stages; ///< none: tiles go through registers
   std::unique_ptr<Multiplier> multiplier;
   int64_t parts = 1, partDepth = 0;
   Value partial;

@@ -16,6 +16,26 @@ struct Tiles {
   int64_t warpRows = 0, warpColumns = 0;
 };
 
+/// A tile of an operand in shared memory as chunks of 16 bytes, in lines: one
+/// for each of its rows, with what is deep; or one for each step of depth, with
+/// the rows. Chunks of a line change places so that those that a warp reads at
+/// a time lie in different banks.
+struct ChunkedTile {
+  bool depthInLine = false;
+  int64_t lines = 0, chunks = 0; ///< chunks of a line
+  int64_t elements = 0;          ///< of a chunk
+
+  int64_t words() const { return lines * chunks * 4; }
+  /// The first word of a chunk, of 32 bits.
+  Value word(Kernel &k, Value line, Value chunk) const;
+};
+/// How both operands' tiles lie where they are copied in chunks, and how many
+/// of each are there at a time.
+struct Stages {
+  ChunkedTile tiles[2];
+  int64_t count = 0;
+};
+
 /// What one thread multiplies, and where its sums belong.
 class Multiplier {
 public:
@@ -29,7 +49,11 @@ public:
                      ArrayRef<Value> elements) = 0;
   /// Neighbours along the depth that `store` takes at a time.
   virtual int64_t depthAtATime() const { return 1; }
-  virtual SmallVector<Value> multiply(Kernel &k, ValueRange sums) = 0;
+  /// `stage`: which tiles, where there are stages.
+  virtual SmallVector<Value> multiply(Kernel &k, ValueRange sums,
+                                      Value stage = {}) = 0;
+  /// The memory of an operand's tiles.
+  virtual Value memory(Factor operand) const = 0;
   /// Calls visit(row, column, sum) for each sum, rows and columns counted from
   /// the tile's first.
   virtual void
@@ -41,9 +65,11 @@ public:
 /// Multiplies as the op's body says, in registers.
 std::unique_ptr<Multiplier> createScalarMultiplier(const Product &p,
                                                    const Tiles &t);
-/// In tensor cores of sm_80 and later (mma.sync).
+/// In tensor cores of sm_80 and later (mma.sync). Without stages, `store` is
+/// how tiles get there.
 std::unique_ptr<Multiplier>
-createTensorMultiplier(const Product &p, const Tiles &t, Precision precision);
+createTensorMultiplier(const Product &p, const Tiles &t, Precision precision,
+                       std::optional<Stages> stages);
 
 } // namespace gradus::gpu
 

@@ -12,6 +12,7 @@ using namespace gradus::gpu;
 namespace arith = mlir::arith;
 namespace func = mlir::func;
 namespace memref = mlir::memref;
+namespace NVVM = mlir::NVVM;
 
 SmallVector<Value> IndexBuilder::takenApart(Value flat,
                                             ArrayRef<int64_t> sizes) {
@@ -139,6 +140,27 @@ Value Kernel::shared(Type element, int64_t elements, int64_t alignment) {
       b.getStringAttr(mlir::LLVM::LLVMDialect::getAlignAttrName()),
       b.getI64IntegerAttr(alignment));
   return v;
+}
+
+Value Kernel::address(Value memory, Value place) {
+  namespace LLVM = mlir::LLVM;
+  auto type = cast<mlir::MemRefType>(memory.getType());
+  auto space = cast<mlir::gpu::AddressSpaceAttr>(type.getMemorySpace());
+  bool isShared = space.getValue() == mlir::gpu::AddressSpace::Workgroup;
+  auto pointer = LLVM::LLVMPointerType::get(
+      b.getContext(), unsigned(isShared ? NVVM::NVVMMemorySpace::Shared
+                                        : NVVM::NVVMMemorySpace::Global));
+  // As memrefs become descriptors when the kernel is lowered, with indices of
+  // 32 bits; the two casts meet then.
+  Type index = b.getI32Type(), one = LLVM::LLVMArrayType::get(index, 1);
+  auto descriptor = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), {pointer, pointer, index, one, one});
+  Value parts = mlir::UnrealizedConversionCastOp::create(b, descriptor, memory)
+                    .getResult(0);
+  Value base = LLVM::ExtractValueOp::create(b, parts, 1);
+  Value offset = arith::IndexCastUIOp::create(b, index, place);
+  return LLVM::GEPOp::create(b, pointer, type.getElementType(), base,
+                             ArrayRef<LLVM::GEPArg>{offset});
 }
 
 void Kernel::preferRegisters() {

@@ -94,6 +94,8 @@ public:
   Value pointer(Value root);
   /// Memory that a block shares.
   Value shared(Type element, int64_t elements, int64_t alignment = 16);
+  /// Where an element is of memory with one axis, a block's or the device's.
+  Value address(Value memory, Value place);
   /// Has ptxas keep values in registers rather than run many blocks at a time.
   void preferRegisters();
   void barrier() { mlir::gpu::BarrierOp::create(b); }

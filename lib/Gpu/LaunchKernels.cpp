@@ -26,6 +26,8 @@ namespace LLVM = mlir::LLVM;
 
 namespace {
 struct LaunchKernels : impl::LaunchKernelsBase<LaunchKernels> {
+  using LaunchKernelsBase::LaunchKernelsBase;
+
   void runOnOperation() override {
     auto ptx = getOperation()->getAttrOfType<StringAttr>(lowering::ptxAttr);
     if (!ptx)
@@ -58,6 +60,7 @@ struct LaunchKernels : impl::LaunchKernelsBase<LaunchKernels> {
       getOperation()->removeAttr(lowering::cNameAttr);
     }
     getOperation()->removeAttr(lowering::ptxAttr);
+    getOperation()->removeAttr(lowering::cubinAttr);
   }
 
 private:
@@ -75,12 +78,15 @@ private:
 
   /// struct gradus_gpu (lib/Runtime/Gpu.h)
   Type modelType() {
-    return LLVM::LLVMStructType::getLiteral(&getContext(),
-                                            {pointer, pointer, i64, pointer});
+    return LLVM::LLVMStructType::getLiteral(
+        &getContext(), {pointer, pointer, i64, pointer, i64, i64, pointer});
   }
   void declareModel(StringRef ptx) {
     OpBuilder b = OpBuilder::atBlockBegin(getOperation().getBody());
     bytes("gpu.ptx", ptx);
+    if (auto cubin =
+            getOperation()->getAttrOfType<StringAttr>(lowering::cubinAttr))
+      bytes("gpu.cubin", cubin.getValue());
     model =
         LLVM::GlobalOp::create(b, getOperation().getLoc(), modelType(),
                                /*isConstant=*/false, LLVM::Linkage::Internal,
@@ -106,10 +112,18 @@ private:
                                           address("gpu.name." + name), i);
     LLVM::ReturnOp::create(b, loc, array);
     b.createBlock(&model.getInitializerRegion());
-    Value fields[] = {
-        address("gpu.ptx"), address("gpu.names"),
-        LLVM::ConstantOp::create(b, loc, i64, int64_t(kernels.size())),
-        LLVM::ZeroOp::create(b, loc, pointer)};
+    Value null = LLVM::ZeroOp::create(b, loc, pointer);
+    auto number = [&](int64_t n) -> Value {
+      return LLVM::ConstantOp::create(b, loc, i64, n);
+    };
+    bool hasCubin = getOperation()->hasAttr(lowering::cubinAttr);
+    Value fields[] = {address("gpu.ptx"),
+                      hasCubin ? address("gpu.cubin") : null,
+                      number(architecture),
+                      address("gpu.names"),
+                      number(int64_t(kernels.size())),
+                      number(hasHost),
+                      null};
     Value whole = LLVM::PoisonOp::create(b, loc, modelType());
     for (auto [i, field] : llvm::enumerate(fields))
       whole = LLVM::InsertValueOp::create(b, loc, whole, field, i);

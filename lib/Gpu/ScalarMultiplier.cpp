@@ -36,7 +36,9 @@ public:
     memref::StoreOp::create(k.b, elements[0], tiles[tile],
                             k.at.add(k.at.mul(depth, width), row));
   }
-  SmallVector<Value> multiply(Kernel &k, ValueRange before) override {
+  Value memory(Factor operand) const override { return tiles[operand]; }
+  SmallVector<Value> multiply(Kernel &k, ValueRange before,
+                              Value /*stage*/) override {
     SmallVector<Value> sums(before);
     for (int64_t step = 0; step < t.depth; ++step) {
       SmallVector<Value> x, y;

@@ -1,8 +1,10 @@
 //===- TensorMultiplier.cpp - products in tensor cores (mma.sync) ---------===//
 //
-// Both tiles lie with the depth innermost, in words of 32 bits: one element, or
-// two of 16 bits. Rows are four words longer than they hold, so that the eight
-// rows that a warp reads at a time lie in different banks. A warp has
+// Tiles that come by way of registers lie with the depth innermost, in words of
+// 32 bits: one element, or two of 16 bits. Rows are four words longer than they
+// hold, so that the eight rows that a warp reads at a time lie in different
+// banks. Those that are copied in chunks lie as memory has them, several stages
+// of both; ldmatrix reads them, and turns elements of 16 bits. A warp has
 // warpRows x warpColumns of the result, in squares of 16 x 8; which lane holds
 // what of a square: PTX ISA, "Warp-level matrix instructions".
 //
@@ -28,8 +30,9 @@ constexpr int64_t squareRows = 16, squareColumns = 8;
 
 class TensorMultiplier : public Multiplier {
 public:
-  TensorMultiplier(const Product &p, const Tiles &t, Precision precision)
-      : p(p), t(t) {
+  TensorMultiplier(const Product &p, const Tiles &t, Precision precision,
+                   std::optional<Stages> stages)
+      : p(p), t(t), stages(stages) {
     Type element = p.lhs.element;
     if (element.isF16() || (element.isF32() && precision == Precision::F16))
       type = NVVM::MMATypes::f16;
@@ -47,8 +50,12 @@ public:
 
   void allocate(Kernel &k) override {
     Type word = k.b.getI32Type();
-    tiles[Lhs] = k.shared(word, t.rows * pitch());
-    tiles[Rhs] = k.shared(word, t.columns * pitch());
+    constexpr int64_t lineOfBanks = 128;
+    for (Factor f : {Lhs, Rhs})
+      tiles[f] =
+          stages ? k.shared(word, stages->count * stages->tiles[f].words(),
+                            lineOfBanks)
+                 : k.shared(word, (f == Lhs ? t.rows : t.columns) * pitch());
     Value warp = k.at.div(k.thread(), warpSize);
     lane = k.at.rem(k.thread(), warpSize);
     int64_t warps = t.columns / t.warpColumns;
@@ -58,6 +65,8 @@ public:
     member = k.at.rem(lane, 4);
   }
 
+  Value memory(Factor operand) const override { return tiles[operand]; }
+
   void store(Kernel &k, Factor tile, Value row, Value depth,
              ArrayRef<Value> elements) override {
     Value place =
@@ -65,15 +74,15 @@ public:
     memref::StoreOp::create(k.b, wordOf(k, elements), tiles[tile], place);
   }
 
-  SmallVector<Value> multiply(Kernel &k, ValueRange before) override {
+  SmallVector<Value> multiply(Kernel &k, ValueRange before,
+                              Value stage) override {
     SmallVector<Value> sums(before);
+    if (stage)
+      for (Factor f : {Lhs, Rhs})
+        stageStart[f] = k.at.mul(stage, stages->tiles[f].words());
     // A step of the instruction takes eight words of depth.
     for (int64_t word = 0; word < wordsDeep(); word += 8) {
-      SmallVector<SmallVector<Value>> a, b;
-      for (int64_t i = 0; i < down(); ++i)
-        a.push_back(fragment(k, Lhs, firstRow, i * squareRows, word));
-      for (int64_t j = 0; j < across(); ++j)
-        b.push_back(fragment(k, Rhs, firstColumn, j * squareColumns, word));
+      Fragments a = fragments(k, Lhs, word), b = fragments(k, Rhs, word);
       if (!isSplit) {
         addSquares(k, a, b, sums);
         continue;
@@ -114,12 +123,7 @@ private:
     Type word = k.b.getI32Type(), half = k.b.getI16Type();
     if (!halves()) {
       Value bits = arith::BitcastOp::create(k.b, word, elements[0]);
-      if (isSplit)
-        return bits;
-      // To the nearest tf32: the tensor core cuts the lowest 13 bits off.
-      Value bias =
-          arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(0x1000));
-      return arith::AddIOp::create(k.b, bits, bias);
+      return rounded(k, bits);
     }
     SmallVector<Value> bits;
     for (Value v : elements) {
@@ -133,6 +137,98 @@ private:
     Value sixteen = arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(16));
     Value high = arith::ShLIOp::create(k.b, bits[1], sixteen);
     return arith::OrIOp::create(k.b, bits[0], high);
+  }
+
+  /// What this lane holds of each square of an operand and eight words of
+  /// depth.
+  Fragments fragments(Kernel &k, Factor tile, int64_t word) {
+    Value first = tile == Lhs ? firstRow : firstColumn;
+    int64_t count = tile == Lhs ? down() : across();
+    Fragments all;
+    if (!stages) {
+      int64_t rows = tile == Lhs ? squareRows : squareColumns;
+      for (int64_t i = 0; i < count; ++i)
+        all.push_back(fragment(k, tile, first, i * rows, word));
+      return all;
+    }
+    // Four words at a time: a square of 16 rows, or two of 8 columns.
+    for (int64_t i = 0; i < count; i += tile == Lhs ? 1 : 2) {
+      SmallVector<Value> four = fourWords(
+          k, tile, first, i * (tile == Lhs ? squareRows : squareColumns), word);
+      if (tile == Lhs) {
+        all.push_back(four);
+        continue;
+      }
+      all.push_back({four[0], four[1]});
+      all.push_back({four[2], four[3]});
+    }
+    return all;
+  }
+
+  /// Of 16 rows from `offset` after `first` and eight words of depth, in
+  /// chunked tiles. Lhs: four words of depth of all rows, then the other four;
+  /// rhs: all words of depth of eight columns, then of the other eight.
+  SmallVector<Value> fourWords(Kernel &k, Factor tile, Value first,
+                               int64_t offset, int64_t word) {
+    const ChunkedTile &layout = stages->tiles[tile];
+    if (!layout.depthInLine && !halves())
+      return singleWords(k, tile, first, offset, word);
+    // A lane says where a row of one of four matrices begins: 8 lanes each.
+    Value row = k.at.rem(lane, 8), odd = k.at.rem(k.at.div(lane, 8), 2),
+          second = k.at.div(lane, 16);
+    Value rowHalf = tile == Lhs ? odd : second,
+          depthHalf = tile == Lhs ? second : odd,
+          start = k.at.add(first, offset);
+    Value line, chunk;
+    if (layout.depthInLine) {
+      line = k.at.add(k.at.add(start, row), k.at.mul(rowHalf, 8));
+      chunk = k.at.add(depthHalf, word / 4);
+    } else {
+      line = k.at.add(k.at.add(row, k.at.mul(depthHalf, 8)),
+                      word * depthAtATime());
+      chunk = k.at.add(k.at.div(start, 8), rowHalf);
+    }
+    Type type = k.b.getI32Type();
+    Value place = k.at.add(stageStart[tile], layout.word(k, line, chunk));
+    Value loaded = NVVM::LdMatrixOp::create(
+        k.b,
+        LLVM::LLVMStructType::getLiteral(k.b.getContext(),
+                                         {type, type, type, type}),
+        k.address(tiles[tile], place), 4,
+        layout.depthInLine ? NVVM::MMALayout::row : NVVM::MMALayout::col,
+        NVVM::LdStMatrixShapeAttr::get(k.b.getContext(), 8, 8),
+        NVVM::LdStMatrixEltType::B16);
+    SmallVector<Value> words;
+    for (int64_t i = 0; i < 4; ++i)
+      words.push_back(rounded(k, LLVM::ExtractValueOp::create(k.b, loaded, i)));
+    return words;
+  }
+  /// The same of elements of 32 bits whose rows follow each other.
+  SmallVector<Value> singleWords(Kernel &k, Factor tile, Value first,
+                                 int64_t offset, int64_t word) {
+    const ChunkedTile &layout = stages->tiles[tile];
+    SmallVector<Value> words;
+    for (int64_t i = 0; i < 4; ++i) {
+      bool otherRows = tile == Lhs ? i % 2 : i / 2,
+           otherDepth = tile == Lhs ? i / 2 : i % 2;
+      Value row = k.at.add(k.at.add(first, group), offset + 8 * otherRows),
+            depth = k.at.add(member, word + 4 * otherDepth);
+      Value place = layout.word(k, depth, k.at.div(row, layout.elements));
+      place = k.at.add(place, k.at.rem(row, layout.elements));
+      words.push_back(
+          rounded(k, memref::LoadOp::create(
+                         k.b, tiles[tile], k.at.add(stageStart[tile], place))));
+    }
+    return words;
+  }
+  /// What a tensor core takes of a word that was copied as it was.
+  Value rounded(Kernel &k, Value word) {
+    return halves() || isSplit ? word : toNearest(k, word);
+  }
+  /// The tensor core cuts the lowest 13 bits of a tf32 off.
+  static Value toNearest(Kernel &k, Value bits) {
+    Value bias = arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(0x1000));
+    return arith::AddIOp::create(k.b, bits, bias);
   }
 
   /// What this lane holds of 16 (lhs) or 8 (rhs) rows and eight words of depth.
@@ -209,14 +305,16 @@ private:
 
   const Product &p;
   const Tiles &t;
+  std::optional<Stages> stages;
   NVVM::MMATypes type;
   bool isSplit;
   Value tiles[2], lane, firstRow, firstColumn, group, member;
+  Value stageStart[2]; ///< the first word of the stage that is multiplied
 };
 } // namespace
 
-std::unique_ptr<Multiplier> gpu::createTensorMultiplier(const Product &p,
-                                                        const Tiles &t,
-                                                        Precision precision) {
-  return std::make_unique<TensorMultiplier>(p, t, precision);
+std::unique_ptr<Multiplier>
+gpu::createTensorMultiplier(const Product &p, const Tiles &t,
+                            Precision precision, std::optional<Stages> stages) {
+  return std::make_unique<TensorMultiplier>(p, t, precision, stages);
 }

@@ -60,21 +60,35 @@ struct CompileKernels : impl::CompileKernelsBase<CompileKernels> {
   using CompileKernelsBase::CompileKernelsBase;
 
   void runOnOperation() override {
-    auto text = compile();
-    if (!text) {
-      std::string message = llvm::toString(text.takeError());
+    if (auto e = compileAll()) {
+      std::string message = llvm::toString(std::move(e));
       if (!message.empty())
         getOperation().emitError(message);
       return signalPassFailure();
     }
-    getOperation()->setAttr(lowering::ptxAttr,
-                            StringAttr::get(&getContext(), *text));
     kernels().erase();
   }
 
 private:
   mlir::gpu::GPUModuleOp kernels() {
     return *getOperation().getOps<mlir::gpu::GPUModuleOp>().begin();
+  }
+
+  llvm::Error compileAll() {
+    auto keep = [&](StringRef attr, StringRef value) {
+      getOperation()->setAttr(attr, StringAttr::get(&getContext(), value));
+    };
+    auto text = compile();
+    if (!text)
+      return text.takeError();
+    keep(lowering::ptxAttr, *text);
+    if (!cubin)
+      return llvm::Error::success();
+    auto code = assemblePtx(*text, chip);
+    if (!code)
+      return code.takeError();
+    keep(lowering::cubinAttr, *code);
+    return llvm::Error::success();
   }
 
   llvm::Expected<std::string> compile() {

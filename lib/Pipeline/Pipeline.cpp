@@ -223,7 +223,15 @@ void gradus::buildPtx(OpPassManager &pm, const CompileOptions &options) {
   nvvm.indexBitwidth = 32;
   gpu.addPass(mlir::createConvertGpuOpsToNVVMOps(nvvm));
   gpu.addPass(mlir::createReconcileUnrealizedCastsPass());
-  pm.addPass(createCompileKernels({options.gpu}));
+  pm.addPass(createCompileKernels({options.gpu, options.cubin}));
+}
+
+/// "sm_90a" -> 90
+static int64_t gpuArchitecture(StringRef chip) {
+  int64_t number = 0;
+  chip.consume_front("sm_");
+  (void)chip.take_while(llvm::isDigit).getAsInteger(10, number);
+  return number;
 }
 
 static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
@@ -254,7 +262,8 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(mlir::createReconcileUnrealizedCastsPass());
   pm.addPass(createCheckSizes());
   pm.addPass(createLaunchParts());
-  pm.addPass(createLaunchKernels());
+  pm.addPass(
+      createLaunchKernels({gpuArchitecture(options.gpu), options.cpuFallback}));
   // Lines of the model in the debugger and the profiler.
   pm.addPass(createModelLocations());
   pm.addPass(mlir::LLVM::createDIScopeForLLVMFuncOpPass());

@@ -45,6 +45,7 @@ struct gradus_gpu_state {
   size_t constant_count;
   struct recording *recordings;
   int32_t recording_count;
+  bool on_host; /* and none of the above is used */
   bool failed;
   char message[1024];
 };
@@ -114,6 +115,17 @@ static bool succeeded(struct gradus_gpu_state *s, CUresult result,
   return false;
 }
 
+static const char *load_kernels(struct gradus_gpu *model,
+                                struct gradus_gpu_state *s) {
+  for (int64_t k = 0; k < model->kernels; ++k)
+    if (!succeeded(s,
+                   driver.module_function(&s->functions[k], s->module,
+                                          model->kernel_names[k]),
+                   "loading kernel ", model->kernel_names[k]))
+      return s->message;
+  return NULL;
+}
+
 static const char *load_model(struct gradus_gpu *model,
                               struct gradus_gpu_state *s, int32_t number) {
   int count = 0;
@@ -135,6 +147,12 @@ static const char *load_model(struct gradus_gpu *model,
     return s->message;
   driver.device_attribute(&major, attribute_major, device);
   driver.device_attribute(&minor, attribute_minor, device);
+  /* Later devices of the same generation take it too. */
+  int architecture = 10 * major + minor;
+  if (model->cubin && architecture / 10 == model->cubin_for / 10 &&
+      architecture >= model->cubin_for &&
+      driver.module_load(&s->module, model->cubin, 0, NULL, NULL) == 0)
+    return load_kernels(model, s);
   char log[512] = "";
   int options[] = {jit_error_buffer, jit_error_bytes};
   void *values[] = {log, (void *)sizeof log};
@@ -149,19 +167,18 @@ static const char *load_model(struct gradus_gpu *model,
         target ? target + 8 : "", driver_says(result), *log ? "; " : "", log);
     return s->message;
   }
-  for (int64_t k = 0; k < model->kernels; ++k)
-    if (!succeeded(s,
-                   driver.module_function(&s->functions[k], s->module,
-                                          model->kernel_names[k]),
-                   "loading kernel ", model->kernel_names[k]))
-      return s->message;
-  return NULL;
+  return load_kernels(model, s);
 }
 
 static void close_model(struct gradus_gpu *model) {
   struct gradus_gpu_state *s = model->state;
   if (!s)
     return;
+  model->state = NULL;
+  if (s->on_host) {
+    free(s);
+    return;
+  }
   driver.context_set(s->context);
   if (s->stream)
     driver.stream_wait(s->stream);
@@ -178,10 +195,27 @@ static void close_model(struct gradus_gpu *model) {
   free(s->constants);
   free(s->functions);
   free(s);
-  model->state = NULL;
+}
+
+int32_t gradus_gpu_on_host(const struct gradus_gpu *model) {
+  return model->state && model->state->on_host;
+}
+
+static const char *choose_host(struct gradus_gpu *model) {
+  if (!model->has_host)
+    return "the model has no code for the CPU; compile it with --fallback=cpu";
+  struct gradus_gpu_state *s = calloc(1, sizeof *s);
+  if (!s)
+    return "there is not enough memory";
+  close_model(model);
+  s->on_host = true;
+  model->state = s;
+  return NULL;
 }
 
 const char *gradus_gpu_user_device(struct gradus_gpu *model, int32_t device) {
+  if (device == -1)
+    return choose_host(model);
   const char *problem = open_driver();
   if (problem)
     return problem;
@@ -207,6 +241,8 @@ const char *gradus_gpu_user_device(struct gradus_gpu *model, int32_t device) {
 static const char *ready(struct gradus_gpu *model) {
   if (!model->state)
     return gradus_gpu_user_device(model, 0);
+  if (model->state->on_host)
+    return NULL;
   driver.context_set(model->state->context);
   return NULL;
 }
@@ -214,8 +250,16 @@ static const char *ready(struct gradus_gpu *model) {
 /*===-- What users call
  * ----------------------------------------------------===*/
 
+static void *allocate_host(int64_t bytes) {
+  const size_t line = 64;
+  size_t whole = ((size_t)bytes + line) / line * line;
+  return bytes < 0 ? NULL : aligned_alloc(line, whole);
+}
+
 void *gradus_gpu_user_allocate(struct gradus_gpu *model, int64_t bytes) {
   CUdeviceptr memory = 0;
+  if (gradus_gpu_on_host(model))
+    return allocate_host(bytes);
   if (bytes < 0 || ready(model) ||
       driver.allocate(&memory, bytes > 0 ? (size_t)bytes : 1) != 0)
     return NULL;
@@ -223,6 +267,8 @@ void *gradus_gpu_user_allocate(struct gradus_gpu *model, int64_t bytes) {
 }
 void *gradus_gpu_user_allocate_shared(struct gradus_gpu *model, int64_t bytes) {
   CUdeviceptr memory = 0;
+  if (gradus_gpu_on_host(model))
+    return allocate_host(bytes);
   if (bytes < 0 || ready(model) ||
       driver.allocate_managed(&memory, bytes > 0 ? (size_t)bytes : 1,
                               attach_global) != 0)
@@ -230,6 +276,10 @@ void *gradus_gpu_user_allocate_shared(struct gradus_gpu *model, int64_t bytes) {
   return (void *)memory;
 }
 void gradus_gpu_user_release(struct gradus_gpu *model, void *memory) {
+  if (gradus_gpu_on_host(model)) {
+    free(memory);
+    return;
+  }
   if (memory && model->state) {
     driver.context_set(model->state->context);
     driver.release((CUdeviceptr)memory);
@@ -237,6 +287,10 @@ void gradus_gpu_user_release(struct gradus_gpu *model, void *memory) {
 }
 const char *gradus_gpu_user_copy(struct gradus_gpu *model, void *to,
                                  const void *from, int64_t bytes) {
+  if (gradus_gpu_on_host(model)) {
+    memmove(to, from, (size_t)bytes);
+    return NULL;
+  }
   const char *problem = gradus_gpu_begin(model);
   if (problem)
     return problem;
@@ -281,8 +335,11 @@ void gradus_gpu_copy(struct gradus_gpu *model, void *to, const void *from,
               "copying between host and GPU", "");
 }
 
+/* On the device, and where kernels may read 16 bytes at a time. */
 static bool on_device(const void *p) {
   unsigned type = 0;
+  if ((uintptr_t)p % 16 != 0)
+    return false;
   return driver.pointer_attribute(&type, pointer_memory_type, (CUdeviceptr)p) ==
              0 &&
          type == memory_type_device;

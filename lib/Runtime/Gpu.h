@@ -20,12 +20,15 @@ extern "C" {
 /* What the compiler lays down for a model; `state` is the runtime's. */
 struct gradus_gpu {
   const char *ptx;
+  const void *cubin; /* or NULL: the kernels assembled.. */
+  int64_t cubin_for; /* ..for devices of this architecture, 10 major + minor */
   const char *const *kernel_names;
   int64_t kernels;
+  int64_t has_host; /* is there code of the functions for the CPU too? */
   struct gradus_gpu_state *state;
 };
 
-/* Chooses the GPU of this number, and loads the model's kernels. */
+/* Chooses the GPU of this number, and loads the model's kernels; -1: the CPU. */
 const char *gradus_gpu_user_device(struct gradus_gpu *model, int32_t device);
 /* Memory of the device; NULL if there is not that much. */
 void *gradus_gpu_user_allocate(struct gradus_gpu *model, int64_t bytes);
@@ -35,6 +38,9 @@ void gradus_gpu_user_release(struct gradus_gpu *model, void *memory);
 /* Copies between host and device, either way, and waits for it. */
 const char *gradus_gpu_user_copy(struct gradus_gpu *model, void *to,
                                  const void *from, int64_t bytes);
+
+/* Does the CPU run the model? */
+int32_t gradus_gpu_on_host(const struct gradus_gpu *model);
 
 /* Around an entry function. Uses GPU 0 if none was chosen; waits at the end. */
 const char *gradus_gpu_begin(struct gradus_gpu *model);

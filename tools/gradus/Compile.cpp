@@ -34,6 +34,7 @@ static StringRef kindOfFile(StringRef path) {
       .Case(".ll", "ll")
       .Case(".s", "asm")
       .Case(".ptx", "ptx")
+      .Case(".cubin", "cubin")
       .Case(".h", "header")
       .Case(".mlir", "simple")
       .Case("", "exe")
@@ -44,13 +45,14 @@ namespace {
 struct CompileCommand : CommonOptions {
   cl::opt<std::string> output{
       "o",
-      cl::desc("Output file ('-': standard output); its extension says what it "
-               "holds: .o .a .so .ll .s .mlir .ptx .h, none for a program"),
+      cl::desc(
+          "Output file ('-': standard output); its extension says what it "
+          "holds: .o .a .so .ll .s .mlir .ptx .cubin .h, none for a program"),
       cl::value_desc("file"), cl::cat(category)};
   cl::opt<std::string> emit{
       "emit",
       cl::desc("graph, grad, simple, linalg, kernels, buffers, llvm, ll, asm, "
-               "obj, lib, so, exe, header, ptx"),
+               "obj, lib, so, exe, header, ptx, cubin"),
       cl::value_desc("stage"), cl::cat(category)};
   cl::opt<std::string> header{"header", cl::desc("Write a C header too"),
                               cl::value_desc("file.h"), cl::cat(category)};
@@ -68,6 +70,18 @@ struct CompileCommand : CommonOptions {
                "the object and in the order in which they are read"),
       cl::value_desc("file.safetensors"), cl::cat(category)};
 
+  cl::opt<bool> cubin{
+      "cubin",
+      cl::desc("Assemble a GPU's kernels with ptxas, beside their PTX: devices "
+               "of that architecture need not do it when a model is loaded"),
+      cl::cat(category)};
+  enum class Device { None, Cpu };
+  cl::opt<Device> fallback{
+      "fallback",
+      cl::desc("What else may run a GPU model, if NAME_device(-1) asks for it"),
+      cl::values(clEnumValN(Device::Cpu, "cpu", "the CPU: -mcpu=sm_80,native")),
+      cl::init(Device::None), cl::cat(category)};
+
   llvm::Error run() {
     std::string kind = emit;
     if (kind.empty() && isGpu() && output == "-")
@@ -80,10 +94,15 @@ struct CompileCommand : CommonOptions {
               ? "say where to with -o FILE, or what to print with --emit=STAGE"
               : "what should " + output +
                     " hold? Say it with --emit=STAGE or an extension: .o .a "
-                    ".so .ll .s .mlir .ptx .h");
-    if (kind == "ptx" && !isGpu())
-      return error("--emit=ptx needs --target=nvptx64");
+                    ".so .ll .s .mlir .ptx .cubin .h");
+    for (StringRef forGpu : {"ptx", "cubin"})
+      if (kind == forGpu && !isGpu())
+        return error("--emit=" + forGpu + " needs --target=nvptx64");
+    if ((cubin || fallback == Device::Cpu) && !isGpu())
+      return error("--cubin and --fallback need --target=nvptx64");
     CompileOptions o = compileOptions(Purpose::Artefact);
+    o.cubin = cubin;
+    o.cpuFallback = fallback == Device::Cpu;
     o.functions.assign(functions.begin(), functions.end());
     o.freeze = freeze;
     if (kind == "obj" && !canMergeObjects())
@@ -132,8 +151,8 @@ private:
   }
   /// The file's bytes.
   llvm::Expected<std::string> contents(Compilation &c, StringRef kind) {
-    if (kind == "ptx")
-      return c.ptx();
+    if (kind == "ptx" || kind == "cubin")
+      return c.kernels(/*assembled=*/kind == "cubin");
     if (auto stage = parseStage(kind)) {
       if (failed(c.runTo(*stage)))
         return error("");

@@ -13,6 +13,7 @@
 #include "tools/ptx-interpreter/Machine.h"
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <iostream>
@@ -25,6 +26,7 @@ enum Result : int {
   InvalidValue = 1,
   OutOfMemory = 2,
   InvalidImage = 200,
+  NoBinaryForGpu = 209,
   NotFound = 500,
   IllegalAddress = 700,
   LaunchFailed = 719,
@@ -114,6 +116,13 @@ int cuCtxSetCurrent(void *) { return Success; }
 int cuModuleLoadDataEx(void **module, const void *image, unsigned count,
                        int *options, void **values) {
   try {
+    if (std::memcmp(image,
+                    "\x7f"
+                    "ELF",
+                    4) == 0) {
+      device().write("no interpreter for a cubin\n");
+      return NoBinaryForGpu;
+    }
     std::string text = replacement();
     if (text.empty())
       text = static_cast<const char *>(image);

@@ -1,0 +1,200 @@
+//===- Tiles.cpp - how a product's operands reach shared memory -----------===//
+
+#include "Tiles.h"
+#include "gradus/Lowering.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
+using namespace gradus;
+using namespace gradus::gpu;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+namespace NVVM = mlir::NVVM;
+
+//===----------------------------------------------------------------------===//
+// Indices
+//===----------------------------------------------------------------------===//
+
+static SmallVector<int64_t> sizesOf(ArrayRef<Axis> axes) {
+  return llvm::map_to_vector(axes, [](const Axis &a) { return a.size; });
+}
+
+AxisIndex::AxisIndex(Kernel &k, ArrayRef<Axis> axes, Value flat)
+    : axes(axes), indices(k.at.takenApart(flat, sizesOf(axes))) {}
+
+Value AxisIndex::part(Kernel &k, Factor operand) const {
+  Value place = k.at.number(0);
+  for (auto [axis, i] : llvm::zip(axes, indices))
+    place = k.at.add(place, k.at.mul(i, axis.steps[operand]));
+  return place;
+}
+
+void AxisIndex::setLoops(Kernel &k, const Product &p,
+                         llvm::MutableArrayRef<Value> to) const {
+  linalg::GenericOp op = p.op;
+  auto sizes = op.getStaticLoopRanges();
+  for (auto [axis, i] : llvm::zip(axes, indices)) {
+    SmallVector<int64_t> own =
+        llvm::map_to_vector(axis.loops, [&](unsigned d) { return sizes[d]; });
+    for (auto [d, v] : llvm::zip(axis.loops, k.at.takenApart(i, own)))
+      to[d] = v;
+  }
+}
+
+/// Both, where one may be missing.
+static Value both(Kernel &k, Value a, Value b) {
+  if (!a || !b)
+    return a ? a : b;
+  return arith::AndIOp::create(k.b, a, b);
+}
+static Value isBefore(Kernel &k, Value depth, Value end) {
+  return arith::CmpIOp::create(k.b, arith::CmpIPredicate::ult, depth, end);
+}
+
+//===----------------------------------------------------------------------===//
+// By way of registers
+//===----------------------------------------------------------------------===//
+
+TileReader::TileReader(Kernel &k, const Side &side, int64_t depthAtATime,
+                       Value firstRow, Value start)
+    : side(side), together(depthAtATime), start(start) {
+  ArrayRef<Axis> depths = side.p.depth;
+  // Neighbouring threads read neighbours in memory.
+  bool depthFirst = !depths.empty() && depths.back().steps[side.operand] == 1;
+  int64_t words = side.tileDepth / together, all = side.tileRows * words,
+          size = Product::sizeOf(side.across);
+  for (int64_t e = 0; e < all; e += k.threads()) {
+    Value element = k.at.add(k.thread(), e);
+    Share s;
+    s.row = depthFirst ? k.at.div(element, words)
+                       : k.at.rem(element, side.tileRows);
+    s.depth = k.at.mul(depthFirst ? k.at.rem(element, words)
+                                  : k.at.div(element, side.tileRows),
+                       together);
+    Value row = k.at.add(firstRow, s.row);
+    if (size % side.tileRows != 0)
+      s.inside = k.at.below(row, size);
+    s.place = AxisIndex(k, side.across, row).part(k, side.operand);
+    shares.push_back(s);
+  }
+}
+
+SmallVector<Value> TileReader::read(Kernel &k, Value from, Value end,
+                                    bool whole) const {
+  SmallVector<Value> values;
+  for (const Share &s : shares)
+    for (int64_t i = 0; i < together; ++i) {
+      Value depth = k.at.add(k.at.add(from, s.depth), i);
+      Value inside =
+          whole ? s.inside : both(k, s.inside, isBefore(k, depth, end));
+      Value place =
+          k.at.add(k.at.add(start, s.place),
+                   AxisIndex(k, side.p.depth, depth).part(k, side.operand));
+      if (inside)
+        place = arith::SelectOp::create(k.b, inside, place, start);
+      Value v = k.loadAt(side.access, place);
+      if (inside) {
+        Value zero = arith::ConstantOp::create(
+            k.b, k.b.getZeroAttr(side.access.element));
+        v = arith::SelectOp::create(k.b, inside, v, zero);
+      }
+      values.push_back(v);
+    }
+  return values;
+}
+
+void TileReader::store(Kernel &k, Multiplier &to,
+                       ArrayRef<Value> values) const {
+  for (auto [i, s] : llvm::enumerate(shares))
+    to.store(k, side.operand, s.row, s.depth,
+             values.slice(i * together, together));
+}
+
+//===----------------------------------------------------------------------===//
+// In chunks of 16 bytes
+//===----------------------------------------------------------------------===//
+
+static constexpr int64_t chunkBytes = 16, chunkWords = 4;
+
+std::optional<ChunkedTile> gpu::chunkedTile(const Side &side) {
+  int64_t bytes = side.access.element.getIntOrFloatBitWidth() / 8;
+  if ((bytes != 2 && bytes != 4) || side.access.start || side.p.depth.empty())
+    return std::nullopt;
+  // A slice of a loop's begins at a multiple of its size.
+  auto root = cast<ShapedType>(side.access.root.getType());
+  if (isa<BlockArgument>(side.access.root) &&
+      lowering::byteCount(root) % chunkBytes != 0)
+    return std::nullopt;
+  ChunkedTile tile;
+  tile.elements = chunkBytes / bytes;
+  auto isWhole = [&](int64_t n) { return n % tile.elements == 0; };
+  const Axis &depth = side.p.depth.back(), &row = side.across.back();
+  auto follows = [&](const Axis &a) {
+    return a.steps[side.operand] == 1 && isWhole(a.size);
+  };
+  if (follows(depth))
+    tile.depthInLine = true;
+  else if (!follows(row))
+    return std::nullopt;
+  const Axis *inLine = tile.depthInLine ? &depth : &row;
+  for (ArrayRef<Axis> axes : {ArrayRef<Axis>(side.p.batch), side.across,
+                              ArrayRef<Axis>(side.p.depth)})
+    for (const Axis &a : axes)
+      if (&a != inLine && !isWhole(a.steps[side.operand]))
+        return std::nullopt;
+  if (!isWhole(side.access.offset))
+    return std::nullopt;
+  tile.lines = tile.depthInLine ? side.tileRows : side.tileDepth;
+  tile.chunks =
+      (tile.depthInLine ? side.tileDepth : side.tileRows) / tile.elements;
+  return tile;
+}
+
+Value ChunkedTile::word(Kernel &k, Value line, Value chunk) const {
+  // Eight lines' chunks that a warp reads together (ldmatrix), or four lines'
+  // pairs of chunks (elements of 32 bits, one by one), lie in 32 banks.
+  Value turn = depthInLine     ? k.at.rem(k.at.div(line, 8 / chunks), chunks)
+               : elements == 8 ? k.at.rem(line, 8)
+                               : k.at.mul(k.at.rem(line, 4), 2);
+  Value exchanged = arith::XOrIOp::create(k.b, chunk, turn);
+  return k.at.mul(k.at.add(k.at.mul(line, chunks), exchanged), chunkWords);
+}
+
+TileCopier::TileCopier(Kernel &k, const Side &side, const ChunkedTile &tile,
+                       Value firstRow, Value start)
+    : side(side), tile(tile), start(start) {
+  int64_t size = Product::sizeOf(side.across);
+  for (int64_t e = 0; e < tile.lines * tile.chunks; e += k.threads()) {
+    Value chunk = k.at.add(k.thread(), e), line = k.at.div(chunk, tile.chunks);
+    chunk = k.at.rem(chunk, tile.chunks);
+    Value along = k.at.mul(chunk, tile.elements);
+    Share s;
+    s.depth = tile.depthInLine ? along : line;
+    s.word = tile.word(k, line, chunk);
+    Value row = k.at.add(firstRow, tile.depthInLine ? line : along);
+    if (size % side.tileRows != 0)
+      s.inside = k.at.below(row, size);
+    s.place = AxisIndex(k, side.across, row).part(k, side.operand);
+    shares.push_back(s);
+  }
+}
+
+void TileCopier::copy(Kernel &k, Value from, Value end, Value memory,
+                      Value stage) const {
+  Type word = k.b.getI32Type();
+  Value all = arith::ConstantIntOp::create(k.b, word, chunkBytes),
+        none = arith::ConstantIntOp::create(k.b, word, 0),
+        first = k.at.mul(stage, tile.words());
+  for (const Share &s : shares) {
+    Value depth = k.at.add(from, s.depth);
+    Value inside = both(k, s.inside, isBefore(k, depth, end));
+    Value place =
+        k.at.add(k.at.add(start, s.place),
+                 AxisIndex(k, side.p.depth, depth).part(k, side.operand));
+    place = arith::SelectOp::create(k.b, inside, place, start);
+    NVVM::CpAsyncOp::create(k.b, k.address(memory, k.at.add(first, s.word)),
+                            k.address(k.pointer(side.access.root), place),
+                            int32_t(chunkBytes),
+                            NVVM::LoadCacheModifierKind::CG,
+                            arith::SelectOp::create(k.b, inside, all, none));
+  }
+}
