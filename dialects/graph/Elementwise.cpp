@@ -247,8 +247,12 @@ S graph::convert(const S &x, Type to) {
       return fromFloat.getWidth() < toFloat.getWidth()
                  ? made(arith::ExtFOp::create(b, to, x.value()))
                  : made(arith::TruncFOp::create(b, to, x.value()));
-    return from.isInteger(1) ? made(arith::UIToFPOp::create(b, to, x.value()))
-                             : made(arith::SIToFPOp::create(b, to, x.value()));
+    if (!from.isInteger(1))
+      return made(arith::SIToFPOp::create(b, to, x.value()));
+    // Of two constants: a vector of truth values is a mask, not numbers.
+    Value one = arith::ConstantOp::create(b, b.getFloatAttr(to, 1)),
+          zero = arith::ConstantOp::create(b, b.getFloatAttr(to, 0));
+    return made(arith::SelectOp::create(b, x.value(), one, zero));
   }
   if (isa<FloatType>(from))
     return toInteger(x, cast<IntegerType>(to));

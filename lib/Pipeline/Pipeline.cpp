@@ -114,6 +114,7 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createLowerToLinalg());
   pm.addNestedPass<func::FuncOp>(createCollapseAxes());
   pm.addNestedPass<func::FuncOp>(createFuseGroups());
+  pm.addNestedPass<func::FuncOp>(createDropUnitAxes());
   GroupRowsOptions rows;
   if (!options.gpu.empty()) {
     // A block's shared memory; a product is the work of many blocks.

@@ -28,7 +28,8 @@ struct gradus_gpu {
   struct gradus_gpu_state *state;
 };
 
-/* Chooses the GPU of this number, and loads the model's kernels; -1: the CPU. */
+/* Chooses the GPU of this number, and loads the model's kernels; -1: the CPU.
+ */
 const char *gradus_gpu_user_device(struct gradus_gpu *model, int32_t device);
 /* Memory of the device; NULL if there is not that much. */
 void *gradus_gpu_user_allocate(struct gradus_gpu *model, int64_t bytes);
