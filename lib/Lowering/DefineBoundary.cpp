@@ -22,6 +22,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h" // the pass's dependent dialect
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_DEFINEBOUNDARY
@@ -72,8 +73,30 @@ static bool writeInto(Value value, Value destination) {
   return fill && fill->hasOneUse() && writeInto(fill.getResult(0), destination);
 }
 
-/// Gives every result a start of its own: an empty tensor or a fill that two
-/// ops start from would be one buffer.
+/// Makes nothing but a start: an empty tensor, one that is filled, or either
+/// reshaped.
+static bool isStart(Operation *op) {
+  if (isa_and_nonnull<mlir::tensor::CollapseShapeOp,
+                      mlir::tensor::ExpandShapeOp>(op))
+    return isStart(op->getOperand(0).getDefiningOp());
+  return isa_and_nonnull<mlir::tensor::EmptyOp, linalg::FillOp>(op);
+}
+static bool isShared(Operation *start) {
+  return !start->hasOneUse() ||
+         (!isa<mlir::tensor::EmptyOp, linalg::FillOp>(start) &&
+          isShared(start->getOperand(0).getDefiningOp()));
+}
+static Value cloneStart(OpBuilder &b, Operation *start) {
+  mlir::IRMapping map;
+  if (!isa<mlir::tensor::EmptyOp, linalg::FillOp>(start)) {
+    Value source = start->getOperand(0);
+    map.map(source, cloneStart(b, source.getDefiningOp()));
+  }
+  return b.clone(*start, map)->getResult(0);
+}
+
+/// Gives every result a start of its own: one that two ops, or two results of
+/// an op, start from would be one buffer.
 static void separateStarts(Block &body) {
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body))) {
     auto destination = dyn_cast<mlir::DestinationStyleOpInterface>(&op);
@@ -81,9 +104,8 @@ static void separateStarts(Block &body) {
       continue;
     for (mlir::OpOperand &init : destination.getDpsInitsMutable()) {
       Operation *start = init.get().getDefiningOp();
-      if (isa_and_nonnull<mlir::tensor::EmptyOp, linalg::FillOp>(start) &&
-          !start->hasOneUse())
-        init.set(OpBuilder(&op).clone(*start)->getResult(0));
+      if (OpBuilder b(&op); isStart(start) && isShared(start))
+        init.set(cloneStart(b, start));
     }
   }
 }

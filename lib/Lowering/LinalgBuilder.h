@@ -79,6 +79,9 @@ public:
 private:
   Value gather(graph::GatherOp op, mlir::IRMapping &lowered);
   Value scatterAdd(graph::ScatterAddOp op, mlir::IRMapping &lowered);
+  /// Each product by itself.
+  Value products(Value lhs, Value rhs, ArrayRef<AffineMap> maps,
+                 RankedTensorType type, AffineMap outMap);
   Value contraction(Value lhs, AffineMap lhsMap, Value rhs, AffineMap rhsMap,
                     RankedTensorType type, AffineMap outMap,
                     ArrayRef<Iterator> iterators);

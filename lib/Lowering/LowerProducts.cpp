@@ -41,6 +41,23 @@ Value LinalgBuilder::contraction(Value lhs, AffineMap lhsMap, Value rhs,
   return rounded(op.getResult(0), type);
 }
 
+Value LinalgBuilder::products(Value lhs, Value rhs, ArrayRef<AffineMap> maps,
+                              RankedTensorType type, AffineMap outMap) {
+  Type element = sumType(type.getElementType());
+  auto wide = RankedTensorType::get(type.getShape(), element);
+  SmallVector<Iterator> iterators(type.getRank(), P);
+  Value out =
+      generic({lhs, rhs}, maps, empty(wide), outMap, iterators,
+              [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
+                Value x = widened(inner, args[0], element),
+                      y = widened(inner, args[1], element);
+                if (isa<FloatType>(element))
+                  return arith::MulFOp::create(inner, x, y);
+                return arith::MulIOp::create(inner, x, y);
+              });
+  return rounded(out, type);
+}
+
 /// An operand, and whether its last two axes change places when it is read.
 static std::pair<Value, bool> throughTranspose(Value v) {
   auto t = v.getDefiningOp<TransposeOp>();
@@ -107,12 +124,16 @@ Value LinalgBuilder::einsum(EinsumOp op, mlir::IRMapping &lowered) {
   };
   RankedTensorType type = tensorType(op.getOut());
   Value first = lowered.lookup(op.getInputs()[0]);
-  if (terms.size() == 2)
-    return contraction(first, termMap(terms[0]),
-                       lowered.lookup(op.getInputs()[1]), termMap(terms[1]),
-                       type, termMap(result), iterators);
+  bool hasSum = letters.size() > result.size();
+  if (terms.size() == 2) {
+    Value second = lowered.lookup(op.getInputs()[1]);
+    AffineMap maps[] = {termMap(terms[0]), termMap(terms[1])};
+    return hasSum ? contraction(first, maps[0], second, maps[1], type,
+                                termMap(result), iterators)
+                  : products(first, second, maps, type, termMap(result));
+  }
   // One operand: a transpose, or a sum over axes.
-  if (letters.size() == result.size())
+  if (!hasSum)
     return generic(
         first, termMap(terms[0]), empty(type), termMap(result), iterators,
         [](ImplicitLocOpBuilder &, ValueRange args) { return args[0]; });

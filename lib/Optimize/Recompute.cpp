@@ -66,8 +66,7 @@ public:
   }
 
   /// Computes again, after the fullest point, what the selection says. What is
-  /// there again already is read once more.
-  /// Returns the number of tensors.
+  /// there again already is read once more. Returns the number of tensors.
   int64_t apply(const Selection &selection) {
     Operation *point = now->order[now->peak];
     llvm::DenseMap<Value, Value> madeAgain;
@@ -88,7 +87,9 @@ public:
       now->peak = llvm::find(now->order, point) - now->order.begin();
       Copies c;
       c.tensor = v;
-      c.at = firstRead(v);
+      c.at = now->tensors.contains(v) ? firstRead(v) : INT64_MAX;
+      if (c.at == INT64_MAX)
+        continue; // what read it reads copies now
       addSelected(c, v, selection, madeAgain);
       apply(c, &madeAgain);
       now = std::make_unique<Occupancy>(body, costs);
@@ -204,8 +205,20 @@ private:
       if (use.at >= c.at)
         use.operand->set(current(use.operand->get()));
     for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
-      if (mlir::isOpTriviallyDead(&op))
+      if (mlir::isOpTriviallyDead(&op)) {
+        if (madeAgain)
+          forget(op.getResults(), *madeAgain);
         op.erase();
+      }
+  }
+  /// Others may get the places in memory of what goes.
+  static void forget(ValueRange gone, llvm::DenseMap<Value, Value> &madeAgain) {
+    SmallVector<Value> keys;
+    for (auto [from, to] : madeAgain)
+      if (llvm::is_contained(gone, from) || llvm::is_contained(gone, to))
+        keys.push_back(from);
+    for (Value key : keys)
+      madeAgain.erase(key);
   }
 
   Block &body;

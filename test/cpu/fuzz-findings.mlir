@@ -4,6 +4,7 @@
 // CHECK: @places: {{.*}}: ok
 // CHECK: @of_constants: {{.*}}: ok
 // CHECK: @nowhere: {{.*}}: ok
+// CHECK: @bent: {{.*}}: ok
 
 graph.model @findings {
   // A sum of negated products was taken for one of products.
@@ -37,5 +38,23 @@ graph.model @findings {
   func @nowhere(%x: f32[], %ids: i32[0]) {
     %l, %d = value_and_grad @looked_up(%x, %ids) wrt %x
     return %l, %d
+  }
+  // Products without a sum were added to zeros, which reshapes let several results of an op share.
+  func @bowl(%x: f32[6], %y: f32[2, 3], %w: f32[]) {
+    %a = tanh %y
+    %b = reshape %x, to = f32[2, 3]
+    %c = tanh %b
+    %d = einsum "ij,ij->", %a, %c
+    %l = mul %d, %w
+    return %l
+  }
+  func @slope(%x: f32[6], %y: f32[2, 3], %w: f32[]) {
+    %l, %d:2 = value_and_grad @bowl(%x, %y, %w) wrt %x, %y
+    return %d#0, %d#1
+  }
+  func @bent(%x: f32[6], %y: f32[2, 3], %w: f32[], %u: f32[6], %v: f32[2, 3]) {
+    %z = constant f32[] = 0.0
+    %h:4 = jvp @slope(%x, %y, %w, %u, %v, %z)
+    return %h#2, %h#3
   }
 }
