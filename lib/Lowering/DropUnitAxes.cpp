@@ -14,6 +14,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/SmallBitVector.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_DROPUNITAXES
@@ -32,20 +33,22 @@ using mlir::ReassociationIndices;
 static std::optional<AffineMap>
 withoutUnits(AffineMap map, RankedTensorType longer,
              ArrayRef<ReassociationIndices> groups) {
-  SmallVector<mlir::AffineExpr> kept;
+  // One axis of each group stays; a tensor of rank 0 has no group.
+  llvm::SmallBitVector stays(longer.getRank());
   for (const ReassociationIndices &axes : groups) {
     const int64_t *own = llvm::find_if(
         axes, [&](int64_t a) { return longer.getDimSize(a) != 1; });
-    if (own == axes.end())
-      own = axes.begin();
-    for (int64_t a : axes) {
-      if (a == *own)
-        continue;
-      auto zero = dyn_cast<mlir::AffineConstantExpr>(map.getResult(a));
-      if (longer.getDimSize(a) != 1 || !zero || zero.getValue() != 0)
-        return std::nullopt;
+    stays.set(own == axes.end() ? axes.front() : *own);
+  }
+  SmallVector<mlir::AffineExpr> kept;
+  for (auto [a, e] : llvm::enumerate(map.getResults())) {
+    if (stays[a]) {
+      kept.push_back(e);
+      continue;
     }
-    kept.push_back(map.getResult(*own));
+    auto zero = dyn_cast<mlir::AffineConstantExpr>(e);
+    if (longer.getDimSize(a) != 1 || !zero || zero.getValue() != 0)
+      return std::nullopt;
   }
   return AffineMap::get(map.getNumDims(), 0, kept, map.getContext());
 }

@@ -23,7 +23,9 @@ namespace func = mlir::func;
 namespace {
 struct PassSizes : impl::PassSizesBase<PassSizes> {
   void runOnOperation() override {
-    if (!getOperation()->hasAttr(lowering::boundsAttr))
+    auto bounds =
+        getOperation()->getAttrOfType<DictionaryAttr>(lowering::boundsAttr);
+    if (!bounds || bounds.empty())
       return;
     wanted.clear();
     for (auto f : getOperation().getOps<func::FuncOp>())

@@ -19,4 +19,11 @@ graph.model @pool {
     %l, %d = value_and_grad @loss(%x, %w) wrt %x
     return %d
   }
+  // A number as a tensor of one axis: the loop over it stays.
+  func @sum(%x: f32[]) {
+    %y = reshape %x, to = f32[1]
+    %t = tanh %y
+    %s = reduce_sum %t, axes = [0]
+    return %s
+  }
 }
