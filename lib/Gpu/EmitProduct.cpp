@@ -50,10 +50,9 @@ public:
         follower(epilogue.follower), epilogue(epilogue) {
     bool tensorCores = usesTensorCores(precision);
     t = chooseTiles(tensorCores, precision);
-    if (tensorCores)
-      stages = chooseStages(precision);
+    stages = chooseStages(tensorCores, precision);
     multiplier = tensorCores ? createTensorMultiplier(p, t, precision, stages)
-                             : createScalarMultiplier(p, t);
+                             : createScalarMultiplier(p, t, stages);
     int64_t blocks = llvm::divideCeilSigned(p.m(), t.rows) *
                      llvm::divideCeilSigned(p.n(), t.columns) * p.batches();
     parts = std::clamp<int64_t>(
@@ -104,14 +103,21 @@ private:
 
   /// As many as a block's memory has room for, where both operands can be
   /// copied as they are.
-  std::optional<Stages> chooseStages(Precision precision) const {
-    bool isRounded = p.lhs.element.isF32() && (precision == Precision::F16 ||
-                                               precision == Precision::Bf16);
-    auto lhs = chunkedTile(Side(p, Lhs, t)), rhs = chunkedTile(Side(p, Rhs, t));
+  std::optional<Stages> chooseStages(bool tensorCores,
+                                     Precision precision) const {
+    bool isRounded =
+        tensorCores && p.lhs.element.isF32() &&
+        (precision == Precision::F16 || precision == Precision::Bf16);
+    auto *tileOf = tensorCores ? chunkedTile : plainTile;
+    auto lhs = tileOf(Side(p, Lhs, t)), rhs = tileOf(Side(p, Rhs, t));
     if (isRounded || !lhs || !rhs)
       return std::nullopt;
     constexpr int64_t sharedBytes = 48 * 1024, most = 4;
-    int64_t bytes = 4 * (lhs->words() + rhs->words());
+    auto bytesOf = [](const ChunkedTile &tile, const Access &access) {
+      return tile.size() *
+             (tile.pitch ? access.element.getIntOrFloatBitWidth() / 8 : 4);
+    };
+    int64_t bytes = bytesOf(*lhs, p.lhs) + bytesOf(*rhs, p.rhs);
     return Stages{{*lhs, *rhs}, std::min(sharedBytes / bytes, most)};
   }
 

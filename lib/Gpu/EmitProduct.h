@@ -16,18 +16,24 @@ struct Tiles {
   int64_t warpRows = 0, warpColumns = 0;
 };
 
-/// A tile of an operand in shared memory as chunks of 16 bytes, in lines: one
-/// for each of its rows, with what is deep; or one for each step of depth, with
-/// the rows. Chunks of a line change places so that those that a warp reads at
-/// a time lie in different banks.
+/// A tile of an operand in shared memory as chunks, each copied at once, in
+/// lines: one for each of its rows, with what is deep; or one for each step of
+/// depth, with the rows.
+///
+/// Tensor cores get chunks of 16 bytes, in words of 32 bits. Those of a line
+/// change places so that what a warp reads at a time lies in different banks.
+/// Else memory has elements, and lines are `pitch` of them long.
 struct ChunkedTile {
   bool depthInLine = false;
   int64_t lines = 0, chunks = 0; ///< chunks of a line
   int64_t elements = 0;          ///< of a chunk
+  int64_t pitch = 0;             ///< 0: chunks change places
+  bool readsAlongDepth = false;  ///< neighbouring threads do
 
-  int64_t words() const { return lines * chunks * 4; }
-  /// The first word of a chunk, of 32 bits.
-  Value word(Kernel &k, Value line, Value chunk) const;
+  /// What a tile takes, in words, or elements where there is a pitch.
+  int64_t size() const { return lines * (pitch ? pitch : chunks * 4); }
+  /// Where a chunk begins.
+  Value place(Kernel &k, Value line, Value chunk) const;
 };
 /// How both operands' tiles lie where they are copied in chunks, and how many
 /// of each are there at a time.
@@ -36,7 +42,8 @@ struct Stages {
   int64_t count = 0;
 };
 
-/// What one thread multiplies, and where its sums belong.
+/// What one thread multiplies, and where its sums belong. Without stages,
+/// `store` is how tiles get to shared memory.
 class Multiplier {
 public:
   virtual ~Multiplier() = default;
@@ -63,10 +70,10 @@ public:
 };
 
 /// Multiplies as the op's body says, in registers.
-std::unique_ptr<Multiplier> createScalarMultiplier(const Product &p,
-                                                   const Tiles &t);
-/// In tensor cores of sm_80 and later (mma.sync). Without stages, `store` is
-/// how tiles get there.
+std::unique_ptr<Multiplier>
+createScalarMultiplier(const Product &p, const Tiles &t,
+                       std::optional<Stages> stages);
+/// In tensor cores of sm_80 and later (mma.sync).
 std::unique_ptr<Multiplier>
 createTensorMultiplier(const Product &p, const Tiles &t, Precision precision,
                        std::optional<Stages> stages);

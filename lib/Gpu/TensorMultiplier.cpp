@@ -53,7 +53,7 @@ public:
     constexpr int64_t lineOfBanks = 128;
     for (Factor f : {Lhs, Rhs})
       tiles[f] =
-          stages ? k.shared(word, stages->count * stages->tiles[f].words(),
+          stages ? k.shared(word, stages->count * stages->tiles[f].size(),
                             lineOfBanks)
                  : k.shared(word, (f == Lhs ? t.rows : t.columns) * pitch());
     Value warp = k.at.div(k.thread(), warpSize);
@@ -79,7 +79,7 @@ public:
     SmallVector<Value> sums(before);
     if (stage)
       for (Factor f : {Lhs, Rhs})
-        stageStart[f] = k.at.mul(stage, stages->tiles[f].words());
+        stageStart[f] = k.at.mul(stage, stages->tiles[f].size());
     // A step of the instruction takes eight words of depth.
     for (int64_t word = 0; word < wordsDeep(); word += 8) {
       Fragments a = fragments(k, Lhs, word), b = fragments(k, Rhs, word);
@@ -189,7 +189,7 @@ private:
       chunk = k.at.add(k.at.div(start, 8), rowHalf);
     }
     Type type = k.b.getI32Type();
-    Value place = k.at.add(stageStart[tile], layout.word(k, line, chunk));
+    Value place = k.at.add(stageStart[tile], layout.place(k, line, chunk));
     Value loaded = NVVM::LdMatrixOp::create(
         k.b,
         LLVM::LLVMStructType::getLiteral(k.b.getContext(),
@@ -213,7 +213,7 @@ private:
            otherDepth = tile == Lhs ? i / 2 : i % 2;
       Value row = k.at.add(k.at.add(first, group), offset + 8 * otherRows),
             depth = k.at.add(member, word + 4 * otherDepth);
-      Value place = layout.word(k, depth, k.at.div(row, layout.elements));
+      Value place = layout.place(k, depth, k.at.div(row, layout.elements));
       place = k.at.add(place, k.at.rem(row, layout.elements));
       words.push_back(
           rounded(k, memref::LoadOp::create(

@@ -110,7 +110,7 @@ void TileReader::store(Kernel &k, Multiplier &to,
 }
 
 //===----------------------------------------------------------------------===//
-// In chunks of 16 bytes
+// In chunks
 //===----------------------------------------------------------------------===//
 
 static constexpr int64_t chunkBytes = 16, chunkWords = 4;
@@ -149,7 +149,24 @@ std::optional<ChunkedTile> gpu::chunkedTile(const Side &side) {
   return tile;
 }
 
-Value ChunkedTile::word(Kernel &k, Value line, Value chunk) const {
+std::optional<ChunkedTile> gpu::plainTile(const Side &side) {
+  int64_t bits = side.access.element.getIntOrFloatBitWidth();
+  if ((bits != 32 && bits != 64) || side.p.depth.empty())
+    return std::nullopt;
+  ChunkedTile tile;
+  auto whole = chunkedTile(side);
+  tile.elements = whole && !whole->depthInLine ? whole->elements : 1;
+  tile.lines = side.tileDepth;
+  tile.chunks = side.tileRows / tile.elements;
+  tile.readsAlongDepth = side.p.depth.back().steps[side.operand] == 1;
+  // Elements of some rows, one depth behind the other, get banks of their own.
+  tile.pitch = side.tileRows + chunkWords;
+  return tile;
+}
+
+Value ChunkedTile::place(Kernel &k, Value line, Value chunk) const {
+  if (pitch)
+    return k.at.add(k.at.mul(line, pitch), k.at.mul(chunk, elements));
   // Eight lines' chunks that a warp reads together (ldmatrix), or four lines'
   // pairs of chunks (elements of 32 bits, one by one), lie in 32 banks.
   Value turn = depthInLine     ? k.at.rem(k.at.div(line, 8 / chunks), chunks)
@@ -164,12 +181,16 @@ TileCopier::TileCopier(Kernel &k, const Side &side, const ChunkedTile &tile,
     : side(side), tile(tile), start(start) {
   int64_t size = Product::sizeOf(side.across);
   for (int64_t e = 0; e < tile.lines * tile.chunks; e += k.threads()) {
-    Value chunk = k.at.add(k.thread(), e), line = k.at.div(chunk, tile.chunks);
-    chunk = k.at.rem(chunk, tile.chunks);
+    Value number = k.at.add(k.thread(), e);
+    bool acrossLines = tile.readsAlongDepth && !tile.depthInLine;
+    Value line = acrossLines ? k.at.rem(number, tile.lines)
+                             : k.at.div(number, tile.chunks),
+          chunk = acrossLines ? k.at.div(number, tile.lines)
+                              : k.at.rem(number, tile.chunks);
     Value along = k.at.mul(chunk, tile.elements);
     Share s;
     s.depth = tile.depthInLine ? along : line;
-    s.word = tile.word(k, line, chunk);
+    s.there = tile.place(k, line, chunk);
     Value row = k.at.add(firstRow, tile.depthInLine ? line : along);
     if (size % side.tileRows != 0)
       s.inside = k.at.below(row, size);
@@ -181,9 +202,11 @@ TileCopier::TileCopier(Kernel &k, const Side &side, const ChunkedTile &tile,
 void TileCopier::copy(Kernel &k, Value from, Value end, Value memory,
                       Value stage) const {
   Type word = k.b.getI32Type();
-  Value all = arith::ConstantIntOp::create(k.b, word, chunkBytes),
+  int64_t bytes =
+      tile.elements * side.access.element.getIntOrFloatBitWidth() / 8;
+  Value all = arith::ConstantIntOp::create(k.b, word, bytes),
         none = arith::ConstantIntOp::create(k.b, word, 0),
-        first = k.at.mul(stage, tile.words());
+        first = k.at.mul(stage, tile.size());
   for (const Share &s : shares) {
     Value depth = k.at.add(from, s.depth);
     Value inside = both(k, s.inside, isBefore(k, depth, end));
@@ -191,10 +214,11 @@ void TileCopier::copy(Kernel &k, Value from, Value end, Value memory,
         k.at.add(k.at.add(start, s.place),
                  AxisIndex(k, side.p.depth, depth).part(k, side.operand));
     place = arith::SelectOp::create(k.b, inside, place, start);
-    NVVM::CpAsyncOp::create(k.b, k.address(memory, k.at.add(first, s.word)),
-                            k.address(k.pointer(side.access.root), place),
-                            int32_t(chunkBytes),
-                            NVVM::LoadCacheModifierKind::CG,
-                            arith::SelectOp::create(k.b, inside, all, none));
+    NVVM::CpAsyncOp::create(
+        k.b, k.address(memory, k.at.add(first, s.there)),
+        k.address(k.pointer(side.access.root), place), int32_t(bytes),
+        bytes == chunkBytes ? NVVM::LoadCacheModifierKind::CG
+                            : NVVM::LoadCacheModifierKind::CA,
+        arith::SelectOp::create(k.b, inside, all, none));
   }
 }

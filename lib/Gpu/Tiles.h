@@ -58,8 +58,8 @@ private:
   SmallVector<Share> shares;
 };
 
-/// A thread's share of the tiles of one operand, copied to shared memory 16
-/// bytes at a time while the thread goes on (cp.async).
+/// A thread's share of the tiles of one operand, copied to shared memory in
+/// chunks while the thread goes on (cp.async).
 class TileCopier {
 public:
   TileCopier(Kernel &k, const Side &side, const ChunkedTile &tile,
@@ -71,7 +71,7 @@ public:
 
 private:
   struct Share {
-    Value depth, place, inside, word;
+    Value depth, place, inside, there;
   };
   Side side;
   ChunkedTile tile;
@@ -79,10 +79,14 @@ private:
   SmallVector<Share> shares;
 };
 
-/// Can the operand's tiles be copied in chunks, and how do they lie then? None
-/// if 16 bytes that follow each other in a tile do not in memory, or do not
-/// begin at a multiple of 16 there.
+/// Can the operand's tiles be copied in chunks of 16 bytes, and how do they lie
+/// for tensor cores then? None if 16 bytes that follow each other in a tile do
+/// not in memory, or do not begin at a multiple of 16 there.
 std::optional<ChunkedTile> chunkedTile(const Side &side);
+/// The same for registers, which want the rows of each step of depth side by
+/// side: 16 bytes at a time where memory has them so, else each element. None
+/// if an element is smaller than what can be copied.
+std::optional<ChunkedTile> plainTile(const Side &side);
 
 } // namespace gradus::gpu
 
