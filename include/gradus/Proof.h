@@ -15,6 +15,9 @@ graph::Array roundedTo(DType type, graph::Array a);
 /// roundings of the type.
 double toleranceOf(DType type);
 
+/// relativeError; none where both are no number, as the mean of nothing is.
+double disagreement(double want, double got);
+
 llvm::Expected<Program> compileText(StringRef text,
                                     const CompileOptions &options);
 /// A compiled function's results. `variables`, by name, take the values that

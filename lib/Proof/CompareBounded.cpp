@@ -111,7 +111,7 @@ public:
       auto got = callCompiled(*code, f, args, none, batch);
       for (auto [k, p] : llvm::enumerate(f.outputs))
         for (auto [i, w] : llvm::enumerate((*want)[k].data)) {
-          double error = relativeError(w, got[k].data[i]);
+          double error = disagreement(w, got[k].data[i]);
           worst = std::max(worst, error);
           if (!(error < tolerance()))
             return "@" + f.name + " for a batch of " + std::to_string(batch) +

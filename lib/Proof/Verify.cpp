@@ -162,7 +162,7 @@ private:
            const Array &want, const Array &got) {
     tolerance = verify.tolerance.value_or(tolerance);
     for (auto [i, w] : llvm::enumerate(want.data)) {
-      double error = relativeError(w, got.data[i]);
+      double error = disagreement(w, got.data[i]);
       c.worst = std::max(c.worst, error);
       if (!c.first && !(error <= tolerance))
         c.first = Difference{k, i, what, got.data[i], w};

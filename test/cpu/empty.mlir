@@ -49,6 +49,10 @@ graph.model @m {
     }
     return %last, %all
   }
+  func @mean(%x: f32[0]) {
+    %m = reduce_mean %x
+    return %m
+  }
   func @sliced(%x: f32[3]) {
     %none = slice %x, axis = 0, start = 3, length = 0
     %padded = pad %none, axis = 0, low = 2, interior = 2
