@@ -87,7 +87,8 @@ private:
     int64_t left = carries.getInt();
     for (unsigned i : arguments.set_bits()) {
       replaceByEmpty(b, body.getArgument(i));
-      if (i <= carries.getInt()) // the counter is before them
+      // The counter of a `for` is before its carries.
+      if (i >= 1 && i <= carries.getInt())
         --left;
     }
     body->setAttr(lowering::bodyAttr, b.getI64IntegerAttr(left));
