@@ -99,6 +99,11 @@ ProgramText takeSampleApart(StringRef sample);
 /// The program's arguments as a function declares them.
 std::string declareOperands(const ProgramText &program);
 
+/// The op of a sample's program in a function without results; null if it does
+/// not parse.
+mlir::OwningOpRef<mlir::ModuleOp> parseAlone(const ProgramText &program,
+                                             MLIRContext *ctx);
+
 /// A program made into a model with the functions @op (its value), @loss (a
 /// random weighting of it), @grad, @jvp and @hvp.
 struct SampleModel {

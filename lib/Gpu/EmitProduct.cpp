@@ -7,9 +7,9 @@
 //     sums += products of what is in shared memory; barrier
 //   the epilogue, and stores
 //
-// Where tensor cores take both operands as memory has them, 16 bytes at a time,
-// the shares do not pass through registers: they are copied some tiles ahead
-// while the products of others are added, with one barrier a tile.
+// Where both operands are multiplied as memory has them, the shares do not pass
+// through registers: they are copied some tiles ahead while the products of
+// others are added, with one barrier a tile.
 //
 // Rows, columns, depth and batch are indices that stand for several loops each;
 // the place of an element is the sum of a part for its row and one for its

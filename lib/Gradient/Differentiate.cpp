@@ -35,7 +35,8 @@ static bool isZero(Value v) {
   if (!constant)
     return false;
   auto value = cast<DenseElementsAttr>(constant.getValue());
-  return value.isSplat() && value.getSplatValue<llvm::APFloat>().isZero();
+  return value.getNumElements() > 0 && value.isSplat() &&
+         value.getSplatValue<llvm::APFloat>().isZero();
 }
 
 namespace {

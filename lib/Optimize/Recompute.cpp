@@ -252,7 +252,7 @@ private:
   struct Result {
     int64_t moves = 0; ///< selections applied, tensors chosen greedily
     int64_t before, after, tensors = 0;
-    double more = 0, leastMore; ///< operations, as shares of all
+    double more = 0, leastMore = 0; ///< operations, as shares of all
     bool isBetterThan(const Result &other, int64_t limit) const {
       auto excess = [&](const Result &r) {
         return std::max<int64_t>(r.after - limit, 0);
@@ -270,7 +270,8 @@ private:
     Result best;
     best.before = best.after = work.bytes();
     double operations = work.operations();
-    best.leastMore = work.selections(limit).leastOperations / operations;
+    if (work.bytes() > limit)
+      best.leastMore = work.selections(limit).leastOperations / operations;
     // Some moves only move the fullest point to where they compute. Where that
     // goes on without end, all is done.
     constexpr int64_t mostInVain = 24;

@@ -2,7 +2,6 @@
 
 #include "SamplePool.h"
 #include "gradus/Pipeline.h"
-#include "mlir/Parser/Parser.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Regex.h"
 
@@ -37,12 +36,9 @@ static bool isUsable(StringRef sample) {
 
 /// A function that returns what the sample's op does; none if the op does not
 /// take its operands.
-static mlir::OwningOpRef<ModuleOp> parseAlone(const ProgramText &text,
+static mlir::OwningOpRef<ModuleOp> functionOf(const ProgramText &text,
                                               MLIRContext *ctx) {
-  auto module = mlir::parseSourceString<ModuleOp>(
-      "graph.model @m { func @op(" + declareOperands(text) + ") { " +
-          text.body + "\n return } }",
-      mlir::ParserConfig(ctx), "sample");
+  auto module = parseAlone(text, ctx);
   if (!module)
     return module;
   module->walk([&](FuncOp f) {
@@ -61,7 +57,7 @@ static FuncOp onlyFunction(ModuleOp module) {
 }
 static std::optional<PooledSample> parseSample(StringRef op, ProgramText text,
                                                MLIRContext *ctx) {
-  auto module = parseAlone(text, ctx);
+  auto module = functionOf(text, ctx);
   if (!module)
     return std::nullopt;
   return PooledSample{op.str(), std::move(text),
@@ -109,7 +105,7 @@ static std::string withSizeInTypes(StringRef text, int64_t from, int64_t to) {
 }
 
 static bool isSmallAndFinite(const ProgramText &text, MLIRContext *ctx) {
-  auto module = parseAlone(text, ctx);
+  auto module = functionOf(text, ctx);
   if (!module)
     return false;
   FuncOp f = onlyFunction(*module);

@@ -65,9 +65,8 @@ static void replaceAll(std::string &text, StringRef from, StringRef to) {
     text.replace(at, from.size(), to.str());
 }
 
-/// The op of a sample's program, in a function of its own.
-static mlir::OwningOpRef<ModuleOp> parseAlone(const ProgramText &program,
-                                              MLIRContext *ctx) {
+mlir::OwningOpRef<ModuleOp> gradus::parseAlone(const ProgramText &program,
+                                               MLIRContext *ctx) {
   return parse("graph.model @m { func @op(" + declareOperands(program) +
                    ") { " + program.body + "\n return } }",
                ctx);
