@@ -311,7 +311,8 @@ def LowerToLaunches : Pass<"gpu-lower-to-launches", "::mlir::ModuleOp"> {
     other op is one: a thread has a result, or threads share a long sum. Sums are added up in a fixed order.
   }];
   let options = [Option<"precision", "precision", "std::string", "\"strict\"",
-                        "How f32 is multiplied: strict, f32 (three products of tf32), tf32, f16, bf16">];
+                        "How f32 is multiplied: strict, f32 (three products of tf32), tf32, f16, bf16">,
+                 Option<"chip", "chip", "std::string", "\"sm_80\"", "What the kernels are for, such as sm_90a">];
   let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
                            "::mlir::affine::AffineDialect"];

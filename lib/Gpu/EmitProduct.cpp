@@ -23,6 +23,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "EmitOp.h"
+#include "Plan.h"
 #include "Tiles.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -35,32 +36,16 @@ namespace memref = mlir::memref;
 namespace NVVM = mlir::NVVM;
 namespace scf = mlir::scf;
 
-/// Blocks that a large GPU runs at a time.
-static constexpr int64_t wantedBlocks = 128;
-/// A part of a split sum is at least this deep.
-static constexpr int64_t leastDepth = 256;
-
 namespace {
 class ProductEmitter {
 public:
   ProductEmitter(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
                  const Product &p, const Epilogue &epilogue,
-                 Precision precision)
+                 Precision precision, const Chip &chip)
       : host(host), kernels(kernels), p(p), op(p.op),
-        follower(epilogue.follower), epilogue(epilogue) {
-    bool tensorCores = usesTensorCores(precision);
-    t = chooseTiles(tensorCores, precision);
-    stages = chooseStages(tensorCores, precision);
-    multiplier = tensorCores ? createTensorMultiplier(p, t, precision, stages)
-                             : createScalarMultiplier(p, t, stages);
-    int64_t blocks = llvm::divideCeilSigned(p.m(), t.rows) *
-                     llvm::divideCeilSigned(p.n(), t.columns) * p.batches();
-    parts = std::clamp<int64_t>(
-        std::min(wantedBlocks / blocks, p.k() / leastDepth), 1, 64);
-    // Whole tiles in each part; the last part may be short.
-    partDepth = llvm::alignTo(llvm::divideCeilSigned(p.k(), parts), t.depth);
-    parts = llvm::divideCeilSigned(p.k(), partDepth);
-  }
+        follower(epilogue.follower), epilogue(epilogue),
+        plan(planProduct(p, precision, chip)), t(plan.tiles), parts(plan.parts),
+        multiplier(createMultiplier(precision)) {}
 
   void emit() {
     if (parts > 1)
@@ -74,51 +59,16 @@ public:
   }
 
 private:
-  bool usesTensorCores(Precision precision) const {
-    if (p.lhs.element != p.rhs.element)
-      return false;
-    if (p.lhs.element.isF32())
-      return p.out.element.isF32() && precision != Precision::Strict;
-    return (p.lhs.element.isF16() || p.lhs.element.isBF16()) &&
-           p.out.element.isF32();
-  }
-  /// Large tiles where they make enough blocks.
-  Tiles chooseTiles(bool tensorCores, Precision precision) const {
-    auto blocks = [&](int64_t side) {
-      return llvm::divideCeilSigned(p.m(), side) *
-             llvm::divideCeilSigned(p.n(), side) * p.batches();
-    };
-    bool large = blocks(128) >= wantedBlocks / 2 && p.m() > 64 && p.n() > 64 &&
-                 p.lhs.element.getIntOrFloatBitWidth() <= 32;
-    Tiles t = large ? Tiles{128, 128, 8, 256, 8} : Tiles{64, 64, 16, 256, 4};
-    if (!tensorCores)
-      return t;
-    bool halves = !p.lhs.element.isF32() || precision == Precision::F16 ||
-                  precision == Precision::Bf16;
-    t.depth = halves ? 32 : 16; // 16 words either way
-    t.warpRows = large ? 64 : 32;
-    t.warpColumns = large ? 32 : 16;
-    return t;
-  }
-
-  /// As many as a block's memory has room for, where both operands can be
-  /// copied as they are.
-  std::optional<Stages> chooseStages(bool tensorCores,
-                                     Precision precision) const {
-    bool isRounded =
-        tensorCores && p.lhs.element.isF32() &&
-        (precision == Precision::F16 || precision == Precision::Bf16);
-    auto *tileOf = tensorCores ? chunkedTile : plainTile;
-    auto lhs = tileOf(Side(p, Lhs, t)), rhs = tileOf(Side(p, Rhs, t));
-    if (isRounded || !lhs || !rhs)
-      return std::nullopt;
-    constexpr int64_t sharedBytes = 48 * 1024, most = 4;
-    auto bytesOf = [](const ChunkedTile &tile, const Access &access) {
-      return tile.size() *
-             (tile.pitch ? access.element.getIntOrFloatBitWidth() / 8 : 4);
-    };
-    int64_t bytes = bytesOf(*lhs, p.lhs) + bytesOf(*rhs, p.rhs);
-    return Stages{{*lhs, *rhs}, std::min(sharedBytes / bytes, most)};
+  std::unique_ptr<Multiplier> createMultiplier(Precision precision) const {
+    switch (plan.engine) {
+    case Engine::Registers:
+      return createScalarMultiplier(p, t, plan.stages);
+    case Engine::Warps:
+      return createTensorMultiplier(p, t, precision, plan.stages);
+    case Engine::Warpgroups:
+      return createWarpgroupMultiplier(p, t, *plan.stages);
+    }
+    llvm_unreachable("no other engine");
   }
 
   SmallVector<Value> loopsAt(Kernel &k, const AxisIndex &batch,
@@ -183,11 +133,6 @@ private:
   struct Range {
     Value from, end, step;
   };
-  SmallVector<Value> zeroSums(Kernel &k) {
-    return SmallVector<Value>(
-        multiplier->sums(),
-        arith::ConstantOp::create(k.b, k.b.getZeroAttr(multiplier->sumType())));
-  }
   /// A loop over the range that carries values; `body` gets the depth and them.
   static SmallVector<Value>
   forEachTile(Kernel &k, const Range &range, ArrayRef<Value> carried,
@@ -213,7 +158,7 @@ private:
       llvm::append_range(values, rhs.read(k, at, range.end, isWhole));
       return values;
     };
-    SmallVector<Value> carried = zeroSums(k);
+    SmallVector<Value> carried = multiplier->zeros(k);
     size_t sums = carried.size();
     llvm::append_range(carried, readBoth(range.from, p.k() % t.depth == 0));
     carried =
@@ -239,10 +184,11 @@ private:
   /// step begins one group of copies, if only of zeros.
   SmallVector<Value> addStaged(Kernel &k, const Range &range,
                                ArrayRef<Value> rows, ArrayRef<Value> starts) {
-    TileCopier lhs(k, Side(p, Lhs, t), stages->tiles[Lhs], rows[Lhs],
+    TileCopier lhs(k, Side(p, Lhs, t), plan.stages->tiles[Lhs], rows[Lhs],
                    starts[Lhs]),
-        rhs(k, Side(p, Rhs, t), stages->tiles[Rhs], rows[Rhs], starts[Rhs]);
-    int64_t ahead = stages->count - 1;
+        rhs(k, Side(p, Rhs, t), plan.stages->tiles[Rhs], rows[Rhs],
+            starts[Rhs]);
+    int64_t ahead = plan.stages->count - 1 - multiplier->stagesInFlight();
     auto copyBoth = [&](Value depth, Value stage) {
       lhs.copy(k, depth, range.end, multiplier->memory(Lhs), stage);
       rhs.copy(k, depth, range.end, multiplier->memory(Rhs), stage);
@@ -250,13 +196,13 @@ private:
     };
     auto following = [&](Value stage) -> Value {
       Value isLast = arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq, stage,
-                                           k.at.number(ahead));
+                                           k.at.number(plan.stages->count - 1));
       return arith::SelectOp::create(k.b, isLast, k.at.number(0),
                                      k.at.add(stage, 1));
     };
     for (int64_t i = 0; i < ahead; ++i)
       copyBoth(k.at.add(range.from, i * t.depth), k.at.number(i));
-    SmallVector<Value> carried = zeroSums(k);
+    SmallVector<Value> carried = multiplier->zeros(k);
     size_t sums = carried.size();
     carried.push_back(k.at.number(0));     // the stage to multiply
     carried.push_back(k.at.number(ahead)); // the stage to fill
@@ -264,17 +210,20 @@ private:
         forEachTile(k, range, carried, [&](Value depth, ArrayRef<Value> now) {
           Value stage = now[sums], free = now[sums + 1];
           NVVM::CpAsyncWaitGroupOp::create(k.b, uint32_t(ahead - 1));
+          multiplier->beforeBarrier(k);
           // Now this stage is there for all, and the free one read by all.
           k.barrier();
           copyBoth(k.at.add(depth, ahead * t.depth), free);
           SmallVector<Value> results =
               multiplier->multiply(k, now.take_front(sums), stage);
+          results =
+              multiplier->settle(k, results, multiplier->stagesInFlight());
           results.push_back(following(stage));
           results.push_back(following(free));
           return results;
         });
     carried.resize(sums);
-    return carried;
+    return multiplier->settle(k, carried, 0);
   }
 
   void emitTiles() {
@@ -292,16 +241,16 @@ private:
       return a.start ? k.at.add(place, k.inside(a.start)) : place;
     };
     Range range;
-    range.from = k.at.mul(part, partDepth);
+    range.from = k.at.mul(part, plan.partDepth);
     range.end = k.at.number(p.k());
     if (parts > 1)
-      range.end =
-          arith::MinUIOp::create(b, k.at.add(range.from, partDepth), range.end);
+      range.end = arith::MinUIOp::create(
+          b, k.at.add(range.from, plan.partDepth), range.end);
     range.step = k.at.number(t.depth);
     multiplier->allocate(k);
     Value starts[] = {start(p.lhs, Lhs), start(p.rhs, Rhs)},
           rows[] = {tileRow, tileColumn};
-    SmallVector<Value> sums = stages
+    SmallVector<Value> sums = plan.stages
                                   ? addStaged(k, range, rows, starts)
                                   : addThroughRegisters(k, range, rows, starts);
     multiplier->forEachSum(
@@ -368,16 +317,16 @@ private:
   const Product &p;
   linalg::GenericOp op, follower;
   const Epilogue &epilogue;
-  Tiles t;
-  std::optional<Stages> stages; ///< none: tiles go through registers
+  Plan plan;
+  const Tiles &t;
+  int64_t parts;
   std::unique_ptr<Multiplier> multiplier;
-  int64_t parts = 1, partDepth = 0;
   Value partial;
 };
 } // namespace
 
 void gpu::emitProduct(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
                       const Product &product, const Epilogue &epilogue,
-                      Precision precision) {
-  ProductEmitter(host, kernels, product, epilogue, precision).emit();
+                      Precision precision, const Chip &chip) {
+  ProductEmitter(host, kernels, product, epilogue, precision, chip).emit();
 }

@@ -20,9 +20,12 @@ struct Tiles {
 /// lines: one for each of its rows, with what is deep; or one for each step of
 /// depth, with the rows.
 ///
-/// Tensor cores get chunks of 16 bytes, in words of 32 bits. Those of a line
-/// change places so that what a warp reads at a time lies in different banks.
-/// Else memory has elements, and lines are `pitch` of them long.
+/// Tensor cores get chunks of 16 bytes, in words of 32 bits. Lines of elements
+/// of 16 bits that are not deep are cut every 128 bytes; first come all lines'
+/// first pieces. The chunks of a line or piece change places so that what a
+/// warp reads at a time lies in different banks; with pieces of 128 bytes, as
+/// wgmma wants it ("128B swizzle"). Else memory has elements, and lines are
+/// `pitch` of them long.
 struct ChunkedTile {
   bool depthInLine = false;
   int64_t lines = 0, chunks = 0; ///< chunks of a line
@@ -47,8 +50,8 @@ struct Stages {
 class Multiplier {
 public:
   virtual ~Multiplier() = default;
-  /// How many sums a thread has.
-  virtual int64_t sums() const = 0;
+  /// Sums to begin with.
+  virtual SmallVector<Value> zeros(Kernel &k) const = 0;
   /// A tile's elements in shared memory: makes the memory for both tiles.
   virtual void allocate(Kernel &k) = 0;
   /// Stores an element, or a pair of neighbours along the depth, of a tile.
@@ -59,6 +62,16 @@ public:
   /// `stage`: which tiles, where there are stages.
   virtual SmallVector<Value> multiply(Kernel &k, ValueRange sums,
                                       Value stage = {}) = 0;
+  /// Of how many stages products may still be under way when `settle` has been
+  /// called after `multiply`.
+  virtual int64_t stagesInFlight() const { return 0; }
+  /// What must be done before the barrier that hands a stage over.
+  virtual void beforeBarrier(Kernel &k) {}
+  /// Waits until products of at most that many stages are under way.
+  virtual SmallVector<Value> settle(Kernel &k, ValueRange sums,
+                                    int64_t stages) {
+    return SmallVector<Value>(sums);
+  }
   /// The memory of an operand's tiles.
   virtual Value memory(Factor operand) const = 0;
   /// Calls visit(row, column, sum) for each sum, rows and columns counted from
@@ -73,6 +86,10 @@ public:
 std::unique_ptr<Multiplier>
 createScalarMultiplier(const Product &p, const Tiles &t,
                        std::optional<Stages> stages);
+/// In tensor cores of sm_90a, by warpgroups (wgmma).
+std::unique_ptr<Multiplier> createWarpgroupMultiplier(const Product &p,
+                                                      const Tiles &t,
+                                                      const Stages &stages);
 /// In tensor cores of sm_80 and later (mma.sync).
 std::unique_ptr<Multiplier>
 createTensorMultiplier(const Product &p, const Tiles &t, Precision precision,

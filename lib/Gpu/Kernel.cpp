@@ -142,23 +142,72 @@ Value Kernel::shared(Type element, int64_t elements, int64_t alignment) {
   return v;
 }
 
-Value Kernel::address(Value memory, Value place) {
+/// A memref as its descriptor when the kernel is lowered, with indices of 32
+/// bits: a cast between the two then meets its counterpart.
+static mlir::LLVM::LLVMStructType descriptorType(mlir::MemRefType type) {
   namespace LLVM = mlir::LLVM;
-  auto type = cast<mlir::MemRefType>(memory.getType());
+  auto *context = type.getContext();
   auto space = cast<mlir::gpu::AddressSpaceAttr>(type.getMemorySpace());
   bool isShared = space.getValue() == mlir::gpu::AddressSpace::Workgroup;
   auto pointer = LLVM::LLVMPointerType::get(
-      b.getContext(), unsigned(isShared ? NVVM::NVVMMemorySpace::Shared
-                                        : NVVM::NVVMMemorySpace::Global));
-  // As memrefs become descriptors when the kernel is lowered, with indices of
-  // 32 bits; the two casts meet then.
-  Type index = b.getI32Type(), one = LLVM::LLVMArrayType::get(index, 1);
-  auto descriptor = LLVM::LLVMStructType::getLiteral(
-      b.getContext(), {pointer, pointer, index, one, one});
+      context, unsigned(isShared ? NVVM::NVVMMemorySpace::Shared
+                                 : NVVM::NVVMMemorySpace::Global));
+  Type index = IntegerType::get(context, 32),
+       one = LLVM::LLVMArrayType::get(index, 1);
+  return LLVM::LLVMStructType::getLiteral(context,
+                                          {pointer, pointer, index, one, one});
+}
+
+Value Kernel::largeShared(Type element, int64_t elements, int64_t alignment) {
+  namespace LLVM = mlir::LLVM;
+  // An array without a size: the launch says how much there is.
+  constexpr llvm::StringLiteral name = "large_shared";
+  constexpr int64_t mostAligned = 1024;
+  assert(alignment <= mostAligned && "the array's own alignment is less");
+  auto module = f->getParentOfType<mlir::gpu::GPUModuleOp>();
+  if (!module.lookupSymbol(name)) {
+    OpBuilder start = OpBuilder::atBlockBegin(module.getBody());
+    LLVM::GlobalOp::create(
+        start, module.getLoc(), LLVM::LLVMArrayType::get(b.getI8Type(), 0),
+        /*isConstant=*/false, LLVM::Linkage::External, name, Attribute(),
+        mostAligned, unsigned(NVVM::NVVMMemorySpace::Shared));
+  }
+  int64_t start = llvm::alignTo(largeSharedBytes, alignment);
+  largeSharedBytes = start + elements * element.getIntOrFloatBitWidth() / 8;
+
+  auto type = mlir::MemRefType::get(
+      {elements}, element, mlir::MemRefLayoutAttrInterface(),
+      mlir::gpu::AddressSpaceAttr::get(b.getContext(),
+                                       mlir::gpu::AddressSpace::Workgroup));
+  auto descriptor = descriptorType(type);
+  auto pointer = cast<LLVM::LLVMPointerType>(descriptor.getBody()[0]);
+  Value all = LLVM::AddressOfOp::create(b, pointer, name);
+  Value first = LLVM::GEPOp::create(b, pointer, b.getI8Type(), all,
+                                    ArrayRef<LLVM::GEPArg>{int32_t(start)});
+  auto number = [&](int64_t n) -> Value {
+    return LLVM::ConstantOp::create(b, b.getI32Type(), n);
+  };
+  Value parts = LLVM::PoisonOp::create(b, descriptor);
+  auto insert = [&](Value v, ArrayRef<int64_t> at) {
+    parts = LLVM::InsertValueOp::create(b, parts, v, at);
+  };
+  insert(first, {0});
+  insert(first, {1});
+  insert(number(0), {2});
+  insert(number(elements), {3, 0});
+  insert(number(1), {4, 0});
+  return mlir::UnrealizedConversionCastOp::create(b, type, parts).getResult(0);
+}
+
+Value Kernel::address(Value memory, Value place) {
+  namespace LLVM = mlir::LLVM;
+  auto type = cast<mlir::MemRefType>(memory.getType());
+  auto descriptor = descriptorType(type);
+  Type pointer = descriptor.getBody()[0];
   Value parts = mlir::UnrealizedConversionCastOp::create(b, descriptor, memory)
                     .getResult(0);
   Value base = LLVM::ExtractValueOp::create(b, parts, 1);
-  Value offset = arith::IndexCastUIOp::create(b, index, place);
+  Value offset = arith::IndexCastUIOp::create(b, b.getI32Type(), place);
   return LLVM::GEPOp::create(b, pointer, type.getElementType(), base,
                              ArrayRef<LLVM::GEPArg>{offset});
 }
@@ -180,6 +229,7 @@ void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid) {
   SmallVector<int64_t> sizes(grid);
   sizes.resize(3, 1);
   sizes.push_back(threadCount);
+  sizes.push_back(largeSharedBytes);
   stub->setAttr(lowering::launchAttr, b.getDenseI64ArrayAttr(sizes));
   func::CallOp::create(host, b.getLoc(), stub, hostArgs);
 }

@@ -92,12 +92,18 @@ public:
   void storeAt(const Access &access, Value place, Value v);
   /// The pointer to a buffer of the host's code, as one axis.
   Value pointer(Value root);
-  /// Memory that a block shares.
+  /// Memory that a block shares, up to `mostStaticShared` in all.
   Value shared(Type element, int64_t elements, int64_t alignment = 16);
+  static constexpr int64_t mostStaticShared = 48 * 1024;
+  /// The same without that limit: the launch asks for it.
+  Value largeShared(Type element, int64_t elements, int64_t alignment);
   /// Where an element is of memory with one axis, a block's or the device's.
   Value address(Value memory, Value place);
   /// Has ptxas keep values in registers rather than run many blocks at a time.
   void preferRegisters();
+  Value zero(Type type) {
+    return mlir::arith::ConstantOp::create(b, b.getZeroAttr(type));
+  }
   void barrier() { mlir::gpu::BarrierOp::create(b); }
 
   /// Ends the kernel, and has the host's code call it at `host`.
@@ -108,6 +114,7 @@ private:
 
   mlir::gpu::GPUFuncOp f;
   int64_t threadCount;
+  int64_t largeSharedBytes = 0;
   Value threadIndex;
   Operation *lastScalar; ///< behind it, scalars of the host's are computed
   mlir::IRMapping known; ///< of the host's values

@@ -13,7 +13,7 @@
 
 #include "EmitNest.h"
 #include "EmitOp.h"
-#include "Product.h"
+#include "Plan.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "lib/Lowering/RowGroup.h"
@@ -46,8 +46,8 @@ namespace {
 class KernelLowering {
 public:
   KernelLowering(func::FuncOp f, mlir::gpu::GPUModuleOp kernels,
-                 Precision precision)
-      : kernels(kernels), precision(precision) {
+                 Precision precision, const Chip &chip)
+      : kernels(kernels), precision(precision), chip(chip) {
     for (Operation &op : f.getBody().front())
       if (isa<linalg::LinalgOp, scf::ForOp, memref::StoreOp>(op))
         work.push_back(&op);
@@ -154,7 +154,7 @@ private:
       at = follower; // where everything that it reads is there
     }
     OpBuilder host(at);
-    gpu::emitProduct(host, kernels, product, epilogue, precision);
+    gpu::emitProduct(host, kernels, product, epilogue, precision, chip);
   }
   linalg::LinalgOp fillOf(Value buffer) {
     for (Operation *op : work)
@@ -294,6 +294,7 @@ private:
 
   mlir::gpu::GPUModuleOp kernels;
   Precision precision;
+  const Chip &chip;
   SmallVector<Operation *> work;
   llvm::SmallPtrSet<Operation *, 8> done;
   llvm::DenseMap<Value, Value> filled; ///< buffer -> scalar
@@ -317,7 +318,7 @@ struct LowerToLaunches : impl::LowerToLaunchesBase<LowerToLaunches> {
       if (failed(refuseLarge(f)))
         return signalPassFailure();
       if (f->hasAttr(lowering::kernelAttr))
-        KernelLowering(f, kernels, *chosen).run();
+        KernelLowering(f, kernels, *chosen, Chip::of(chip)).run();
       else
         moveScalars(f, kernels);
       // Temporaries that became shared memory, or nothing.

@@ -58,10 +58,12 @@ struct Epilogue {
 /// "strict", "f32", "tf32", "f16", "bf16".
 std::optional<Precision> parsePrecision(StringRef name);
 
+struct Chip;
+
 /// Adds the kernels of a product to `kernels`, and their launches at `host`.
 void emitProduct(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
                  const Product &product, const Epilogue &epilogue,
-                 Precision precision);
+                 Precision precision, const Chip &chip);
 
 } // namespace gradus::gpu
 

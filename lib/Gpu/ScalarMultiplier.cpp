@@ -23,7 +23,9 @@ public:
                    std::optional<Stages> stages)
       : p(p), t(t), stages(stages) {}
 
-  int64_t sums() const override { return t.side * t.side; }
+  SmallVector<Value> zeros(Kernel &k) const override {
+    return SmallVector<Value>(t.side * t.side, k.zero(sumType()));
+  }
   Type sumType() const override { return p.out.element; }
 
   void allocate(Kernel &k) override {

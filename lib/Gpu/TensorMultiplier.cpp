@@ -45,7 +45,9 @@ public:
   }
 
   int64_t depthAtATime() const override { return halves() ? 2 : 1; }
-  int64_t sums() const override { return across() * down() * 4; }
+  SmallVector<Value> zeros(Kernel &k) const override {
+    return SmallVector<Value>(across() * down() * 4, k.zero(sumType()));
+  }
   Type sumType() const override { return p.out.element; }
 
   void allocate(Kernel &k) override {

@@ -169,11 +169,19 @@ Value ChunkedTile::place(Kernel &k, Value line, Value chunk) const {
     return k.at.add(k.at.mul(line, pitch), k.at.mul(chunk, elements));
   // Eight lines' chunks that a warp reads together (ldmatrix), or four lines'
   // pairs of chunks (elements of 32 bits, one by one), lie in 32 banks.
-  Value turn = depthInLine     ? k.at.rem(k.at.div(line, 8 / chunks), chunks)
-               : elements == 8 ? k.at.rem(line, 8)
-                               : k.at.mul(k.at.rem(line, 4), 2);
+  constexpr int64_t lineChunks = 8; // of all banks once
+  bool isCut = !depthInLine && elements == 8;
+  Value turn = depthInLine
+                   ? k.at.rem(k.at.div(line, lineChunks / chunks), chunks)
+               : isCut ? k.at.rem(line, lineChunks)
+                       : k.at.mul(k.at.rem(line, 4), 2);
+  int64_t width = isCut ? lineChunks : chunks;
+  if (isCut) {
+    line = k.at.add(line, k.at.mul(k.at.div(chunk, lineChunks), lines));
+    chunk = k.at.rem(chunk, lineChunks);
+  }
   Value exchanged = arith::XOrIOp::create(k.b, chunk, turn);
-  return k.at.mul(k.at.add(k.at.mul(line, chunks), exchanged), chunkWords);
+  return k.at.mul(k.at.add(k.at.mul(line, width), exchanged), chunkWords);
 }
 
 TileCopier::TileCopier(Kernel &k, const Side &side, const ChunkedTile &tile,

@@ -188,7 +188,7 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(mlir::createCanonicalizerPass());
   pm.addPass(createLowerCopies());
   if (!options.gpu.empty()) {
-    pm.addPass(createLowerToLaunches({options.precision}));
+    pm.addPass(createLowerToLaunches({options.precision, options.gpu}));
     pm.addPass(createHostMemory());
     pm.addPass(createPlanMemory({/*frozen=*/!options.freeze.empty()}));
     return;
@@ -223,6 +223,7 @@ void gradus::buildPtx(OpPassManager &pm, const CompileOptions &options) {
   nvvm.useBarePtrCallConv = true;
   nvvm.indexBitwidth = 32;
   gpu.addPass(mlir::createConvertGpuOpsToNVVMOps(nvvm));
+  gpu.addPass(mlir::createConvertNVVMToLLVMPass());
   gpu.addPass(mlir::createReconcileUnrealizedCastsPass());
   pm.addPass(createCompileKernels({options.gpu, options.cubin}));
 }

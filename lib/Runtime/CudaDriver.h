@@ -26,6 +26,8 @@ enum {
   attach_global = 1,
   pointer_memory_type = 2, /* CU_POINTER_ATTRIBUTE_MEMORY_TYPE */
   memory_type_device = 2,
+  attribute_shared = 8, /* CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES */
+  unasked_shared_bytes = 48 * 1024, /* of a block */
 };
 
 /* X(name, symbol, parameters) */
@@ -42,6 +44,7 @@ enum {
   X(module_unload, "cuModuleUnload", (CUmodule))                               \
   X(module_function, "cuModuleGetFunction",                                    \
     (CUfunction *, CUmodule, const char *))                                    \
+  X(set_attribute, "cuFuncSetAttribute", (CUfunction, int, int))               \
   X(launch, "cuLaunchKernel",                                                  \
     (CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,   \
      unsigned, CUstream, void **, void **))                                    \

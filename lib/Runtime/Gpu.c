@@ -315,14 +315,21 @@ const char *gradus_gpu_end(struct gradus_gpu *model) {
 
 void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
                        int32_t grid_y, int32_t grid_z, int32_t threads,
-                       void **args) {
+                       int32_t shared_bytes, void **args) {
   struct gradus_gpu_state *s = model->state;
-  if (!s->failed)
-    succeeded(s,
-              driver.launch(s->functions[kernel], (unsigned)grid_x,
-                            (unsigned)grid_y, (unsigned)grid_z,
-                            (unsigned)threads, 1, 1, 0, s->stream, args, NULL),
-              "launching kernel ", model->kernel_names[kernel]);
+  CUfunction f = s->functions[kernel];
+  const char *name = model->kernel_names[kernel];
+  if (s->failed)
+    return;
+  if (shared_bytes > unasked_shared_bytes &&
+      !succeeded(s, driver.set_attribute(f, attribute_shared, shared_bytes),
+                 "asking for the shared memory of kernel ", name))
+    return;
+  succeeded(s,
+            driver.launch(f, (unsigned)grid_x, (unsigned)grid_y,
+                          (unsigned)grid_z, (unsigned)threads, 1, 1,
+                          (unsigned)shared_bytes, s->stream, args, NULL),
+            "launching kernel ", name);
 }
 
 void gradus_gpu_copy(struct gradus_gpu *model, void *to, const void *from,

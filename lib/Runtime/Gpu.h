@@ -50,7 +50,7 @@ const char *gradus_gpu_end(struct gradus_gpu *model);
 /* Within. The first error is kept for the end, and nothing runs after it. */
 void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
                        int32_t grid_y, int32_t grid_z, int32_t threads,
-                       void **args);
+                       int32_t shared_bytes, void **args);
 void gradus_gpu_copy(struct gradus_gpu *model, void *to, const void *from,
                      int64_t bytes);
 /* Where an input is on the device: there already, or copied to `staging`; and

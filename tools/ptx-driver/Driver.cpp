@@ -46,6 +46,8 @@ struct Device {
   /// An error is every later call's, as on a device.
   int failure = Success;
   std::unique_ptr<Graph> recording;
+  /// What functions may have at most, where more than usual was asked for.
+  std::map<void *, unsigned> sharedBytes;
   FILE *log = nullptr;
 
   Device() {
@@ -159,6 +161,14 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
   return Success;
 }
 
+int cuFuncSetAttribute(void *function, int attribute, int value) {
+  constexpr int mostOfABlock = 227 * 1024;
+  if (attribute != 8 || value > mostOfABlock) // dynamic shared memory
+    return InvalidValue;
+  device().sharedBytes[function] = unsigned(value);
+  return Success;
+}
+
 int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz,
                    unsigned bx, unsigned by, unsigned bz, unsigned sharedBytes,
                    void *, void **args, void **) {
@@ -168,6 +178,9 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz,
     std::memcpy(params.data() + kernel->params[i].offset, args[i],
                 kernel->params[i].bytes);
   ptx::Launch launch{{gx, gy, gz}, {bx, by, bz}, sharedBytes};
+  constexpr unsigned unasked = 48 * 1024;
+  if (sharedBytes > std::max(unasked, device().sharedBytes[function]))
+    return InvalidValue;
   device().write("launch %s grid %u %u %u block %u\n", kernel->name.c_str(), gx,
                  gy, gz, bx);
   return device().submit([=] {

@@ -20,6 +20,8 @@ Handlers conversionInstructions();
 Handlers memoryInstructions();
 /// mma.sync and ldmatrix.
 Handlers matrixInstructions();
+/// wgmma, and what it takes.
+Handlers warpgroupInstructions();
 
 } // namespace ptx
 

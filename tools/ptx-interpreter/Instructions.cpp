@@ -233,8 +233,8 @@ public:
     known["prmt.b32"] = ternary<uint32_t, uint32_t, uint32_t, permute>;
     known["bfe.u32"] = ternary<uint32_t, uint32_t, uint32_t, extractBits>;
     known["bfe.s32"] = ternary<int32_t, int32_t, uint32_t, extractSigned>;
-    for (const Handlers &more :
-         {conversionInstructions(), memoryInstructions(), matrixInstructions()})
+    for (const Handlers &more : {conversionInstructions(), memoryInstructions(),
+                                 matrixInstructions(), warpgroupInstructions()})
       known.insert(more.begin(), more.end());
   }
 
@@ -245,7 +245,7 @@ public:
     if (op == "mov")
       return move;
     bool isKind = op == "ld" || op == "st" || op == "cvt" || op == "cvta" ||
-                  (op == "shfl" && i.opcode.back() == "b32") ||
+                  (op == "shfl" && i.opcode.back() == "b32") || op == "wgmma" ||
                   (op == "cp" && i.has("async") && i.has("shared"));
     if (isKind)
       return known.at(op);

@@ -1,7 +1,6 @@
 //===- Machine.cpp - blocks, warps, barriers ------------------------------===//
 
 #include "Machine.h"
-#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <thread>
@@ -43,6 +42,8 @@ SharedMemory::SharedMemory(const Kernel &kernel, size_t moreBytes) {
       place(name, variable);
   data.resize(bytes + moreBytes);
   written.assign(data.size(), false);
+  if (kernel.usesAsyncProxy)
+    hidden.assign(data.size(), false);
 }
 char *SharedMemory::at(uint64_t address, size_t bytes) {
   if (address > data.size() || bytes > data.size() - address)
@@ -63,6 +64,22 @@ void SharedMemory::write(uint64_t address, const void *from, size_t bytes) {
 void SharedMemory::forget(uint64_t address, size_t bytes) {
   at(address, bytes);
   std::memset(written.data() + address, 0, bytes);
+}
+
+void SharedMemory::hide(uint64_t address, size_t bytes) {
+  std::memset(hidden.data() + address, 1, bytes);
+}
+void SharedMemory::makeVisible(
+    const std::vector<std::pair<uint64_t, size_t>> &places) {
+  for (auto [address, bytes] : places)
+    std::memset(hidden.data() + address, 0, bytes);
+}
+void SharedMemory::checkVisible(uint64_t address, size_t bytes) {
+  at(address, bytes);
+  for (size_t b = 0; b < bytes; ++b)
+    if (hidden[address + b])
+      throw Error("the asynchronous proxy reads what was not passed to it "
+                  "(fence.proxy.async)");
 }
 
 static void checkAligned(uint64_t address, size_t bytes) {
@@ -105,7 +122,29 @@ void Warp::store(Space space, uint64_t address, const void *from,
     return;
   }
   checkAligned(address, bytes);
+  writeShared(address, from, bytes);
+}
+void Warp::writeShared(uint64_t address, const void *from, size_t bytes) {
   block.shared.write(address, from, bytes);
+  if (!block.kernel.usesAsyncProxy)
+    return;
+  block.shared.hide(address, bytes);
+  hidden.emplace_back(address, bytes);
+}
+
+void Warp::handOver(int reg, bool adds) {
+  if (adds && inFlight[reg] == 0) {
+    if (defined[reg] != allLanes)
+      throw Error("a register is read before it is written");
+    if (touched[reg])
+      throw Error("a product adds to what no wgmma.fence hands over");
+  }
+  ++inFlight[reg];
+  defined[reg] = 0;
+}
+void Warp::takeBack(int reg) {
+  if (--inFlight[reg] == 0)
+    defined[reg] = allLanes;
 }
 
 //===----------------------------------------------------------------------===//
@@ -113,8 +152,9 @@ void Warp::store(Space space, uint64_t address, const void *from,
 //===----------------------------------------------------------------------===//
 
 Warp::Warp(Block &block, uint32_t firstThread, uint32_t threads)
-    : block(block), registers(block.kernel.registers),
-      defined(block.kernel.registers),
+    : block(block), number(firstThread / lanesAWarp),
+      registers(block.kernel.registers), defined(block.kernel.registers),
+      inFlight(block.kernel.registers), touched(block.kernel.registers),
       live(threads >= lanesAWarp ? allLanes : (1U << threads) - 1) {
   for (const Preset &p : block.kernel.presets) {
     for (int lane = 0; lane < lanesAWarp; ++lane)
@@ -191,8 +231,11 @@ Warp::State Warp::run() {
           if (on) {
             checkDefined(i, on);
             i.run(*this, i, on);
-            for (int r : i.outs)
-              defined[r] |= on;
+            if (!i.isLater)
+              for (int r : i.outs) {
+                defined[r] |= on;
+                touched[r] = true;
+              }
           }
           ++at;
           break;
@@ -233,9 +276,11 @@ Warp::State Warp::run() {
           next[lane] = at;
     }
   }
-  if (!live)
-    return State::Done;
-  return State::AtBarrier;
+  if (live)
+    return State::AtBarrier;
+  if (!products.empty())
+    throw Error(block.kernel.name + ": a warp ends before its products");
+  return State::Done;
 }
 
 //===----------------------------------------------------------------------===//

@@ -6,7 +6,8 @@
 // access outside a buffer, or not aligned; a barrier that not all threads
 // reach; a register, or a byte of shared memory, that is read before it is
 // written. Asynchronous copies land as late as a wait allows; until then the
-// place they go to counts as not written.
+// place they go to counts as not written. Of asynchronous products:
+// Warpgroup.cpp.
 //
 //===----------------------------------------------------------------------===//
 
@@ -14,6 +15,7 @@
 #define GRADUS_PTX_MACHINE_H
 
 #include "Module.h"
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -56,9 +58,15 @@ public:
   /// From now until it is written, the place holds nothing.
   void forget(uint64_t address, size_t bytes);
 
+  /// What threads wrote is hidden from the asynchronous proxy until they pass
+  /// it on.
+  void hide(uint64_t address, size_t bytes);
+  void makeVisible(const std::vector<std::pair<uint64_t, size_t>> &places);
+  void checkVisible(uint64_t address, size_t bytes);
+
 private:
   std::map<std::string, uint64_t> starts;
-  std::vector<char> data, written;
+  std::vector<char> data, written, hidden;
 };
 
 /// A copy to shared memory that has begun.
@@ -66,6 +74,13 @@ struct PendingCopy {
   uint64_t to;
   const char *from;
   size_t bytes, readBytes; ///< behind those read come zeros
+};
+
+/// A product of a warpgroup that has begun.
+struct PendingProduct {
+  const Instruction *instruction;
+  uint64_t lhs, rhs; ///< descriptors
+  bool adds;         ///< to what the sums were
 };
 
 struct Block {
@@ -116,7 +131,20 @@ public:
   void load(Space space, uint64_t address, void *to, size_t bytes);
   void store(Space space, uint64_t address, const void *from, size_t bytes);
 
+  /// A write to shared memory by a thread.
+  void writeShared(uint64_t address, const void *from, size_t bytes);
+
+  /// Gives a sum to a product that begins, or gets it back.
+  void handOver(int reg, bool adds);
+  void takeBack(int reg);
+  void fenceProducts() { std::fill(touched.begin(), touched.end(), false); }
+
   Block &block;
+  uint32_t number; ///< in the block
+  std::vector<PendingProduct> products;
+  std::vector<size_t> productGroups;
+  /// Written to shared memory, and not passed to the asynchronous proxy.
+  std::vector<std::pair<uint64_t, size_t>> hidden;
   std::array<std::vector<PendingCopy>, lanesAWarp> copies;
   /// How many of a lane's copies belong to each group that it closed.
   std::array<std::vector<size_t>, lanesAWarp> groups;
@@ -129,6 +157,8 @@ private:
 
   std::vector<std::array<uint64_t, lanesAWarp>> registers;
   std::vector<uint32_t> defined; ///< lanes, by register
+  std::vector<int> inFlight;     ///< products that add to a register
+  std::vector<char> touched;     ///< written since the last wgmma.fence
   std::array<size_t, lanesAWarp> next{};
   uint32_t live, waiting = 0;
 };

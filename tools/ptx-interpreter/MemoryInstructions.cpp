@@ -80,7 +80,7 @@ static void waitForCopies(Warp &w, const Instruction &i, uint32_t lanes) {
         w.copies[l].erase(w.copies[l].begin());
         char bytes[16] = {};
         std::memcpy(bytes, c.from, c.readBytes);
-        w.block.shared.write(c.to, bytes, c.bytes);
+        w.writeShared(c.to, bytes, c.bytes);
       }
       w.groups[l].erase(w.groups[l].begin());
     }

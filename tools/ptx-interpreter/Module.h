@@ -31,6 +31,7 @@ struct Instruction {
   int guard = -1; ///< a predicate, or none
   bool negated = false;
   std::vector<int> outs, ins;
+  bool isLater = false; ///< its results are there after a wait
   /// Constants that are added to the addresses among `ins`.
   std::vector<int64_t> offsets;
   size_t target = 0; ///< of a branch
@@ -67,6 +68,7 @@ struct Kernel {
   std::map<std::string, SharedVariable> shared;
   std::vector<Preset> presets;
   int registers = 0;
+  bool usesAsyncProxy = false;
   std::vector<Instruction> code;
 };
 

@@ -223,8 +223,11 @@ private:
       i.control = Control::Return;
       return i;
     }
-    bool writes = i.opcode[0] != "st" && i.opcode[0] != "bar" &&
-                  i.opcode[0] != "barrier" && i.opcode[0] != "cp";
+    i.isLater = i.has("mma_async");
+    k.usesAsyncProxy |= i.isLater;
+    const std::string &op = i.opcode[0];
+    bool writes = op != "st" && op != "bar" && op != "barrier" && op != "cp" &&
+                  (op != "wgmma" || i.isLater);
     for (size_t o = 0; o < operands.size(); ++o)
       operand(i, operands[o], writes && o == 0);
     decode(i);

@@ -1,0 +1,208 @@
+//===- Plan.cpp - which tiles a product is computed in --------------------===//
+//
+// Every engine that can multiply the operands has a few sizes of tiles; which
+// of them, and in how many parts a deep sum is split, follows from an estimate
+// of cycles:
+//
+//   waves of blocks x (tiles of depth x max(arithmetic, memory) + overhead)
+//
+// where a wave is one block on each multiprocessor. Arithmetic is that of data
+// sheets. Memory is what the second-level cache hands a multiprocessor, about
+// 32 bytes a cycle.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Plan.h"
+#include "Tiles.h"
+
+using namespace gradus;
+using namespace gradus::gpu;
+
+Chip Chip::of(StringRef name) {
+  Chip chip{80, name == "sm_90a", 108, 0};
+  name.consume_front("sm_");
+  (void)name.take_while(llvm::isDigit).getAsInteger(10, chip.architecture);
+  if (chip.architecture >= 90)
+    chip.multiprocessors = chip.architecture < 100 ? 132 : 148;
+  constexpr int64_t kib = 1024;
+  switch (chip.architecture) {
+  case 80:
+  case 87:
+    chip.sharedBytes = 163 * kib;
+    break;
+  case 90:
+  case 100:
+  case 103:
+    chip.sharedBytes = 227 * kib;
+    break;
+  default:
+    chip.sharedBytes = 99 * kib; // that of consumers' GPUs
+  }
+  return chip;
+}
+
+namespace {
+/// A block's start, and what it stores, besides its tiles.
+constexpr double blockCycles = 1500, cacheBytesACycle = 32,
+                 storedBytesACycle = 16;
+/// Another kernel, that adds the parts of sums.
+constexpr double launchCycles = 4000;
+/// A part of a split sum is at least this deep.
+constexpr int64_t leastDepth = 256, mostParts = 64;
+
+class Planner {
+public:
+  Planner(const Product &p, Precision precision, const Chip &chip)
+      : p(p), precision(precision), chip(chip) {}
+
+  Plan best() {
+    if (chip.hasWarpgroups && tensorCoresTake() && !splitsF32())
+      for (int64_t rows : {128, 64})
+        for (int64_t columns : {256, 192, 128, 64})
+          considerWarpgroups(rows, columns);
+    // Where wgmma can be had at all, mma.sync is no match for it.
+    if (found)
+      return *found;
+    if (tensorCoresTake()) {
+      struct {
+        int64_t rows, columns, warpRows, warpColumns;
+      } shapes[] = {{128, 128, 64, 32},
+                    {128, 64, 32, 32},
+                    {64, 128, 32, 32},
+                    {64, 64, 32, 16}};
+      for (auto &s : shapes) {
+        Tiles t{s.rows, s.columns, isHalves() ? 32 : 16, 256};
+        t.warpRows = s.warpRows;
+        t.warpColumns = s.warpColumns;
+        consider(Engine::Warps, t, chunkedStages(t));
+      }
+      return *found;
+    }
+    if (p.lhs.element.getIntOrFloatBitWidth() <= 32)
+      considerRegisters({128, 128, 8, 256, 8});
+    considerRegisters({64, 64, 16, 256, 4});
+    return *found;
+  }
+
+private:
+  bool isF32() const { return p.lhs.element.isF32(); }
+  /// Multiplied as 16-bit numbers?
+  bool isHalves() const {
+    return !isF32() || precision == Precision::F16 ||
+           precision == Precision::Bf16;
+  }
+  bool splitsF32() const { return isF32() && precision == Precision::F32; }
+  bool tensorCoresTake() const {
+    if (p.lhs.element != p.rhs.element || !p.out.element.isF32())
+      return false;
+    if (isF32())
+      return precision != Precision::Strict;
+    return p.lhs.element.isF16() || p.lhs.element.isBF16();
+  }
+
+  /// As many stages as there is room for, or none where the operands cannot be
+  /// copied as they are.
+  std::optional<Stages>
+  stagesOf(const Tiles &t,
+           std::optional<ChunkedTile> (*tileOf)(const Side &side),
+           int64_t sharedBytes) const {
+    auto lhs = tileOf(Side(p, Lhs, t)), rhs = tileOf(Side(p, Rhs, t));
+    if (!lhs || !rhs)
+      return std::nullopt;
+    auto bytesOf = [](const ChunkedTile &tile, const Access &access) {
+      return tile.size() *
+             (tile.pitch ? access.element.getIntOrFloatBitWidth() / 8 : 4);
+    };
+    constexpr int64_t most = 4;
+    int64_t bytes = bytesOf(*lhs, p.lhs) + bytesOf(*rhs, p.rhs);
+    return Stages{{*lhs, *rhs}, std::min(sharedBytes / bytes, most)};
+  }
+  /// Numbers that are rounded to 16 bits pass through registers.
+  std::optional<Stages> chunkedStages(const Tiles &t) const {
+    if (isF32() && isHalves())
+      return std::nullopt;
+    return stagesOf(t, chunkedTile, Kernel::mostStaticShared);
+  }
+
+  void considerRegisters(const Tiles &t) {
+    consider(Engine::Registers, t,
+             stagesOf(t, plainTile, Kernel::mostStaticShared));
+  }
+  void considerWarpgroups(int64_t rows, int64_t columns) {
+    if (isF32() && isHalves())
+      return;
+    constexpr int64_t lineBytes = 128;
+    Tiles t{rows, columns, lineBytes / (isHalves() ? 2 : 4), rows * 2};
+    auto stages = stagesOf(t, chunkedTile, chip.sharedBytes);
+    if (!stages)
+      return;
+    // 32-bit numbers are multiplied along lines of depth only.
+    if (!isHalves() &&
+        !(stages->tiles[Lhs].depthInLine && stages->tiles[Rhs].depthInLine))
+      return;
+    consider(Engine::Warpgroups, t, stages);
+  }
+
+  /// Multiplications and additions of a multiprocessor in a cycle.
+  double rate(Engine engine, const Tiles &t) const {
+    double width = isHalves() ? 1 : 0.5;
+    switch (engine) {
+    case Engine::Warpgroups:
+      return 2048 * width;
+    case Engine::Warps: {
+      double all = chip.architecture == 90        ? 1300
+                   : chip.sharedBytes > 99 * 1024 ? 1024
+                                                  : 512;
+      return all * width / (splitsF32() ? 3 : 1) *
+             (t.warpRows * t.warpColumns >= 2048 ? 1.0 : 0.8);
+    }
+    case Engine::Registers:
+      // Of small squares, what is loaded weighs more.
+      return (p.lhs.element.getIntOrFloatBitWidth() > 32 ? 64.0 : 128.0) *
+             (t.side >= 8 ? 0.9 : 0.6);
+    }
+    llvm_unreachable("no other engine");
+  }
+
+  void consider(Engine engine, const Tiles &t, std::optional<Stages> stages) {
+    int64_t blocks = llvm::divideCeilSigned(p.m(), t.rows) *
+                     llvm::divideCeilSigned(p.n(), t.columns) * p.batches();
+    int64_t bytes = p.lhs.element.getIntOrFloatBitWidth() / 8;
+    double arithmetic = double(t.rows * t.columns * t.depth) / rate(engine, t),
+           memory = double((t.rows + t.columns) * t.depth * bytes) /
+                    cacheBytesACycle,
+           sums = double(t.rows * t.columns) * 4 / storedBytesACycle;
+    for (int64_t parts = 1; parts <= mostParts; ++parts) {
+      if (parts > 1 && p.k() / parts < leastDepth)
+        break;
+      int64_t depth =
+          llvm::alignTo(llvm::divideCeilSigned(p.k(), parts), t.depth);
+      if (llvm::divideCeilSigned(p.k(), depth) != parts)
+        continue;
+      double waves =
+          double(llvm::divideCeilSigned(blocks * parts, chip.multiprocessors));
+      double cycles =
+          waves * (double(depth / t.depth) * std::max(arithmetic, memory) +
+                   sums + blockCycles);
+      if (parts > 1)
+        cycles += launchCycles + double(p.batches() * p.m() * p.n() * parts) *
+                                     8 / storedBytesACycle /
+                                     double(chip.multiprocessors);
+      if (found && cycles >= foundCycles)
+        continue;
+      foundCycles = cycles;
+      found = Plan{engine, t, stages, parts, depth};
+    }
+  }
+
+  const Product &p;
+  Precision precision;
+  const Chip &chip;
+  std::optional<Plan> found;
+  double foundCycles = 0;
+};
+} // namespace
+
+Plan gpu::planProduct(const Product &p, Precision precision, const Chip &chip) {
+  return Planner(p, precision, chip).best();
+}

@@ -1,0 +1,41 @@
+//===- Plan.h - which tiles a product is computed in ------------*- C++ -*-===//
+
+#ifndef GRADUS_GPU_PLAN_H
+#define GRADUS_GPU_PLAN_H
+
+#include "EmitProduct.h"
+
+namespace gradus::gpu {
+
+/// What kernels are made for.
+struct Chip {
+  int64_t architecture;    ///< 80, 90, ..
+  bool hasWarpgroups;      ///< wgmma: sm_90a alone has it
+  int64_t multiprocessors; ///< of the largest GPU of its kind
+  int64_t sharedBytes;     ///< that a block may ask for
+
+  /// "sm_90a"
+  static Chip of(StringRef name);
+};
+
+/// What multiplies.
+enum class Engine {
+  Registers,  ///< each thread, as the op's body says
+  Warps,      ///< tensor cores, a warp at a time (mma.sync)
+  Warpgroups, ///< tensor cores, four warps at a time (wgmma)
+};
+
+struct Plan {
+  Engine engine;
+  Tiles tiles;
+  std::optional<Stages> stages; ///< none: tiles go through registers
+  /// The sum is split along its depth in this many parts, each this deep.
+  int64_t parts = 1, partDepth = 0;
+};
+
+/// The plan that is estimated to take least.
+Plan planProduct(const Product &p, Precision precision, const Chip &chip);
+
+} // namespace gradus::gpu
+
+#endif // GRADUS_GPU_PLAN_H
