@@ -312,7 +312,9 @@ def LowerToLaunches : Pass<"gpu-lower-to-launches", "::mlir::ModuleOp"> {
   }];
   let options = [Option<"precision", "precision", "std::string", "\"strict\"",
                         "How f32 is multiplied: strict, f32 (three products of tf32), tf32, f16, bf16">,
-                 Option<"chip", "chip", "std::string", "\"sm_80\"", "What the kernels are for, such as sm_90a">];
+                 Option<"chip", "chip", "std::string", "\"sm_80\"", "What the kernels are for, such as sm_90a">,
+                 Option<"packing", "packing", "std::string", "\"auto\"",
+                        "Copy operands of tensor cores to where they are read best: auto, always, never">];
   let dependentDialects = ["::mlir::gpu::GPUDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
                            "::mlir::affine::AffineDialect"];

@@ -57,6 +57,7 @@ struct CompileOptions {
   std::string features;             ///< -mattr
   std::string gpu;                  ///< sm_80 or later: a GPU runs the model
   std::string precision = "strict"; ///< how a GPU multiplies f32
+  std::string packing = "auto";     ///< of operands on a GPU: --gpu-pack
   bool cubin = false;       ///< a GPU's kernels are assembled, beside their PTX
   bool cpuFallback = false; ///< a GPU model has code for the CPU too
   unsigned optLevel = 2;

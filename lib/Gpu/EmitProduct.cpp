@@ -41,11 +41,11 @@ class ProductEmitter {
 public:
   ProductEmitter(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
                  const Product &p, const Epilogue &epilogue,
-                 Precision precision, const Chip &chip)
-      : host(host), kernels(kernels), p(p), op(p.op),
-        follower(epilogue.follower), epilogue(epilogue),
-        plan(planProduct(p, precision, chip)), t(plan.tiles), parts(plan.parts),
-        multiplier(createMultiplier(precision)) {}
+                 const ProductOptions &options, const Chip &chip)
+      : host(host), kernels(kernels), plan(planProduct(p, options, chip)),
+        p(packed(p)), op(p.op), follower(epilogue.follower), epilogue(epilogue),
+        t(plan.tiles), parts(plan.parts),
+        multiplier(createMultiplier(options.precision)) {}
 
   void emit() {
     if (parts > 1)
@@ -59,6 +59,12 @@ public:
   }
 
 private:
+  Product packed(const Product &product) {
+    Product result = product;
+    for (const PackedOperand &o : plan.packed)
+      result = o.appliedTo(result, o.emit(host, kernels, product));
+    return result;
+  }
   std::unique_ptr<Multiplier> createMultiplier(Precision precision) const {
     switch (plan.engine) {
     case Engine::Registers:
@@ -314,10 +320,10 @@ private:
 
   OpBuilder &host;
   mlir::gpu::GPUModuleOp kernels;
-  const Product &p;
+  Plan plan;
+  const Product p;
   linalg::GenericOp op, follower;
   const Epilogue &epilogue;
-  Plan plan;
   const Tiles &t;
   int64_t parts;
   std::unique_ptr<Multiplier> multiplier;
@@ -327,6 +333,6 @@ private:
 
 void gpu::emitProduct(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
                       const Product &product, const Epilogue &epilogue,
-                      Precision precision, const Chip &chip) {
-  ProductEmitter(host, kernels, product, epilogue, precision, chip).emit();
+                      const ProductOptions &options, const Chip &chip) {
+  ProductEmitter(host, kernels, product, epilogue, options, chip).emit();
 }

@@ -82,6 +82,9 @@ public:
   virtual Type sumType() const = 0;
 };
 
+/// The nearest number of tf32 to one of f32, as f32.
+Value roundedToTf32(Kernel &k, Value v);
+
 /// Multiplies as the op's body says, in registers.
 std::unique_ptr<Multiplier>
 createScalarMultiplier(const Product &p, const Tiles &t,

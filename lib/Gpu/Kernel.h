@@ -53,6 +53,8 @@ struct Access {
   int64_t offset = 0;
   Value start;
   Type element;
+  /// Lines along a product's depth that end with whole chunks (Pack.h).
+  bool isPacked = false;
 
   /// None if the steps are not known.
   static std::optional<Access> of(Value buffer);

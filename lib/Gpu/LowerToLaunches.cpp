@@ -46,8 +46,8 @@ namespace {
 class KernelLowering {
 public:
   KernelLowering(func::FuncOp f, mlir::gpu::GPUModuleOp kernels,
-                 Precision precision, const Chip &chip)
-      : kernels(kernels), precision(precision), chip(chip) {
+                 const ProductOptions &options, const Chip &chip)
+      : kernels(kernels), options(options), chip(chip) {
     for (Operation &op : f.getBody().front())
       if (isa<linalg::LinalgOp, scf::ForOp, memref::StoreOp>(op))
         work.push_back(&op);
@@ -154,7 +154,7 @@ private:
       at = follower; // where everything that it reads is there
     }
     OpBuilder host(at);
-    gpu::emitProduct(host, kernels, product, epilogue, precision, chip);
+    gpu::emitProduct(host, kernels, product, epilogue, options, chip);
   }
   linalg::LinalgOp fillOf(Value buffer) {
     for (Operation *op : work)
@@ -293,8 +293,8 @@ private:
   }
 
   mlir::gpu::GPUModuleOp kernels;
-  Precision precision;
-  const Chip &chip;
+  ProductOptions options;
+  Chip chip;
   SmallVector<Operation *> work;
   llvm::SmallPtrSet<Operation *, 8> done;
   llvm::DenseMap<Value, Value> filled; ///< buffer -> scalar
@@ -307,9 +307,10 @@ struct LowerToLaunches : impl::LowerToLaunchesBase<LowerToLaunches> {
     OpBuilder b = OpBuilder::atBlockEnd(getOperation().getBody());
     auto kernels = mlir::gpu::GPUModuleOp::create(b, getOperation().getLoc(),
                                                   lowering::kernelsSymbol);
-    auto chosen = parsePrecision(precision);
+    auto chosen = ProductOptions::parse(precision, packing);
     if (!chosen) {
-      getOperation().emitError("there is no precision '" + precision + "'");
+      getOperation().emitError("there is no precision '" + precision +
+                               "', or no packing '" + packing + "'");
       return signalPassFailure();
     }
     for (auto f : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
@@ -370,12 +371,21 @@ private:
 };
 } // namespace
 
-std::optional<Precision> gpu::parsePrecision(StringRef name) {
-  return llvm::StringSwitch<std::optional<Precision>>(name)
-      .Case("strict", Precision::Strict)
-      .Case("f32", Precision::F32)
-      .Case("tf32", Precision::Tf32)
-      .Case("f16", Precision::F16)
-      .Case("bf16", Precision::Bf16)
-      .Default(std::nullopt);
+std::optional<ProductOptions> ProductOptions::parse(StringRef precision,
+                                                    StringRef packing) {
+  auto how = llvm::StringSwitch<std::optional<Precision>>(precision)
+                 .Case("strict", Precision::Strict)
+                 .Case("f32", Precision::F32)
+                 .Case("tf32", Precision::Tf32)
+                 .Case("f16", Precision::F16)
+                 .Case("bf16", Precision::Bf16)
+                 .Default(std::nullopt);
+  auto packs = llvm::StringSwitch<std::optional<Packing>>(packing)
+                   .Case("auto", Auto)
+                   .Case("always", Always)
+                   .Case("never", Never)
+                   .Default(std::nullopt);
+  if (!how || !packs)
+    return std::nullopt;
+  return ProductOptions{*how, *packs};
 }

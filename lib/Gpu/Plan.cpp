@@ -8,7 +8,9 @@
 //
 // where a wave is one block on each multiprocessor. Arithmetic is that of data
 // sheets. Memory is what the second-level cache hands a multiprocessor, about
-// 32 bytes a cycle.
+// 32 bytes a cycle. Operands that an engine does not take as they are - f32 to
+// be rounded to 16 bits, lines that begin anywhere, f32 across the depth - may
+// be packed before, if what that costs is won back.
 //
 //===----------------------------------------------------------------------===//
 
@@ -45,8 +47,9 @@ namespace {
 /// A block's start, and what it stores, besides its tiles.
 constexpr double blockCycles = 1500, cacheBytesACycle = 32,
                  storedBytesACycle = 16;
-/// Another kernel, that adds the parts of sums.
-constexpr double launchCycles = 4000;
+/// Another kernel, that adds the parts of sums or packs an operand, and what a
+/// multiprocessor's share of the memory gives it.
+constexpr double launchCycles = 4000, memoryBytesACycle = 12;
 /// A part of a split sum is at least this deep.
 constexpr int64_t leastDepth = 256, mostParts = 64;
 
@@ -144,7 +147,7 @@ private:
   }
 
   /// Multiplications and additions of a multiprocessor in a cycle.
-  double rate(Engine engine, const Tiles &t) const {
+  double rate(Engine engine, const Tiles &t, bool isStaged) const {
     double width = isHalves() ? 1 : 0.5;
     switch (engine) {
     case Engine::Warpgroups:
@@ -153,8 +156,10 @@ private:
       double all = chip.architecture == 90        ? 1300
                    : chip.sharedBytes > 99 * 1024 ? 1024
                                                   : 512;
-      return all * width / (splitsF32() ? 3 : 1) *
-             (t.warpRows * t.warpColumns >= 2048 ? 1.0 : 0.8);
+      // Three products, and about as many instructions again to split f32.
+      return all * width / (splitsF32() ? 4 : 1) *
+             (t.warpRows * t.warpColumns >= 2048 ? 1.0 : 0.8) *
+             (isStaged ? 1.0 : 0.5);
     }
     case Engine::Registers:
       // Of small squares, what is loaded weighs more.
@@ -168,7 +173,8 @@ private:
     int64_t blocks = llvm::divideCeilSigned(p.m(), t.rows) *
                      llvm::divideCeilSigned(p.n(), t.columns) * p.batches();
     int64_t bytes = p.lhs.element.getIntOrFloatBitWidth() / 8;
-    double arithmetic = double(t.rows * t.columns * t.depth) / rate(engine, t),
+    double arithmetic = double(t.rows * t.columns * t.depth) /
+                        rate(engine, t, stages.has_value()),
            memory = double((t.rows + t.columns) * t.depth * bytes) /
                     cacheBytesACycle,
            sums = double(t.rows * t.columns) * 4 / storedBytesACycle;
@@ -188,10 +194,8 @@ private:
         cycles += launchCycles + double(p.batches() * p.m() * p.n() * parts) *
                                      8 / storedBytesACycle /
                                      double(chip.multiprocessors);
-      if (found && cycles >= foundCycles)
-        continue;
-      foundCycles = cycles;
-      found = Plan{engine, t, stages, parts, depth};
+      if (!found || cycles < found->cycles)
+        found = Plan{engine, t, stages, parts, depth, {}, cycles};
     }
   }
 
@@ -199,10 +203,90 @@ private:
   Precision precision;
   const Chip &chip;
   std::optional<Plan> found;
-  double foundCycles = 0;
 };
+
+/// Operands to be packed, and how what they are then is multiplied.
+struct Packing {
+  SmallVector<PackedOperand> operands;
+  Precision precision;
+};
+
+/// What the operands may be packed as: none, either, both.
+SmallVector<Packing> packings(const Product &p, Precision precision,
+                              const Chip &chip) {
+  SmallVector<Packing> all{{{}, precision}};
+  Type element = p.lhs.element;
+  bool isF32 = element.isF32(), isHalf = element.isF16() || element.isBF16();
+  if (element != p.rhs.element || !p.out.element.isF32() ||
+      !(isHalf || (isF32 && precision != Precision::Strict)))
+    return all;
+  auto add = [&](PackedOperand::Form form, Type to, Precision precision,
+                 bool either) {
+    PackedOperand lhs(p, Lhs, form, to), rhs(p, Rhs, form, to);
+    if (either) {
+      all.push_back({{lhs}, precision});
+      all.push_back({{rhs}, precision});
+    }
+    all.push_back({{lhs, rhs}, precision});
+  };
+  if (isHalf) {
+    add(PackedOperand::Converted, element, precision, /*either=*/true);
+    return all;
+  }
+  auto *context = element.getContext();
+  switch (precision) {
+  case Precision::Strict:
+    break;
+  case Precision::F16:
+    add(PackedOperand::Converted, mlir::Float16Type::get(context), precision,
+        /*either=*/false);
+    break;
+  case Precision::Bf16:
+    add(PackedOperand::Converted, mlir::BFloat16Type::get(context), precision,
+        /*either=*/false);
+    break;
+  case Precision::Tf32:
+    add(PackedOperand::Tf32, element, precision, /*either=*/true);
+    break;
+  case Precision::F32:
+    add(PackedOperand::Converted, element, precision, /*either=*/true);
+    if (chip.hasWarpgroups)
+      add(PackedOperand::Split, element, Precision::Tf32, /*either=*/false);
+    break;
+  }
+  return all;
+}
+
+/// Of the kernel that packs an operand.
+double cyclesOf(const PackedOperand &o, const Product &p, const Chip &chip) {
+  Type before = (o.operand == Lhs ? p.lhs : p.rhs).element;
+  double bytes =
+      double(o.lines * o.segment * before.getIntOrFloatBitWidth() / 8) +
+      double(o.lines * o.pitch() * o.element.getIntOrFloatBitWidth() / 8);
+  return launchCycles +
+         bytes / memoryBytesACycle / double(chip.multiprocessors);
+}
 } // namespace
 
-Plan gpu::planProduct(const Product &p, Precision precision, const Chip &chip) {
-  return Planner(p, precision, chip).best();
+Plan gpu::planProduct(const Product &p, const ProductOptions &options,
+                      const Chip &chip) {
+  SmallVector<Packing> all = packings(p, options.precision, chip);
+  // None comes first, both last.
+  if (options.packing == ProductOptions::Never)
+    all.truncate(1);
+  else if (options.packing == ProductOptions::Always)
+    all.erase(all.begin(), all.end() - 1);
+  std::optional<Plan> best;
+  for (const Packing &packing : all) {
+    Product candidate = p;
+    for (const PackedOperand &o : packing.operands)
+      candidate = o.appliedTo(candidate);
+    Plan plan = Planner(candidate, packing.precision, chip).best();
+    plan.packed = packing.operands;
+    for (const PackedOperand &o : packing.operands)
+      plan.cycles += cyclesOf(o, p, chip);
+    if (!best || plan.cycles < best->cycles)
+      best = plan;
+  }
+  return *best;
 }

@@ -4,6 +4,7 @@
 #define GRADUS_GPU_PLAN_H
 
 #include "EmitProduct.h"
+#include "Pack.h"
 
 namespace gradus::gpu {
 
@@ -31,10 +32,14 @@ struct Plan {
   std::optional<Stages> stages; ///< none: tiles go through registers
   /// The sum is split along its depth in this many parts, each this deep.
   int64_t parts = 1, partDepth = 0;
+  /// Operands that are copied before.
+  SmallVector<PackedOperand> packed;
+  double cycles = 0; ///< estimated
 };
 
 /// The plan that is estimated to take least.
-Plan planProduct(const Product &p, Precision precision, const Chip &chip);
+Plan planProduct(const Product &p, const ProductOptions &options,
+                 const Chip &chip);
 
 } // namespace gradus::gpu
 

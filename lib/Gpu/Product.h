@@ -55,15 +55,22 @@ struct Epilogue {
   bool startsAtZero = false;         ///< else it is added to what is there
 };
 
-/// "strict", "f32", "tf32", "f16", "bf16".
-std::optional<Precision> parsePrecision(StringRef name);
-
 struct Chip;
+
+/// How products are made.
+struct ProductOptions {
+  Precision precision;
+  enum Packing { Auto, Always, Never } packing;
+
+  /// "strict", "f32", "tf32", "f16" or "bf16"; "auto", "always" or "never".
+  static std::optional<ProductOptions> parse(StringRef precision,
+                                             StringRef packing);
+};
 
 /// Adds the kernels of a product to `kernels`, and their launches at `host`.
 void emitProduct(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
                  const Product &product, const Epilogue &epilogue,
-                 Precision precision, const Chip &chip);
+                 const ProductOptions &options, const Chip &chip);
 
 } // namespace gradus::gpu
 

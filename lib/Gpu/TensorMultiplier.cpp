@@ -4,9 +4,11 @@
 // 32 bits: one element, or two of 16 bits. Rows are four words longer than they
 // hold, so that the eight rows that a warp reads at a time lie in different
 // banks. Those that are copied in chunks lie as memory has them, several stages
-// of both; ldmatrix reads them, and turns elements of 16 bits. A warp has
-// warpRows x warpColumns of the result, in squares of 16 x 8; which lane holds
-// what of a square: PTX ISA, "Warp-level matrix instructions".
+// of both; ldmatrix reads them, and turns elements of 16 bits; of f32 the
+// lowest 13 bits are cut off, not rounded, which would take as long as to
+// multiply. A warp has warpRows x warpColumns of the result, in squares of 16 x
+// 8; which lane holds what of a square: PTX ISA, "Warp-level matrix
+// instructions".
 //
 // f32 as three products of tf32: x = h + l, where h is x without its lowest 13
 // bits and l = x - h exactly, so x y = h h' + h l' + l h' but for l l', below
@@ -124,8 +126,9 @@ private:
   Value wordOf(Kernel &k, ArrayRef<Value> elements) {
     Type word = k.b.getI32Type(), half = k.b.getI16Type();
     if (!halves()) {
-      Value bits = arith::BitcastOp::create(k.b, word, elements[0]);
-      return rounded(k, bits);
+      Value v = elements[0];
+      return arith::BitcastOp::create(k.b, word,
+                                      isSplit ? v : roundedToTf32(k, v));
     }
     SmallVector<Value> bits;
     for (Value v : elements) {
@@ -202,7 +205,7 @@ private:
         NVVM::LdStMatrixEltType::B16);
     SmallVector<Value> words;
     for (int64_t i = 0; i < 4; ++i)
-      words.push_back(rounded(k, LLVM::ExtractValueOp::create(k.b, loaded, i)));
+      words.push_back(LLVM::ExtractValueOp::create(k.b, loaded, i));
     return words;
   }
   /// The same of elements of 32 bits whose rows follow each other.
@@ -217,22 +220,11 @@ private:
             depth = k.at.add(member, word + 4 * otherDepth);
       Value place = layout.place(k, depth, k.at.div(row, layout.elements));
       place = k.at.add(place, k.at.rem(row, layout.elements));
-      words.push_back(
-          rounded(k, memref::LoadOp::create(
-                         k.b, tiles[tile], k.at.add(stageStart[tile], place))));
+      words.push_back(memref::LoadOp::create(
+          k.b, tiles[tile], k.at.add(stageStart[tile], place)));
     }
     return words;
   }
-  /// What a tensor core takes of a word that was copied as it was.
-  Value rounded(Kernel &k, Value word) {
-    return halves() || isSplit ? word : toNearest(k, word);
-  }
-  /// The tensor core cuts the lowest 13 bits of a tf32 off.
-  static Value toNearest(Kernel &k, Value bits) {
-    Value bias = arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(0x1000));
-    return arith::AddIOp::create(k.b, bits, bias);
-  }
-
   /// What this lane holds of 16 (lhs) or 8 (rhs) rows and eight words of depth.
   SmallVector<Value> fragment(Kernel &k, Factor tile, Value first,
                               int64_t offset, int64_t word) {
@@ -314,6 +306,20 @@ private:
   Value stageStart[2]; ///< the first word of the stage that is multiplied
 };
 } // namespace
+
+Value gpu::roundedToTf32(Kernel &k, Value v) {
+  // The tensor core cuts the lowest 13 bits off. What is no number has them
+  // set, and would become one.
+  auto number = [&](int32_t n) -> Value {
+    return arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(n));
+  };
+  Value bits = arith::BitcastOp::create(k.b, k.b.getI32Type(), v);
+  Value rounded = arith::AndIOp::create(
+      k.b, arith::AddIOp::create(k.b, bits, number(0x1000)), number(~0x1fff));
+  Value isNan = arith::CmpFOp::create(k.b, arith::CmpFPredicate::UNO, v, v);
+  return arith::SelectOp::create(
+      k.b, isNan, v, arith::BitcastOp::create(k.b, v.getType(), rounded));
+}
 
 std::unique_ptr<Multiplier>
 gpu::createTensorMultiplier(const Product &p, const Tiles &t,

@@ -119,13 +119,19 @@ std::optional<ChunkedTile> gpu::chunkedTile(const Side &side) {
   int64_t bytes = side.access.element.getIntOrFloatBitWidth() / 8;
   if ((bytes != 2 && bytes != 4) || side.access.start || side.p.depth.empty())
     return std::nullopt;
+  ChunkedTile tile;
+  tile.elements = chunkBytes / bytes;
+  if (side.access.isPacked) {
+    tile.depthInLine = true;
+    tile.lines = side.tileRows;
+    tile.chunks = side.tileDepth / tile.elements;
+    return tile;
+  }
   // A slice of a loop's begins at a multiple of its size.
   auto root = cast<ShapedType>(side.access.root.getType());
   if (isa<BlockArgument>(side.access.root) &&
       lowering::byteCount(root) % chunkBytes != 0)
     return std::nullopt;
-  ChunkedTile tile;
-  tile.elements = chunkBytes / bytes;
   auto isWhole = [&](int64_t n) { return n % tile.elements == 0; };
   const Axis &depth = side.p.depth.back(), &row = side.across.back();
   auto follows = [&](const Axis &a) {

@@ -188,7 +188,8 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(mlir::createCanonicalizerPass());
   pm.addPass(createLowerCopies());
   if (!options.gpu.empty()) {
-    pm.addPass(createLowerToLaunches({options.precision, options.gpu}));
+    pm.addPass(createLowerToLaunches(
+        {options.precision, options.gpu, options.packing}));
     pm.addPass(createHostMemory());
     pm.addPass(createPlanMemory({/*frozen=*/!options.freeze.empty()}));
     return;

@@ -13,6 +13,7 @@ import os
 import random
 import re
 import statistics
+import struct
 import sys
 import time
 
@@ -56,6 +57,24 @@ class Model:
         self.call("copy", to, source, ctypes.c_int64(size))
 
 
+def chip():
+    """Which of the models that are there GPU 0 takes."""
+    try:
+        driver = ctypes.CDLL(os.environ.get("GRADUS_CUDA_DRIVER", "libcuda.so.1"))
+    except OSError:
+        return "sm_80"  # whose runtime says what is missing
+    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    driver.cuInit(0)
+    driver.cuDeviceGet(ctypes.byref(device), 0)
+    driver.cuDeviceGetAttribute(ctypes.byref(major), 75, device)
+    driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
+    return "sm_90a" if (major.value, minor.value) == (9, 0) else "sm_80"
+
+
+def gpu_model(folder, case, name):
+    return Model(folder, f"{case['name']}.{chip()}.so", name)
+
+
 def measure(call):
     """Best and median seconds of a call."""
     call()
@@ -68,26 +87,46 @@ def measure(call):
     return min(times), statistics.median(times)
 
 
-def numbers(count, seed):
+def encoded(x, element):
+    """The bits of a number, and what they stand for."""
+    if element == "f16":
+        bits = struct.pack("e", x)
+        return bits, struct.unpack("e", bits)[0]
+    bits = struct.pack("f", x)
+    if element == "bf16":
+        bits = bits[2:]
+        return bits, struct.unpack("f", b"\0\0" + bits)[0]
+    return bits, struct.unpack("f", bits)[0]
+
+
+class Numbers:
     """Numbers in [-1, 1), few different ones: making them takes less than multiplying them."""
-    source = random.Random(seed)
-    block = [source.uniform(-1, 1) for _ in range(min(count, 9973))]
-    array = (ctypes.c_float * count)()
-    whole = (ctypes.c_float * len(block))(*block)
-    for at in range(0, count, len(block)):
-        ctypes.memmove(ctypes.byref(array, 4 * at), whole, 4 * min(len(block), count - at))
-    return array
+
+    def __init__(self, count, seed, element):
+        source = random.Random(seed)
+        block = [encoded(source.uniform(-1, 1), element) for _ in range(min(count, 9973))]
+        self.values = [value for _, value in block]
+        width = len(block[0][0])
+        self.size = count * width
+        self.array = (ctypes.c_char * self.size)()
+        whole = b"".join(bits for bits, _ in block)
+        for at in range(0, self.size, len(whole)):
+            ctypes.memmove(ctypes.byref(self.array, at), whole, min(len(whole), self.size - at))
+
+    def __getitem__(self, i):
+        return self.values[i % len(self.values)]
 
 
 def run_product(folder, case, check_only):
     m, n, k = case["m"], case["n"], case["k"]
-    model = Model(folder, case["name"] + ".so", "product")
+    model = gpu_model(folder, case, "product")
     model.call("device", 0)
-    a, b, c = numbers(m * k, 1), numbers(k * n, 2), (ctypes.c_float * (m * n))()
-    memory = [model.allocate(4 * size) for size in (m * k, k * n, m * n)]
+    a, b = (Numbers(size, seed, case["element"]) for size, seed in ((m * k, 1), (k * n, 2)))
+    c = (ctypes.c_float * (m * n))()
+    memory = [model.allocate(size) for size in (a.size, b.size, 4 * m * n)]
     arena = model.allocate(max(model.size("ARENA"), 1))
-    model.copy(memory[0], a, 4 * m * k)
-    model.copy(memory[1], b, 4 * k * n)
+    model.copy(memory[0], a.array, a.size)
+    model.copy(memory[1], b.array, b.size)
     model.call("multiply", *memory, arena)
     model.copy(c, memory[2], 4 * m * n)
     source, worst = random.Random(3), 0.0
@@ -113,14 +152,15 @@ def time_cublas(case):
         return None
     if not torch.cuda.is_available():
         return None
-    precision = case["name"].rsplit("-", 1)[1]
-    kind = {"f16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    a = torch.rand(case["m"], case["k"], device="cuda", dtype=kind)
-    b = torch.rand(case["k"], case["n"], device="cuda", dtype=kind)
+    kinds = {"f16": torch.float16, "bf16": torch.bfloat16}
+    inner = kinds.get(case["precision"], torch.float32)
+    outer = kinds.get(case["element"], torch.float32)
+    torch.backends.cuda.matmul.allow_tf32 = case["precision"] == "tf32"
+    a = torch.rand(case["m"], case["k"], device="cuda", dtype=outer)
+    b = torch.rand(case["k"], case["n"], device="cuda", dtype=outer)
 
     def call():
-        torch.matmul(a, b)
+        torch.matmul(a.to(inner), b.to(inner))
         torch.cuda.synchronize()
 
     return measure(call)
@@ -128,7 +168,7 @@ def time_cublas(case):
 
 def run_step(folder, case, check_only):
     name, batch = case["model"], case["batch"]
-    gpu = Model(folder, case["name"] + ".so", name)
+    gpu = gpu_model(folder, case, name)
     cpu = Model(folder, name + "-cpu.so", name)
     gpu.call("device", 0)
     inputs, outputs = ports(gpu.header, name)

@@ -67,6 +67,8 @@ CompileOptions CommonOptions::compileOptions(Purpose purpose) const {
   static constexpr llvm::StringLiteral precisions[] = {"strict", "f32", "tf32",
                                                        "f16", "bf16"};
   o.precision = precisions[static_cast<int>(matmulPrecision.getValue())].str();
+  static constexpr llvm::StringLiteral packings[] = {"auto", "always", "never"};
+  o.packing = packings[static_cast<int>(gpuPack.getValue())].str();
   o.features = mattr;
   o.optLevel = level;
   o.cacheDir = cacheDir;

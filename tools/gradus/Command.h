@@ -51,6 +51,15 @@ struct CommonOptions : FreeNames {
                  clEnumValN(Multiply::F16, "f16", "factors rounded to f16"),
                  clEnumValN(Multiply::Bf16, "bf16", "factors rounded to bf16")),
       cl::init(Multiply::Strict), cl::cat(category)};
+  enum class Pack { Auto, Always, Never };
+  cl::opt<Pack> gpuPack{
+      "gpu-pack",
+      cl::desc("Copy operands of products for tensor cores to where they are "
+               "read best"),
+      cl::values(clEnumValN(Pack::Auto, "auto", "where it pays (the default)"),
+                 clEnumValN(Pack::Always, "always", "wherever it can be done"),
+                 clEnumValN(Pack::Never, "never", "read them as they are")),
+      cl::init(Pack::Auto), cl::cat(category)};
   cl::opt<std::string> march{
       "march",
       cl::desc("The CPU to compile for (default: this one, 'native'); for "
