@@ -77,6 +77,9 @@ inline constexpr llvm::StringLiteral partsAttr = "graph.parts";
 /// Function without a body that launches a GPU kernel, named behind `launch.`:
 /// the grid's three sizes and the threads of a block.
 inline constexpr llvm::StringLiteral launchAttr = "graph.launch";
+/// Of a launch: what the tensor map that each argument becomes is made of, or
+/// nothing. Of a kernel: which parameters are tensor maps.
+inline constexpr llvm::StringLiteral tensorMapsAttr = "graph.tensor_maps";
 /// The gpu.module of the kernels; and, once compiled, its text.
 inline constexpr llvm::StringLiteral kernelsSymbol = "kernels";
 inline constexpr llvm::StringLiteral ptxAttr = "graph.ptx";

@@ -22,9 +22,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "BulkPipeline.h"
 #include "EmitOp.h"
-#include "Plan.h"
-#include "Tiles.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -135,24 +134,7 @@ private:
     return k.at.add(k.at.mul(place, p.n()), column);
   }
 
-  /// Of depth, that one block adds up.
-  struct Range {
-    Value from, end, step;
-  };
-  /// A loop over the range that carries values; `body` gets the depth and them.
-  static SmallVector<Value>
-  forEachTile(Kernel &k, const Range &range, ArrayRef<Value> carried,
-              function_ref<SmallVector<Value>(Value, ArrayRef<Value>)> body) {
-    auto loop =
-        scf::ForOp::create(k.b, range.from, range.end, range.step, carried);
-    OpBuilder::InsertionGuard guard(k.b);
-    k.b.setInsertionPointToStart(loop.getBody());
-    SmallVector<Value> now(loop.getRegionIterArgs());
-    scf::YieldOp::create(k.b, body(loop.getInductionVar(), now));
-    return SmallVector<Value>(loop.getResults());
-  }
-
-  SmallVector<Value> addThroughRegisters(Kernel &k, const Range &range,
+  SmallVector<Value> addThroughRegisters(Kernel &k, const DepthRange &range,
                                          ArrayRef<Value> rows,
                                          ArrayRef<Value> starts) {
     TileReader lhs(k, Side(p, Lhs, t), multiplier->depthAtATime(), rows[Lhs],
@@ -188,7 +170,7 @@ private:
 
   /// Tiles are copied that many steps ahead as there are stages, but one. Each
   /// step begins one group of copies, if only of zeros.
-  SmallVector<Value> addStaged(Kernel &k, const Range &range,
+  SmallVector<Value> addStaged(Kernel &k, const DepthRange &range,
                                ArrayRef<Value> rows, ArrayRef<Value> starts) {
     TileCopier lhs(k, Side(p, Lhs, t), plan.stages->tiles[Lhs], rows[Lhs],
                    starts[Lhs]),
@@ -232,22 +214,52 @@ private:
     return multiplier->settle(k, carried, 0);
   }
 
+  int64_t downTiles() const { return llvm::divideCeilSigned(p.m(), t.rows); }
+  int64_t acrossTiles() const {
+    return llvm::divideCeilSigned(p.n(), t.columns);
+  }
+  /// What a block computes: from a row and column of a batch's result on, a
+  /// part of the sums.
+  struct BlockPlace {
+    Value row, column, part, batch;
+  };
+  /// Blocks that run at the same time are to read the same operands: tiles of a
+  /// few rows are taken column by column, then the next few.
+  BlockPlace placeOfBlock(Kernel &k) {
+    constexpr int64_t together = 8;
+    int64_t down = downTiles(), across = acrossTiles(),
+            group = std::min(down, together);
+    auto index = k.at.takenApart(k.block(mlir::gpu::Dimension::x),
+                                 {p.batches(), parts, down * across});
+    Value tile = index[2], row, column;
+    Value first = k.at.mul(k.at.div(tile, group * across), group),
+          inGroup = k.at.rem(tile, group * across);
+    if (down % group == 0) {
+      row = k.at.add(first, k.at.rem(inGroup, group));
+      column = k.at.div(inGroup, group);
+    } else {
+      // The last group has fewer rows.
+      Value left = arith::SubIOp::create(k.b, k.at.number(down), first),
+            rows = arith::MinUIOp::create(k.b, left, k.at.number(group));
+      row = k.at.add(first, arith::RemUIOp::create(k.b, inGroup, rows));
+      column = arith::DivUIOp::create(k.b, inGroup, rows);
+    }
+    return {k.at.mul(row, t.rows), k.at.mul(column, t.columns), index[1],
+            index[0]};
+  }
+
   void emitTiles() {
-    Kernel k(kernels, "product", op.getLoc(), t.threads);
+    Kernel k(kernels, "product", op.getLoc(), plan.threads());
     k.preferRegisters();
     auto &b = k.b;
-    Value tileRow = k.at.mul(k.block(mlir::gpu::Dimension::x), t.rows),
-          tileColumn = k.at.mul(k.block(mlir::gpu::Dimension::y), t.columns),
-          z = k.block(mlir::gpu::Dimension::z);
-    Value part = parts > 1 ? k.at.rem(z, parts) : k.at.number(0),
-          batchIndex = k.at.div(z, parts);
-    AxisIndex batch(k, p.batch, batchIndex);
+    BlockPlace place = placeOfBlock(k);
+    AxisIndex batch(k, p.batch, place.batch);
     auto start = [&](const Access &a, Factor f) {
-      Value place = k.at.add(batch.part(k, f), a.offset);
-      return a.start ? k.at.add(place, k.inside(a.start)) : place;
+      Value first = k.at.add(batch.part(k, f), a.offset);
+      return a.start ? k.at.add(first, k.inside(a.start)) : first;
     };
-    Range range;
-    range.from = k.at.mul(part, plan.partDepth);
+    DepthRange range;
+    range.from = k.at.mul(place.part, plan.partDepth);
     range.end = k.at.number(p.k());
     if (parts > 1)
       range.end = arith::MinUIOp::create(
@@ -255,37 +267,70 @@ private:
     range.step = k.at.number(t.depth);
     multiplier->allocate(k);
     Value starts[] = {start(p.lhs, Lhs), start(p.rhs, Rhs)},
-          rows[] = {tileRow, tileColumn};
-    SmallVector<Value> sums = plan.stages
-                                  ? addStaged(k, range, rows, starts)
-                                  : addThroughRegisters(k, range, rows, starts);
-    multiplier->forEachSum(
-        k, sums, [&](Value rowInTile, Value columnInTile, Value sum) {
-          Value row = k.at.add(tileRow, rowInTile),
-                column = k.at.add(tileColumn, columnInTile);
-          Value inside;
-          if (p.m() % t.rows != 0)
-            inside = k.at.below(row, p.m());
-          if (p.n() % t.columns != 0) {
-            Value within = k.at.below(column, p.n());
-            inside = inside ? Value(arith::AndIOp::create(b, inside, within))
-                            : within;
-          }
-          OpBuilder::InsertionGuard guard(b);
-          if (inside)
-            b.setInsertionPointToStart(
-                scf::IfOp::create(b, inside, /*withElseRegion=*/false)
-                    .thenBlock());
-          if (parts > 1)
-            k.storeAt(*Access::of(partial),
-                      partialPlace(k, part, batchIndex, row, column), sum);
+          rows[] = {place.row, place.column};
+    if (plan.isBulk) {
+      BulkPipeline pipeline(k, p, plan, *multiplier, rows, batch);
+      auto roles = scf::IfOp::create(b, pipeline.isProducer(),
+                                     /*withElseRegion=*/true);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(roles.thenBlock());
+      k.limitRegisters(plan.threads(), /*few=*/true);
+      pipeline.produce(range);
+      b.setInsertionPointToStart(roles.elseBlock());
+      k.limitRegisters(plan.threads(), /*few=*/false);
+      storeSums(k, pipeline.consume(range), place);
+    } else {
+      storeSums(k,
+                plan.stages ? addStaged(k, range, rows, starts)
+                            : addThroughRegisters(k, range, rows, starts),
+                place);
+    }
+    k.launch(host, {downTiles() * acrossTiles() * p.batches() * parts});
+  }
+
+  void storeSums(Kernel &k, ValueRange sums, const BlockPlace &place) {
+    auto &b = k.b;
+    AxisIndex batch(k, p.batch, place.batch);
+    auto ifThere = [&](Value index, int64_t size, function_ref<void()> body) {
+      OpBuilder::InsertionGuard guard(b);
+      auto check =
+          scf::IfOp::create(b, k.at.below(index, size), /*withElse=*/false);
+      b.setInsertionPointToStart(check.thenBlock());
+      body();
+    };
+    auto storeSum = [&](Value row, Value column, Value sum) {
+      if (parts > 1)
+        k.storeAt(*Access::of(partial),
+                  partialPlace(k, place.part, place.batch, row, column), sum);
+      else
+        finish(k, batch, AxisIndex(k, p.rows, row),
+               AxisIndex(k, p.columns, column), sum);
+    };
+    auto storeNeighbours = [&](Value row, Value column, ValueRange sums) {
+      bool allOrNone = p.n() % int64_t(sums.size()) == 0;
+      auto storeAll = [&] {
+        for (auto [i, sum] : llvm::enumerate(sums)) {
+          Value at = k.at.add(column, int64_t(i));
+          if (allOrNone)
+            storeSum(row, at, sum);
           else
-            finish(k, batch, AxisIndex(k, p.rows, row),
-                   AxisIndex(k, p.columns, column), sum);
+            ifThere(at, p.n(), [&] { storeSum(row, at, sum); });
+        }
+      };
+      if (allOrNone && p.n() % t.columns != 0)
+        ifThere(column, p.n(), storeAll);
+      else
+        storeAll();
+    };
+    multiplier->forEachSum(
+        k, sums, [&](Value rowInTile, Value columnInTile, ValueRange sums) {
+          Value row = k.at.add(place.row, rowInTile),
+                column = k.at.add(place.column, columnInTile);
+          if (p.m() % t.rows == 0)
+            storeNeighbours(row, column, sums);
+          else
+            ifThere(row, p.m(), [&] { storeNeighbours(row, column, sums); });
         });
-    k.launch(host,
-             {llvm::divideCeilSigned(p.m(), t.rows),
-              llvm::divideCeilSigned(p.n(), t.columns), p.batches() * parts});
   }
 
   /// Adds the parts of each element up.

@@ -74,11 +74,11 @@ public:
   }
   /// The memory of an operand's tiles.
   virtual Value memory(Factor operand) const = 0;
-  /// Calls visit(row, column, sum) for each sum, rows and columns counted from
-  /// the tile's first.
-  virtual void
-  forEachSum(Kernel &k, ValueRange sums,
-             function_ref<void(Value row, Value column, Value sum)> visit) = 0;
+  /// Calls visit(row, column, sums) for all sums, those of neighbouring columns
+  /// together, rows and columns counted from the tile's first.
+  virtual void forEachSum(
+      Kernel &k, ValueRange sums,
+      function_ref<void(Value row, Value column, ValueRange sums)> visit) = 0;
   virtual Type sumType() const = 0;
 };
 

@@ -61,13 +61,39 @@ Kernel::Kernel(mlir::gpu::GPUModuleOp module, StringRef kind, Location loc,
 }
 
 Value Kernel::parameter(Type type, Value hostValue) {
+  Value v = newParameter(type, hostValue);
+  known.map(hostValue, v);
+  return v;
+}
+Value Kernel::newParameter(Type type, Value hostValue) {
   unsigned i = hostArgs.size();
   Value v = f.getBody().front().insertArgument(i, type, b.getLoc());
   SmallVector<Type> types(f.getFunctionType().getInputs());
   types.push_back(type);
   f.setFunctionType(b.getFunctionType(types, {}));
   hostArgs.push_back(hostValue);
-  known.map(hostValue, v);
+  maps.push_back(b.getDenseI64ArrayAttr({}));
+  return v;
+}
+
+Value Kernel::tensorMap(const TensorBoxes &boxes) {
+  namespace LLVM = mlir::LLVM;
+  int64_t bytes = boxes.element.getIntOrFloatBitWidth() / 8;
+  // As gradus_gpu_tensor_map (lib/Runtime/Gpu.h) reads it.
+  SmallVector<int64_t> map{bytes, boxes.offset * bytes,
+                           int64_t(boxes.sizes.size())};
+  llvm::append_range(map, boxes.sizes);
+  for (int64_t step : ArrayRef(boxes.steps).drop_front())
+    map.push_back(step * bytes);
+  llvm::append_range(map, boxes.box);
+  Value v =
+      newParameter(LLVM::LLVMPointerType::get(b.getContext()), boxes.root);
+  maps.back() = b.getDenseI64ArrayAttr(map);
+  SmallVector<int64_t> which;
+  for (auto [i, m] : llvm::enumerate(maps))
+    if (!cast<mlir::DenseI64ArrayAttr>(m).empty())
+      which.push_back(int64_t(i));
+  f->setAttr(lowering::tensorMapsAttr, b.getDenseI64ArrayAttr(which));
   return v;
 }
 
@@ -217,8 +243,36 @@ void Kernel::preferRegisters() {
              b.getI32IntegerAttr(1));
 }
 
+void Kernel::limitRegisters(int64_t threads, bool few) {
+  constexpr int64_t registersOfAll = 65536, mostOfOne = 255;
+  if (threads * mostOfOne <= registersOfAll)
+    return;
+  // Two warpgroups with many, one with few: 64,512 in all.
+  if (few)
+    NVVM::SetMaxRegisterOp::create(b, 40, NVVM::SetMaxRegisterAction::decrease);
+  else
+    NVVM::SetMaxRegisterOp::create(b, 232,
+                                   NVVM::SetMaxRegisterAction::increase);
+}
+
+void Kernel::promiseAlignment() {
+  constexpr int64_t alignment = 16;
+  Attribute none = b.getDictionaryAttr({}),
+            promise = b.getDictionaryAttr(
+                b.getNamedAttr(mlir::LLVM::LLVMDialect::getAlignAttrName(),
+                               b.getI64IntegerAttr(alignment)));
+  SmallVector<Attribute> all;
+  for (Value v : hostArgs) {
+    auto type = dyn_cast<mlir::MemRefType>(v.getType());
+    bool isAligned = type && lowering::byteCount(type) % alignment == 0;
+    all.push_back(isAligned ? promise : none);
+  }
+  f.setArgAttrsAttr(b.getArrayAttr(all));
+}
+
 void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid) {
   mlir::gpu::ReturnOp::create(b);
+  promiseAlignment();
   // The host calls a function of the same name; what it does is launch.
   auto module = f->getParentOfType<ModuleOp>();
   OpBuilder atEnd = OpBuilder::atBlockEnd(module.getBody());
@@ -231,5 +285,7 @@ void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid) {
   sizes.push_back(threadCount);
   sizes.push_back(largeSharedBytes);
   stub->setAttr(lowering::launchAttr, b.getDenseI64ArrayAttr(sizes));
+  if (f->hasAttr(lowering::tensorMapsAttr))
+    stub->setAttr(lowering::tensorMapsAttr, b.getArrayAttr(maps));
   func::CallOp::create(host, b.getLoc(), stub, hostArgs);
 }

@@ -60,6 +60,15 @@ struct Access {
   static std::optional<Access> of(Value buffer);
 };
 
+/// A buffer of the host's code as a tensor whose boxes are copied at once.
+/// Sizes, steps and boxes are counted in elements, the axis along memory first.
+struct TensorBoxes {
+  Value root;
+  Type element;
+  int64_t offset;
+  SmallVector<int64_t> sizes, steps, box;
+};
+
 /// A kernel: a gpu.func, and what the host passes to it. Buffers and numbers of
 /// the host's become parameters where they are first asked for.
 class Kernel {
@@ -94,6 +103,8 @@ public:
   void storeAt(const Access &access, Value place, Value v);
   /// The pointer to a buffer of the host's code, as one axis.
   Value pointer(Value root);
+  /// The map of a tensor that copies of its boxes take.
+  Value tensorMap(const TensorBoxes &boxes);
   /// Memory that a block shares, up to `mostStaticShared` in all.
   Value shared(Type element, int64_t elements, int64_t alignment = 16);
   static constexpr int64_t mostStaticShared = 48 * 1024;
@@ -103,6 +114,9 @@ public:
   Value address(Value memory, Value place);
   /// Has ptxas keep values in registers rather than run many blocks at a time.
   void preferRegisters();
+  /// From here on a warpgroup needs few registers, or many, if the block has so
+  /// many threads that these cannot have as many as they like.
+  void limitRegisters(int64_t threads, bool few);
   Value zero(Type type) {
     return mlir::arith::ConstantOp::create(b, b.getZeroAttr(type));
   }
@@ -113,6 +127,10 @@ public:
 
 private:
   Value parameter(Type type, Value hostValue);
+  Value newParameter(Type type, Value hostValue);
+  /// Of buffers: the runtime takes no device memory that begins at no multiple
+  /// of 16 bytes, and a loop's slices begin at multiples of their size.
+  void promiseAlignment();
 
   mlir::gpu::GPUFuncOp f;
   int64_t threadCount;
@@ -121,6 +139,8 @@ private:
   Operation *lastScalar; ///< behind it, scalars of the host's are computed
   mlir::IRMapping known; ///< of the host's values
   SmallVector<Value> hostArgs;
+  /// What each tensor map among the parameters is made of; empty: no map.
+  SmallVector<Attribute> maps;
 };
 
 } // namespace gradus::gpu

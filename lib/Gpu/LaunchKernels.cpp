@@ -33,6 +33,7 @@ struct LaunchKernels : impl::LaunchKernelsBase<LaunchKernels> {
     if (!ptx)
       return;
     kernels.clear();
+    tensors = 0;
     pointer = LLVM::LLVMPointerType::get(&getContext());
     i64 = IntegerType::get(&getContext(), 64);
     i32 = IntegerType::get(&getContext(), 32);
@@ -176,15 +177,43 @@ private:
     return b;
   }
 
-  /// Values in memory, and where each is.
-  Value spilled(ImplicitLocOpBuilder &b, ValueRange values) {
+  /// The map of a tensor that begins at `memory`, on the stack.
+  Value tensorMap(ImplicitLocOpBuilder &b, Value memory,
+                  ArrayRef<int64_t> tensor) {
+    OpBuilder start = OpBuilder::atBlockBegin(getOperation().getBody());
+    auto type = LLVM::LLVMArrayType::get(i64, tensor.size());
+    auto constant = LLVM::GlobalOp::create(
+        start, b.getLoc(), type, /*isConstant=*/true, LLVM::Linkage::Internal,
+        "gpu.tensor." + std::to_string(tensors++),
+        start.getI64TensorAttr(tensor));
+    constexpr unsigned bytes = 128, alignment = 64;
+    Value map = LLVM::AllocaOp::create(
+        b, pointer, LLVM::LLVMArrayType::get(b.getI8Type(), bytes),
+        number(b, i64, 1), alignment);
+    call(b, "gradus_gpu_tensor_map", none(),
+         {modelAddress(b), map, memory,
+          LLVM::AddressOfOp::create(b, pointer, constant.getSymName())});
+    return map;
+  }
+
+  /// Values in memory, and where each is; a map is made where `maps` describes
+  /// one.
+  Value spilled(ImplicitLocOpBuilder &b, ValueRange values,
+                ArrayAttr maps = {}) {
     auto array =
         LLVM::LLVMArrayType::get(pointer, std::max<size_t>(values.size(), 1));
     Value one = number(b, i64, 1),
           places = LLVM::AllocaOp::create(b, pointer, array, one);
     for (auto [i, v] : llvm::enumerate(values)) {
-      Value at = LLVM::AllocaOp::create(b, pointer, v.getType(), one);
-      LLVM::StoreOp::create(b, v, at);
+      auto map = maps ? cast<mlir::DenseI64ArrayAttr>(maps[i]).asArrayRef()
+                      : ArrayRef<int64_t>();
+      Value at;
+      if (map.empty()) {
+        at = LLVM::AllocaOp::create(b, pointer, v.getType(), one);
+        LLVM::StoreOp::create(b, v, at);
+      } else {
+        at = tensorMap(b, v, map);
+      }
       Value place = LLVM::GEPOp::create(b, pointer, array, places,
                                         ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
       LLVM::StoreOp::create(b, at, place);
@@ -201,7 +230,10 @@ private:
     kernels.push_back(f.getSymName().split('.').second.str());
     for (int64_t s : sizes)
       args.push_back(number(b, i32, s));
-    args.push_back(spilled(b, f.getArguments()));
+    args.push_back(
+        spilled(b, f.getArguments(),
+                f->getAttrOfType<ArrayAttr>(lowering::tensorMapsAttr)));
+    f->removeAttr(lowering::tensorMapsAttr);
     call(b, "gradus_gpu_launch", none(), args);
     LLVM::ReturnOp::create(b, ValueRange());
     f->removeAttr(lowering::launchAttr);
@@ -330,5 +362,6 @@ private:
   Type pointer, i64, i32;
   LLVM::GlobalOp model;
   std::vector<std::string> kernels;
+  size_t tensors = 0; ///< that maps are made of
 };
 } // namespace

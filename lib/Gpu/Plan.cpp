@@ -14,8 +14,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Plan.h"
-#include "Tiles.h"
+#include "BulkPipeline.h"
 
 using namespace gradus;
 using namespace gradus::gpu;
@@ -52,6 +51,8 @@ constexpr double blockCycles = 1500, cacheBytesACycle = 32,
 constexpr double launchCycles = 4000, memoryBytesACycle = 12;
 /// A part of a split sum is at least this deep.
 constexpr int64_t leastDepth = 256, mostParts = 64;
+/// For the mbarriers of all stages.
+constexpr int64_t barrierRoom = 1024;
 
 class Planner {
 public:
@@ -136,7 +137,7 @@ private:
       return;
     constexpr int64_t lineBytes = 128;
     Tiles t{rows, columns, lineBytes / (isHalves() ? 2 : 4), rows * 2};
-    auto stages = stagesOf(t, chunkedTile, chip.sharedBytes);
+    auto stages = stagesOf(t, chunkedTile, chip.sharedBytes - barrierRoom);
     if (!stages)
       return;
     // 32-bit numbers are multiplied along lines of depth only.
@@ -178,6 +179,8 @@ private:
            memory = double((t.rows + t.columns) * t.depth * bytes) /
                     cacheBytesACycle,
            sums = double(t.rows * t.columns) * 4 / storedBytesACycle;
+    bool isBulk = engine == Engine::Warpgroups && isBoxes(Side(p, Lhs, t)) &&
+                  isBoxes(Side(p, Rhs, t));
     for (int64_t parts = 1; parts <= mostParts; ++parts) {
       if (parts > 1 && p.k() / parts < leastDepth)
         break;
@@ -187,15 +190,15 @@ private:
         continue;
       double waves =
           double(llvm::divideCeilSigned(blocks * parts, chip.multiprocessors));
-      double cycles =
-          waves * (double(depth / t.depth) * std::max(arithmetic, memory) +
-                   sums + blockCycles);
+      int64_t steps = depth / t.depth;
+      double cycles = waves * (double(steps) * std::max(arithmetic, memory) +
+                               sums + blockCycles);
       if (parts > 1)
         cycles += launchCycles + double(p.batches() * p.m() * p.n() * parts) *
                                      8 / storedBytesACycle /
                                      double(chip.multiprocessors);
       if (!found || cycles < found->cycles)
-        found = Plan{engine, t, stages, parts, depth, {}, cycles};
+        found = Plan{engine, t, stages, isBulk, parts, depth, {}, cycles};
     }
   }
 
@@ -260,11 +263,11 @@ SmallVector<Packing> packings(const Product &p, Precision precision,
 /// Of the kernel that packs an operand.
 double cyclesOf(const PackedOperand &o, const Product &p, const Chip &chip) {
   Type before = (o.operand == Lhs ? p.lhs : p.rhs).element;
-  double bytes =
-      double(o.lines * o.segment * before.getIntOrFloatBitWidth() / 8) +
-      double(o.lines * o.pitch() * o.element.getIntOrFloatBitWidth() / 8);
+  int64_t bits =
+      o.lines * (o.segment * int64_t(before.getIntOrFloatBitWidth()) +
+                 o.pitch() * int64_t(o.element.getIntOrFloatBitWidth()));
   return launchCycles +
-         bytes / memoryBytesACycle / double(chip.multiprocessors);
+         double(bits) / 8 / memoryBytesACycle / double(chip.multiprocessors);
 }
 } // namespace
 

@@ -30,11 +30,15 @@ struct Plan {
   Engine engine;
   Tiles tiles;
   std::optional<Stages> stages; ///< none: tiles go through registers
+  bool isBulk = false;          ///< the memory accelerator copies tiles
   /// The sum is split along its depth in this many parts, each this deep.
   int64_t parts = 1, partDepth = 0;
   /// Operands that are copied before.
   SmallVector<PackedOperand> packed;
   double cycles = 0; ///< estimated
+
+  /// Those that multiply, and a warpgroup that brings tiles.
+  int64_t threads() const { return tiles.threads + (isBulk ? 128 : 0); }
 };
 
 /// The plan that is estimated to take least.

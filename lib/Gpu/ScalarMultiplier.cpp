@@ -69,10 +69,9 @@ public:
     return sums;
   }
   void forEachSum(Kernel &k, ValueRange sums,
-                  function_ref<void(Value, Value, Value)> visit) override {
+                  function_ref<void(Value, Value, ValueRange)> visit) override {
     for (int64_t r = 0; r < t.side; ++r)
-      for (int64_t c = 0; c < t.side; ++c)
-        visit(k.at.add(row, r), k.at.add(column, c), sums[r * t.side + c]);
+      visit(k.at.add(row, r), column, sums.slice(r * t.side, t.side));
   }
 
 private:

@@ -102,15 +102,14 @@ public:
   }
 
   void forEachSum(Kernel &k, ValueRange sums,
-                  function_ref<void(Value, Value, Value)> visit) override {
+                  function_ref<void(Value, Value, ValueRange)> visit) override {
     Value pair = k.at.mul(member, 2);
     for (int64_t i = 0; i < down(); ++i)
       for (int64_t j = 0; j < across(); ++j)
-        for (int64_t r = 0; r < 4; ++r)
-          visit(
-              k.at.add(k.at.add(firstRow, group), i * squareRows + r / 2 * 8),
-              k.at.add(k.at.add(firstColumn, pair), j * squareColumns + r % 2),
-              sums[(i * across() + j) * 4 + r]);
+        for (int64_t half = 0; half < 2; ++half)
+          visit(k.at.add(k.at.add(firstRow, group), i * squareRows + half * 8),
+                k.at.add(k.at.add(firstColumn, pair), j * squareColumns),
+                sums.slice((i * across() + j) * 4 + half * 2, 2));
   }
 
 private:

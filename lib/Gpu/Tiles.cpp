@@ -3,12 +3,14 @@
 #include "Tiles.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace gradus;
 using namespace gradus::gpu;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 namespace NVVM = mlir::NVVM;
+namespace scf = mlir::scf;
 
 //===----------------------------------------------------------------------===//
 // Indices
@@ -38,6 +40,18 @@ void AxisIndex::setLoops(Kernel &k, const Product &p,
     for (auto [d, v] : llvm::zip(axis.loops, k.at.takenApart(i, own)))
       to[d] = v;
   }
+}
+
+SmallVector<Value> gpu::forEachTile(
+    Kernel &k, const DepthRange &range, ArrayRef<Value> carried,
+    function_ref<SmallVector<Value>(Value, ArrayRef<Value>)> body) {
+  auto loop =
+      scf::ForOp::create(k.b, range.from, range.end, range.step, carried);
+  OpBuilder::InsertionGuard guard(k.b);
+  k.b.setInsertionPointToStart(loop.getBody());
+  SmallVector<Value> now(loop.getRegionIterArgs());
+  scf::YieldOp::create(k.b, body(loop.getInductionVar(), now));
+  return SmallVector<Value>(loop.getResults());
 }
 
 /// Both, where one may be missing.

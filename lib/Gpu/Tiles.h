@@ -12,6 +12,7 @@ class AxisIndex {
 public:
   AxisIndex(Kernel &k, ArrayRef<Axis> axes, Value flat);
 
+  Value operator[](size_t axis) const { return indices[axis]; }
   Value part(Kernel &k, Factor operand) const;
   /// Sets the op's loops that the axes stand for.
   void setLoops(Kernel &k, const Product &p,
@@ -21,6 +22,15 @@ private:
   ArrayRef<Axis> axes;
   SmallVector<Value> indices;
 };
+
+/// Of depth, that a block adds up.
+struct DepthRange {
+  Value from, end, step;
+};
+/// A loop over the range that carries values; `body` gets the depth and them.
+SmallVector<Value>
+forEachTile(Kernel &k, const DepthRange &range, ArrayRef<Value> carried,
+            function_ref<SmallVector<Value>(Value, ArrayRef<Value>)> body);
 
 /// Of an operand: whose tiles are meant, and what is across its depth.
 struct Side {

@@ -97,15 +97,16 @@ public:
   }
 
   void forEachSum(Kernel &k, ValueRange sums,
-                  function_ref<void(Value, Value, Value)> visit) override {
+                  function_ref<void(Value, Value, ValueRange)> visit) override {
     Value warp = k.at.div(k.thread(), warpSize),
           lane = k.at.rem(k.thread(), warpSize);
     Value firstRow = k.at.add(k.at.mul(warp, groupRows / 4), k.at.div(lane, 4)),
           pair = k.at.mul(k.at.rem(lane, 4), 2);
-    for (int64_t i = 0; i < sumCount(); ++i)
-      visit(k.at.add(firstRow, i % 4 / 2 * 8),
-            k.at.add(pair, i / 4 * 8 + i % 2),
-            LLVM::ExtractValueOp::create(k.b, sums[0], i));
+    for (int64_t i = 0; i < sumCount(); i += 2) {
+      Value two[] = {LLVM::ExtractValueOp::create(k.b, sums[0], i),
+                     LLVM::ExtractValueOp::create(k.b, sums[0], i + 1)};
+      visit(k.at.add(firstRow, i % 4 / 2 * 8), k.at.add(pair, i / 4 * 8), two);
+    }
   }
 
 private:

@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/MCSubtargetInfo.h"
@@ -97,6 +98,8 @@ private:
       return machine.takeError();
     if (failed(refuseLibraryCalls()))
       return llvm::createStringError("");
+    markTensorMaps();
+    promiseThreads();
     mlir::OwningOpRef<ModuleOp> alone =
         ModuleOp::create(getOperation().getLoc());
     OpBuilder b = OpBuilder::atBlockEnd(alone->getBody());
@@ -114,6 +117,35 @@ private:
     if (!ptx)
       return ptx.takeError();
     return comments() + std::string(ptx->begin(), ptx->end());
+  }
+
+  /// Tensor maps are parameters by value, which kernels only point to.
+  void markTensorMaps() {
+    namespace LLVM = mlir::LLVM;
+    using NVVM = mlir::NVVM::NVVMDialect;
+    OpBuilder b(&getContext());
+    constexpr int64_t bytes = 128, alignment = 64;
+    auto type = TypeAttr::get(LLVM::LLVMArrayType::get(b.getI8Type(), bytes));
+    for (auto f : kernels().getOps<LLVM::LLVMFuncOp>()) {
+      auto which =
+          f->getAttrOfType<mlir::DenseI64ArrayAttr>(lowering::tensorMapsAttr);
+      for (int64_t i : which ? which.asArrayRef() : ArrayRef<int64_t>()) {
+        f.setArgAttr(unsigned(i), LLVM::LLVMDialect::getByValAttrName(), type);
+        f.setArgAttr(unsigned(i), LLVM::LLVMDialect::getAlignAttrName(),
+                     b.getI64IntegerAttr(alignment));
+        f.setArgAttr(unsigned(i), NVVM::getGridConstantAttrName(),
+                     b.getUnitAttr());
+      }
+      f->removeAttr(lowering::tensorMapsAttr);
+    }
+  }
+
+  /// A kernel is launched with the threads that it is made for, never fewer.
+  void promiseThreads() {
+    using NVVM = mlir::NVVM::NVVMDialect;
+    for (auto f : kernels().getOps<mlir::LLVM::LLVMFuncOp>())
+      if (Attribute threads = f->removeAttr(NVVM::getMaxntidAttrName()))
+        f->setAttr(NVVM::getReqntidAttrName(), threads);
   }
 
   /// Functions that only a library of the CUDA toolkit has: those of f64.

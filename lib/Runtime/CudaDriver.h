@@ -30,6 +30,20 @@ enum {
   unasked_shared_bytes = 48 * 1024, /* of a block */
 };
 
+/* Of CUDA 12, for kernels that copy boxes of tensors: cuTensorMapEncodeTiled.
+ */
+typedef CUresult (*tensor_map_function)(
+    void *map, int type, uint32_t rank, void *memory, const uint64_t *sizes,
+    const uint64_t *strides, const uint32_t *box, const uint32_t *element_steps,
+    int interleave, int swizzle, int promotion, int fill);
+enum {
+  tensor_16_bits = 1, /* CU_TENSOR_MAP_DATA_TYPE_UINT16 */
+  tensor_f32 = 7,     /* CU_TENSOR_MAP_DATA_TYPE_FLOAT32 */
+  swizzle_128 = 3,    /* CU_TENSOR_MAP_SWIZZLE_128B */
+  promotion_256 = 3,  /* CU_TENSOR_MAP_L2_PROMOTION_L2_256B */
+  most_dimensions = 5,
+};
+
 /* X(name, symbol, parameters) */
 #define DRIVER_FUNCTIONS(X)                                                    \
   X(init, "cuInit", (unsigned))                                                \

@@ -2,25 +2,9 @@
 
 #define _GNU_SOURCE
 #include "Gpu.h"
-#include "CudaDriver.h"
-#include <dlfcn.h>
+#include "OpenDriver.h"
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-/*===-- The driver
- * ---------------------------------------------------------===*/
-
-static struct {
-  void *library;
-#define X(name, symbol, params) CUresult(*name) params;
-  DRIVER_FUNCTIONS(X)
-#undef X
-} driver;
-
-/* CUDA 11.4, the first whose driver has all that is asked of it here. */
-static const int least_version = 11040;
 
 /*===-- A model's state
  * ----------------------------------------------------===*/
@@ -49,59 +33,6 @@ struct gradus_gpu_state {
   bool failed;
   char message[1024];
 };
-
-/* Until a model has a state of its own. */
-static char early_message[1024];
-
-static const char *driver_says(CUresult result) {
-  const char *text = NULL;
-  if (!driver.error_text || driver.error_text(result, &text) != 0 || !text)
-    return "an error without a text";
-  return text;
-}
-
-static const char *open_driver(void) {
-  if (driver.library)
-    return NULL;
-  const char *name = getenv("GRADUS_CUDA_DRIVER");
-  if (!name || !*name)
-    name = "libcuda.so.1";
-  void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  if (!library) {
-    snprintf(early_message, sizeof early_message,
-             "no GPU: the NVIDIA driver's library %s is not there (%s)", name,
-             dlerror());
-    return early_message;
-  }
-#define X(name, symbol, params)                                                \
-  *(void **)&driver.name = dlsym(library, symbol);                             \
-  if (!driver.name) {                                                          \
-    snprintf(early_message, sizeof early_message,                              \
-             "no GPU: the NVIDIA driver is too old, it has no %s", symbol);    \
-    dlclose(library);                                                          \
-    return early_message;                                                      \
-  }
-  DRIVER_FUNCTIONS(X)
-#undef X
-  CUresult result = driver.init(0);
-  if (result != 0) {
-    snprintf(early_message, sizeof early_message, "no GPU: the driver says: %s",
-             driver_says(result));
-    return early_message;
-  }
-  int version = 0;
-  driver.version(&version);
-  if (version < least_version) {
-    snprintf(early_message, sizeof early_message,
-             "the NVIDIA driver is too old: for CUDA %d.%d, but at least %d.%d "
-             "is needed",
-             version / 1000, version % 1000 / 10, least_version / 1000,
-             least_version % 1000 / 10);
-    return early_message;
-  }
-  driver.library = library;
-  return NULL;
-}
 
 /* Keeps the first error. */
 static bool succeeded(struct gradus_gpu_state *s, CUresult result,
@@ -330,6 +261,37 @@ void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
                           (unsigned)grid_z, (unsigned)threads, 1, 1,
                           (unsigned)shared_bytes, s->stream, args, NULL),
             "launching kernel ", name);
+}
+
+void gradus_gpu_tensor_map(struct gradus_gpu *model, void *map, void *memory,
+                           const int64_t *tensor) {
+  struct gradus_gpu_state *s = model->state;
+  int64_t element = *tensor++, offset = *tensor++, rank = *tensor++;
+  if (s->failed)
+    return;
+  if (!driver.tensor_map) {
+    snprintf(s->message, sizeof s->message,
+             "the NVIDIA driver is too old for kernels of sm_90a: it has no "
+             "cuTensorMapEncodeTiled, which came with CUDA 12");
+    s->failed = true;
+    return;
+  }
+  uint64_t sizes[most_dimensions], strides[most_dimensions];
+  uint32_t box[most_dimensions], element_steps[most_dimensions];
+  for (int64_t d = 0; d < rank; ++d) {
+    sizes[d] = (uint64_t)*tensor++;
+    element_steps[d] = 1;
+  }
+  for (int64_t d = 0; d + 1 < rank; ++d)
+    strides[d] = (uint64_t)*tensor++;
+  for (int64_t d = 0; d < rank; ++d)
+    box[d] = (uint32_t)*tensor++;
+  succeeded(s,
+            driver.tensor_map(map, element == 2 ? tensor_16_bits : tensor_f32,
+                              (uint32_t)rank, (char *)memory + offset, sizes,
+                              strides, box, element_steps, 0, swizzle_128,
+                              promotion_256, 0),
+            "describing a tensor to the GPU", "");
 }
 
 void gradus_gpu_copy(struct gradus_gpu *model, void *to, const void *from,

@@ -51,6 +51,12 @@ const char *gradus_gpu_end(struct gradus_gpu *model);
 void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
                        int32_t grid_y, int32_t grid_z, int32_t threads,
                        int32_t shared_bytes, void **args);
+/* A map of a tensor of which kernels copy boxes, 128 bytes at `map`. `tensor`:
+ * the bytes of an element; those that it begins after `memory`; the rank; the
+ * sizes, the axis along memory first; the bytes from one index to the next,
+ * from the second axis on; the box. */
+void gradus_gpu_tensor_map(struct gradus_gpu *model, void *map, void *memory,
+                           const int64_t *tensor);
 void gradus_gpu_copy(struct gradus_gpu *model, void *to, const void *from,
                      int64_t bytes);
 /* Where an input is on the device: there already, or copied to `staging`; and

@@ -26,4 +26,9 @@ graph.model @warpgroups {
     %c = matmul %a, %b, to = f32
     return %c
   }
+  // Stages are used again and again.
+  func @turns(%a: f16[40, 648], %b: f16[648, 72]) {
+    %c = matmul %a, %b, to = f32
+    return %c
+  }
 }

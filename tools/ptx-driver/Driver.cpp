@@ -161,6 +161,41 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
   return Success;
 }
 
+/// A tensor's map; only what the runtime asks for is known.
+int cuTensorMapEncodeTiled(void *to, int type, unsigned rank, void *address,
+                           const uint64_t *sizes, const uint64_t *strides,
+                           const uint32_t *box, const uint32_t *elementSteps,
+                           int interleave, int swizzle, int, int) {
+  constexpr int bytesOfType[] = {1, 2, 4, 4, 8, 8, 2, 4, 8, 2};
+  constexpr int swizzle128 = 3;
+  if (rank < 1 || rank > 5 || type < 0 || type > 9 || interleave != 0 ||
+      (swizzle != 0 && swizzle != swizzle128))
+    return InvalidValue;
+  ptx::TensorMap map{};
+  map.magic = ptx::TensorMap::expectedMagic;
+  map.address = reinterpret_cast<uint64_t>(address);
+  map.rank = rank;
+  map.elementBytes = unsigned(bytesOfType[type]);
+  map.swizzled = swizzle == swizzle128;
+  bool isFine = map.address % 16 == 0;
+  for (unsigned d = 0; d < rank; ++d) {
+    map.sizes[d] = uint32_t(sizes[d]);
+    map.box[d] = box[d];
+    isFine &= sizes[d] >= 1 && sizes[d] <= UINT32_MAX && box[d] >= 1 &&
+              box[d] <= 256 && elementSteps[d] == 1;
+    if (d + 1 < rank) {
+      map.strides[d] = strides[d];
+      isFine &= strides[d] % 16 == 0 && strides[d] >> 40 == 0;
+    }
+  }
+  isFine &= box[0] * map.elementBytes % 16 == 0 &&
+            (swizzle == 0 || box[0] * map.elementBytes <= 128);
+  if (!isFine)
+    return InvalidValue;
+  std::memcpy(to, &map, sizeof map);
+  return Success;
+}
+
 int cuFuncSetAttribute(void *function, int attribute, int value) {
   constexpr int mostOfABlock = 227 * 1024;
   if (attribute != 8 || value > mostOfABlock) // dynamic shared memory

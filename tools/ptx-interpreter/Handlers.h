@@ -22,6 +22,8 @@ Handlers memoryInstructions();
 Handlers matrixInstructions();
 /// wgmma, and what it takes.
 Handlers warpgroupInstructions();
+/// Copies of boxes of tensors, and mbarriers.
+Handlers bulkInstructions();
 
 } // namespace ptx
 

@@ -233,8 +233,9 @@ public:
     known["prmt.b32"] = ternary<uint32_t, uint32_t, uint32_t, permute>;
     known["bfe.u32"] = ternary<uint32_t, uint32_t, uint32_t, extractBits>;
     known["bfe.s32"] = ternary<int32_t, int32_t, uint32_t, extractSigned>;
-    for (const Handlers &more : {conversionInstructions(), memoryInstructions(),
-                                 matrixInstructions(), warpgroupInstructions()})
+    for (const Handlers &more :
+         {conversionInstructions(), memoryInstructions(), matrixInstructions(),
+          warpgroupInstructions(), bulkInstructions()})
       known.insert(more.begin(), more.end());
   }
 
@@ -246,7 +247,10 @@ public:
       return move;
     bool isKind = op == "ld" || op == "st" || op == "cvt" || op == "cvta" ||
                   (op == "shfl" && i.opcode.back() == "b32") || op == "wgmma" ||
+                  op == "mbarrier" ||
                   (op == "cp" && i.has("async") && i.has("shared"));
+    if (op == "cp" && i.has("bulk"))
+      return known.at("bulk");
     if (isKind)
       return known.at(op);
     throw Error("instruction " + i.name() + " is not known");
@@ -376,12 +380,18 @@ static uint32_t bytesOfType(const std::string &type) {
 void ptx::decode(Instruction &i) {
   static const Table table;
   const std::string &op = i.opcode[0];
+  if (i.name() == "bar.warp.sync") {
+    i.control = Control::WarpBarrier;
+    return;
+  }
   if (op == "bar" || op == "barrier") {
     if (i.opcode.back() == "red")
       throw Error("instruction " + i.name() + " is not known");
     i.control = Control::Barrier;
     return;
   }
+  if (op == "mbarrier" && i.has("try_wait"))
+    i.control = Control::Wait;
   if (op == "setp") {
     if (i.opcode.size() != 3)
       throw Error("instruction " + i.name() + " is not known");

@@ -82,6 +82,51 @@ void SharedMemory::checkVisible(uint64_t address, size_t bytes) {
                   "(fence.proxy.async)");
 }
 
+SharedMemory::Barrier &SharedMemory::barrierAt(uint64_t address) {
+  auto it = barriers.find(address);
+  if (it == barriers.end())
+    throw Error("there is no mbarrier at this address");
+  return it->second;
+}
+void SharedMemory::makeBarrier(uint64_t address, uint32_t arrivals) {
+  at(address, 8);
+  if (address % 8 != 0 || arrivals == 0)
+    throw Error("no mbarrier can be made so");
+  barriers[address] = {arrivals, arrivals, 0, 0, false};
+}
+void SharedMemory::passBarriers() {
+  for (auto &[address, b] : barriers)
+    b.isPassed = true;
+}
+void SharedMemory::checkPassed(uint64_t address) {
+  if (!barrierAt(address).isPassed)
+    throw Error("a copy tells an mbarrier that no fence passed to it");
+}
+void SharedMemory::finishPhase(Barrier &b) {
+  ++events;
+  if (b.pending != 0 || b.bytes != 0)
+    return;
+  ++b.phase;
+  b.pending = b.arrivals;
+}
+void SharedMemory::arrive(uint64_t address) {
+  Barrier &b = barrierAt(address);
+  if (b.pending == 0)
+    throw Error("more threads arrive at an mbarrier than it was made for");
+  --b.pending;
+  finishPhase(b);
+}
+void SharedMemory::expectBytes(uint64_t address, int64_t bytes) {
+  Barrier &b = barrierAt(address);
+  b.bytes += bytes;
+  // What was expected may have come; more is expected before threads arrive.
+  if (bytes < 0)
+    finishPhase(b);
+}
+bool SharedMemory::hasEnded(uint64_t address, uint32_t parity) {
+  return (barrierAt(address).phase & 1) != parity;
+}
+
 static void checkAligned(uint64_t address, size_t bytes) {
   if (address % bytes != 0)
     throw Error("an access that is not aligned");
@@ -206,16 +251,15 @@ void Warp::checkDefined(const Instruction &i, uint32_t lanes) const {
 
 Warp::State Warp::run() {
   const auto &code = block.kernel.code;
-  waiting = 0;
-  while (live & ~waiting) {
+  while (uint32_t runnable = live & ~waiting & ~meeting) {
     // The lanes that are furthest behind.
     size_t at = SIZE_MAX, ahead = SIZE_MAX;
     for (int lane = 0; lane < lanesAWarp; ++lane)
-      if ((live & ~waiting) >> lane & 1)
+      if (runnable >> lane & 1)
         at = std::min(at, next[lane]);
     uint32_t lanes = 0;
     for (int lane = 0; lane < lanesAWarp; ++lane)
-      if ((live & ~waiting) >> lane & 1) {
+      if (runnable >> lane & 1) {
         if (next[lane] == at)
           lanes |= 1U << lane;
         else
@@ -239,6 +283,20 @@ Warp::State Warp::run() {
           }
           ++at;
           break;
+        case Control::Wait: {
+          checkDefined(i, on);
+          i.run(*this, i, on);
+          bool isOver = true;
+          eachLane(on, [&](int l) { isOver &= get<bool>(i.outs[0], l); });
+          defined[i.outs[0]] |= on;
+          ++at;
+          if (isOver)
+            break;
+          for (int lane = 0; lane < lanesAWarp; ++lane)
+            if (lanes >> lane & 1)
+              next[lane] = at;
+          return state = State::Waiting;
+        }
         case Control::Return:
           live &= ~on;
           lanes &= ~on;
@@ -250,6 +308,17 @@ Warp::State Warp::run() {
           for (int lane = 0; lane < lanesAWarp; ++lane)
             if (lanes >> lane & 1)
               next[lane] = at + 1;
+          together = false;
+          break;
+        case Control::WarpBarrier:
+          if (get<uint32_t>(i.ins[0], 0) != allLanes)
+            throw Error("a barrier of some lanes of a warp");
+          meeting |= on;
+          for (int lane = 0; lane < lanesAWarp; ++lane)
+            if (lanes >> lane & 1)
+              next[lane] = at + 1;
+          if (meeting == live)
+            meeting = 0;
           together = false;
           break;
         case Control::Branch:
@@ -276,11 +345,14 @@ Warp::State Warp::run() {
           next[lane] = at;
     }
   }
+  if (meeting)
+    throw Error(block.kernel.name +
+                ": a barrier that not all lanes of a warp reach");
   if (live)
-    return State::AtBarrier;
+    return state = State::AtBarrier;
   if (!products.empty())
     throw Error(block.kernel.name + ": a warp ends before its products");
-  return State::Done;
+  return state = State::Done;
 }
 
 //===----------------------------------------------------------------------===//
@@ -294,16 +366,40 @@ static void runBlock(Block &block) {
   warps.reserve((threads + lanesAWarp - 1) / lanesAWarp);
   for (uint32_t t = 0; t < threads; t += lanesAWarp)
     warps.emplace_back(block, t, threads - t);
-  for (bool done = false; !done;) {
-    size_t waiting = 0;
+  using State = Warp::State;
+  auto count = [&](State s) {
+    return size_t(std::count_if(warps.begin(), warps.end(),
+                                [&](const Warp &w) { return w.state == s; }));
+  };
+  while (count(State::Done) < warps.size()) {
+    size_t events = block.shared.events;
+    bool goesOn = false;
     for (Warp &w : warps)
-      waiting += w.run() == Warp::State::AtBarrier;
-    if (waiting != 0 && waiting != warps.size())
-      throw Error(block.kernel.name + ": a barrier that only " +
-                  std::to_string(waiting) + " of " +
-                  std::to_string(warps.size()) + " warps reach");
-    done = waiting == 0;
+      if (w.state == State::Ready || w.state == State::Waiting) {
+        bool wasWaiting = w.state == State::Waiting;
+        goesOn |= w.run() != State::Waiting || !wasWaiting;
+      }
+    if (goesOn || events != block.shared.events)
+      continue;
+    if (!block.boxes.empty()) {
+      landBox(block);
+      continue;
+    }
+    size_t atBarrier = count(State::AtBarrier);
+    if (atBarrier != warps.size())
+      throw Error(block.kernel.name +
+                  (atBarrier == 0
+                       ? ": waits for an mbarrier that nothing can end"
+                       : ": a barrier that only " + std::to_string(atBarrier) +
+                             " of " + std::to_string(warps.size()) +
+                             " warps reach"));
+    for (Warp &w : warps) {
+      w.passBarrier();
+      w.state = State::Ready;
+    }
   }
+  if (!block.boxes.empty())
+    throw Error(block.kernel.name + ": a block ends before its copies");
 }
 
 void ptx::run(const Kernel &kernel, const Launch &launch,

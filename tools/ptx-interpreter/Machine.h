@@ -19,6 +19,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <deque>
 
 namespace ptx {
 
@@ -58,6 +59,19 @@ public:
   /// From now until it is written, the place holds nothing.
   void forget(uint64_t address, size_t bytes);
 
+  /// An mbarrier: threads arrive, copies bring bytes; a phase ends when all of
+  /// both are there.
+  void makeBarrier(uint64_t address, uint32_t arrivals);
+  /// Passes those that were made to copies (fence.mbarrier_init).
+  void passBarriers();
+  void checkPassed(uint64_t address);
+  void arrive(uint64_t address);
+  void expectBytes(uint64_t address, int64_t bytes);
+  /// Has the phase of this parity ended?
+  bool hasEnded(uint64_t address, uint32_t parity);
+  /// Counts what could make a wait end.
+  size_t events = 0;
+
   /// What threads wrote is hidden from the asynchronous proxy until they pass
   /// it on.
   void hide(uint64_t address, size_t bytes);
@@ -66,8 +80,27 @@ public:
 
 private:
   std::map<std::string, uint64_t> starts;
+  struct Barrier {
+    uint32_t arrivals, pending, phase;
+    int64_t bytes;
+    bool isPassed;
+  };
+  Barrier &barrierAt(uint64_t address);
+  void finishPhase(Barrier &b);
+
+  std::map<uint64_t, Barrier> barriers;
   std::vector<char> data, written, hidden;
 };
+
+/// What cuTensorMapEncodeTiled makes of a tensor, as this interpreter has it.
+struct TensorMap {
+  static constexpr uint64_t expectedMagic = 0x70614d726f736e65;
+  uint64_t magic, address;
+  uint32_t rank, elementBytes, swizzled;
+  uint32_t sizes[5], box[5];
+  uint64_t strides[4]; ///< in bytes, from the second axis on
+};
+static_assert(sizeof(TensorMap) <= 128);
 
 /// A copy to shared memory that has begun.
 struct PendingCopy {
@@ -83,6 +116,14 @@ struct PendingProduct {
   bool adds;         ///< to what the sums were
 };
 
+/// A copy of a box of a tensor that has begun; it lands when nothing else can
+/// go on.
+struct PendingBox {
+  uint64_t to, barrier;
+  TensorMap map;
+  std::array<int32_t, 5> first;
+};
+
 struct Block {
   const Kernel &kernel;
   const Launch &launch;
@@ -90,15 +131,20 @@ struct Block {
   const std::vector<char> &params;
   std::array<uint32_t, 3> index;
   SharedMemory shared;
+  std::deque<PendingBox> boxes{};
 };
+/// Lands the copy that began first.
+void landBox(Block &block);
 
 class Warp {
 public:
   Warp(Block &block, uint32_t firstThread, uint32_t threads);
 
-  enum class State { Ready, AtBarrier, Done };
-  /// Runs until a barrier or the end.
+  enum class State { Ready, Waiting, AtBarrier, Done };
+  /// Runs until a barrier, a wait that is not over, or the end.
   State run();
+  State state = State::Ready;
+  void passBarrier() { waiting = 0; }
 
   template <typename T> T get(int reg, int lane) const {
     uint64_t v = registers[reg][lane];
@@ -160,7 +206,8 @@ private:
   std::vector<int> inFlight;     ///< products that add to a register
   std::vector<char> touched;     ///< written since the last wgmma.fence
   std::array<size_t, lanesAWarp> next{};
-  uint32_t live, waiting = 0;
+  /// Lanes: not at their end; at a barrier of the block; of the warp.
+  uint32_t live, waiting = 0, meeting = 0;
 };
 
 /// Calls f(lane) for each lane whose bit is set.

@@ -20,7 +20,15 @@ struct Instruction;
 /// Runs an instruction for the lanes of a warp whose bit is set.
 using Handler = void (*)(Warp &, const Instruction &, uint32_t lanes);
 
-enum class Control : uint8_t { None, Branch, Return, Barrier };
+/// `Wait` is an instruction that may have to be tried again.
+enum class Control : uint8_t {
+  None,
+  Branch,
+  Return,
+  Barrier,
+  WarpBarrier,
+  Wait
+};
 enum class Space : uint8_t { Generic, Global, Shared };
 
 /// One instruction. Every operand that is a value is the number of a register:
@@ -52,6 +60,9 @@ struct Preset {
   uint64_t value;     ///< of a constant
   std::string symbol; ///< "%tid.x", or a variable
 };
+
+/// Parameters as generic addresses see them.
+inline constexpr uint64_t paramWindow = uint64_t(1) << 61;
 
 struct Param {
   std::string name;

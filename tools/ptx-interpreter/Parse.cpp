@@ -107,6 +107,7 @@ private:
       k.name = k.name.substr(0, k.name.find('('));
       at = s.find(')') == std::string::npos ? Params : Body;
       depth = 0;
+      scopes.clear();
       return;
     }
     if (s.find(".shared ") != std::string::npos)
@@ -122,6 +123,7 @@ private:
     if (s == "{") {
       at = Body;
       depth = 1;
+      scopes = {++lastScope};
       return;
     }
     if (!startsWith(s, ".param"))
@@ -150,9 +152,11 @@ private:
   void body(const std::string &s) {
     if (s == "{") {
       ++depth;
+      scopes.push_back(++lastScope);
       return;
     }
     if (s == "}") {
+      scopes.pop_back();
       if (--depth == 0)
         finish();
       return;
@@ -164,7 +168,7 @@ private:
       return;
     }
     if (s.back() == ':') {
-      labels[s.substr(0, s.size() - 1)] = k.code.size();
+      labels[{scopes.back(), s.substr(0, s.size() - 1)}] = k.code.size();
       return;
     }
     pending += (pending.empty() ? "" : " ") + s;
@@ -216,7 +220,7 @@ private:
       operands = split(text.substr(space), ",");
     if (i.opcode[0] == "bra") {
       i.control = Control::Branch;
-      branches.push_back({k.code.size(), operands.back()});
+      branches.push_back({k.code.size(), scopes, operands.back()});
       return i;
     }
     if (i.opcode[0] == "ret" || i.opcode[0] == "exit") {
@@ -224,10 +228,12 @@ private:
       return i;
     }
     i.isLater = i.has("mma_async");
-    k.usesAsyncProxy |= i.isLater;
+    k.usesAsyncProxy |= i.isLater || i.has("bulk");
     const std::string &op = i.opcode[0];
     bool writes = op != "st" && op != "bar" && op != "barrier" && op != "cp" &&
-                  (op != "wgmma" || i.isLater);
+                  op != "setmaxnreg" && i.opcode.back() != "tensormap" &&
+                  (op != "wgmma" || i.isLater) &&
+                  (op != "mbarrier" || i.opcode[1] != "init");
     for (size_t o = 0; o < operands.size(); ++o)
       operand(i, operands[o], writes && o == 0);
     decode(i);
@@ -241,7 +247,11 @@ private:
       return;
     }
     if (s[0] == '[') {
-      address(i, s.substr(1, s.size() - 2));
+      // `[map, {x, y}]`: a place in what the address stands for.
+      auto parts = split(s.substr(1, s.size() - 2), ",");
+      address(i, parts.at(0));
+      for (size_t part = 1; part < parts.size(); ++part)
+        operand(i, parts[part], false);
       return;
     }
     if (written) {
@@ -259,14 +269,20 @@ private:
     if (plus != std::string::npos)
       offset = std::stoll(s.substr(s[plus] == '+' ? plus + 1 : plus));
     std::string base = trimmed(s.substr(0, plus));
-    for (const Param &p : k.params)
-      if (p.name == base) {
-        i.variant = 1;
-        i.offsets.push_back(int64_t(p.offset) + offset);
-        return;
-      }
+    if (auto param = offsetOfParam(base)) {
+      i.variant = 1;
+      i.offsets.push_back(int64_t(*param) + offset);
+      return;
+    }
     i.ins.push_back(reg(base));
     i.offsets.push_back(offset);
+  }
+
+  std::optional<size_t> offsetOfParam(const std::string &name) const {
+    for (const Param &p : k.params)
+      if (p.name == name)
+        return p.offset;
+    return std::nullopt;
   }
 
   /// The register of a register's name, a constant or a symbol.
@@ -281,6 +297,8 @@ private:
       k.presets.push_back({Preset::Special, r, 0, s});
     else if (auto value = constant(s))
       k.presets.push_back({Preset::Constant, r, *value, ""});
+    else if (auto offset = offsetOfParam(s))
+      k.presets.push_back({Preset::Constant, r, paramWindow + *offset, ""});
     else if (k.shared.count(s))
       k.presets.push_back({Preset::SharedAddress, r, 0, s});
     else
@@ -307,11 +325,13 @@ private:
   }
 
   void finish() {
-    for (auto &[at, label] : branches) {
-      auto target = labels.find(label);
+    for (auto &b : branches) {
+      auto target = labels.end();
+      for (; target == labels.end() && !b.scopes.empty(); b.scopes.pop_back())
+        target = labels.find({b.scopes.back(), b.label});
       if (target == labels.end())
-        throw Error("a branch to nowhere: " + label);
-      k.code[at].target = target->second;
+        throw Error("a branch to nowhere: " + b.label);
+      k.code[b.at].target = target->second;
     }
     kernels[k.name] = k;
     at = Outside;
@@ -324,8 +344,16 @@ private:
   Kernel k;
   std::map<std::string, int> registers;
   std::set<std::string> locals; ///< registers whose names say not that they are
-  std::map<std::string, size_t> labels;
-  std::vector<std::pair<size_t, std::string>> branches;
+  /// Labels belong to the braces that they stand in.
+  std::vector<int> scopes;
+  int lastScope = 0;
+  std::map<std::pair<int, std::string>, size_t> labels;
+  struct Branch {
+    size_t at;
+    std::vector<int> scopes;
+    std::string label;
+  };
+  std::vector<Branch> branches;
   std::map<std::string, SharedVariable> moduleShared;
   std::map<std::string, Kernel> kernels;
 };

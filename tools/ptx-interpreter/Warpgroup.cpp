@@ -42,10 +42,10 @@ Shape shapeOf(const Instruction &i) {
     s = {0, 8, 4, fromTf32};
   else
     throw Error("instruction " + i.name() + " is not known");
-  int depth = 0;
-  if (std::sscanf(i.opcode[4].c_str(), "m64n%dk%d", &s.columns, &depth) != 2 ||
-      depth != s.depth || s.columns % 8 != 0 || s.columns < 8 ||
-      s.columns > 256 || i.outs.size() != size_t(s.columns / 2))
+  s.columns = int(i.outs.size()) * 2;
+  if (i.opcode[4] !=
+          "m64n" + std::to_string(s.columns) + "k" + std::to_string(s.depth) ||
+      s.columns % 8 != 0 || s.columns < 8 || s.columns > 256)
     throw Error("instruction " + i.name() + " is not known");
   return s;
 }
