@@ -150,6 +150,10 @@ def CollapseAxes : Pass<"graph-collapse-axes", "::mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["::mlir::tensor::TensorDialect"];
 }
+def FuseFolds : Pass<"graph-fuse-folds", "::mlir::func::FuncOp"> {
+  let summary = "Compute masks within, and what follows with, ops that put windows back which do not overlap";
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
 def DropUnitAxes : Pass<"graph-drop-unit-axes", "::mlir::func::FuncOp"> {
   let summary = "Read and make tensors without the axes of size 1 that a reshape adds or takes away";
   let dependentDialects = ["::mlir::tensor::TensorDialect"];

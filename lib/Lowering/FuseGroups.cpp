@@ -80,10 +80,7 @@ void gradus::eraseInput(linalg::GenericOp op, unsigned input) {
   op.getProperties().operandSegmentSizes = {segments[0] - 1, segments[1]};
 }
 
-/// Merges inputs that read the same element of the same tensor. Without this a
-/// producer would be fused once for every such input, and its body double each
-/// time.
-static void mergeInputs(linalg::GenericOp op) {
+void gradus::mergeInputs(linalg::GenericOp op) {
   llvm::DenseMap<std::pair<Value, mlir::AffineMap>, BlockArgument> first;
   for (unsigned i = 0; i < unsigned(op.getNumDpsInputs());) {
     OpOperand *in = op.getDpsInputOperand(i);

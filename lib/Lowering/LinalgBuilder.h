@@ -108,6 +108,10 @@ Value widened(ImplicitLocOpBuilder &b, Value number, Type to);
 
 /// Takes an input away that nothing in the body reads any more.
 void eraseInput(mlir::linalg::GenericOp op, unsigned input);
+/// Merges inputs that read the same element of the same tensor. Without this a
+/// producer would be fused once for every such input, and its body double each
+/// time.
+void mergeInputs(mlir::linalg::GenericOp op);
 
 } // namespace gradus
 

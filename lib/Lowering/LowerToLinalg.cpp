@@ -306,15 +306,28 @@ private:
   Value move(PadOp op) {
     Shape s(op.getX());
     SmallVector<int64_t> low(s.rank(), 0), steps(s.rank(), 1);
-    low[s.axis(op.getAxis())] = op.getLow();
-    steps[s.axis(op.getAxis())] = int64_t(op.getInterior()) + 1;
+    Value x = op.getX();
+    auto takeIn = [&](PadOp pad) {
+      int64_t axis = s.axis(pad.getAxis());
+      low[axis] = pad.getLow();
+      steps[axis] = int64_t(pad.getInterior()) + 1;
+      x = pad.getX();
+      return axis;
+    };
+    // Of several axes at once, if nobody wants the tensors between.
+    llvm::SmallDenseSet<int64_t> axes{takeIn(op)};
+    for (auto pad = x.getDefiningOp<PadOp>();
+         pad && pad->hasOneUse() && pad.getValue() == op.getValue() &&
+         axes.insert(s.axis(pad.getAxis())).second;
+         pad = x.getDefiningOp<PadOp>())
+      takeIn(pad);
     double value = op.getValue().convertToDouble();
     mlir::TypedAttr attr;
     if (s.isFloat())
       attr = b.getFloatAttr(s.element, value);
     else
       attr = b.getIntegerAttr(s.element, int64_t(value));
-    return linalg.pad(in(op.getX()), tensorType(op.getOut()), low, steps, attr);
+    return linalg.pad(in(x), tensorType(op.getOut()), low, steps, attr);
   }
 
   Value move(ConcatOp op) {
@@ -349,11 +362,29 @@ private:
         });
   }
 
+  /// Do the windows lie side by side, and cover the image?
+  static bool tilesImage(FoldOp op) {
+    auto windows = tensorType(op.getG()).getShape(),
+         image = tensorType(op.getOut()).getShape();
+    size_t n = op.getWindow().size();
+    for (size_t i = 0; i < n; ++i)
+      if (stepOf(op.getStride(), i) != windows[1 + n + i] ||
+          windows[1 + i] * windows[1 + n + i] != image[1 + i])
+        return false;
+    return true;
+  }
+
   Value move(FoldOp op) {
-    // Windows overlap: their elements are added one after the other.
     RankedTensorType type = tensorType(op.getOut());
-    auto sums = sumsOf(type);
     int64_t rank = tensorType(op.getG()).getRank();
+    if (tilesImage(op))
+      return linalg.generic(
+          in(op.getG()), b.getMultiDimIdentityMap(rank), linalg.empty(type),
+          linalg.map(rank, windowExprs(op.getWindow(), op.getStride())),
+          SmallVector<Iterator>(rank, Iterator::parallel),
+          [&](ImplicitLocOpBuilder &, ValueRange args) { return args[0]; });
+    // Windows overlap: their elements are added one after the other.
+    auto sums = sumsOf(type);
     SmallVector<Iterator> iterators(rank, Iterator::reduction);
     iterators.front() = iterators.back() = Iterator::parallel;
     Value out = linalg.generic(

@@ -115,6 +115,7 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createCollapseAxes());
   pm.addNestedPass<func::FuncOp>(createFuseGroups());
   pm.addNestedPass<func::FuncOp>(createDropUnitAxes());
+  pm.addNestedPass<func::FuncOp>(createFuseFolds());
   GroupRowsOptions rows;
   if (!options.gpu.empty()) {
     // A block's shared memory; a product is the work of many blocks.
