@@ -131,40 +131,43 @@ Value cloneBody(OpBuilder &b, linalg::GenericOp op, ValueRange elements) {
 struct FuseFolds : impl::FuseFoldsBase<FuseFolds> {
   void runOnOperation() override {
     Block &body = getOperation().getBody().front();
-    SmallVector<linalg::GenericOp> folds;
-    for (auto op : body.getOps<linalg::GenericOp>())
-      if (isFold(op))
-        folds.push_back(op);
-    for (linalg::GenericOp op : folds)
-      fuse(op);
+    // Each step replaces ops, others of its kind among them.
+    auto fuseAny = [&] {
+      return llvm::any_of(
+          body.getOps<linalg::GenericOp>(),
+          [](linalg::GenericOp op) { return isFold(op) && fuse(op); });
+    };
+    while (fuseAny())
+      ;
     for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
       if (mlir::isOpTriviallyDead(&op))
         op.erase();
   }
 
 private:
-  static void fuse(linalg::GenericOp fold) {
-    if (linalg::GenericOp whole = withFollower(fold))
-      fold = whole;
-    SmallVector<linalg::GenericOp> shared;
+  /// Returns whether there was something to fuse.
+  static bool fuse(linalg::GenericOp fold) {
+    if (takeFollower(fold))
+      return true;
     for (OpOperand *in : fold.getDpsInputOperands())
       if (auto producer = in->get().getDefiningOp<linalg::GenericOp>();
-          producer && isRepeated(producer))
-        shared.push_back(producer);
-    for (linalg::GenericOp producer : shared)
-      repeat(producer);
+          producer && isRepeated(producer)) {
+        repeat(producer);
+        return true;
+      }
+    return false;
   }
 
-  /// The fold and the one elementwise op that reads its result, as one.
-  static linalg::GenericOp withFollower(linalg::GenericOp fold) {
+  /// Makes the fold and the one elementwise op that reads its result one.
+  static bool takeFollower(linalg::GenericOp fold) {
     if (!fold->hasOneUse())
-      return {};
+      return false;
     OpOperand &use = *fold->getUses().begin();
     auto next = dyn_cast<linalg::GenericOp>(use.getOwner());
     if (!next || !isElementwise(next) || !next.isDpsInput(&use) ||
         !next.getMatchingIndexingMap(&use).isIdentity() ||
         !next.getIndexingMapsArray().back().isIdentity())
-      return {};
+      return false;
     AffineMap out = fold.getIndexingMapsArray().back();
     Rebuilt whole(fold, next);
     for (OpOperand *in : fold.getDpsInputOperands())
@@ -185,7 +188,7 @@ private:
     next->replaceAllUsesWith(result);
     next->erase();
     fold->erase();
-    return result;
+    return true;
   }
 
   static bool isRepeated(linalg::GenericOp producer) {
@@ -193,11 +196,12 @@ private:
     return isElementwise(producer) &&
            producer.getIndexingMapsArray().back().isIdentity() &&
            size <= mostRepeated &&
-           llvm::all_of(producer->getUsers(), [](Operation *user) {
-             auto generic = dyn_cast<linalg::GenericOp>(user);
-             return generic && generic->getNumResults() == 1 &&
-                    !lowering::addsProducts(generic) &&
-                    !generic->hasAttr(lowering::lengthsAttr);
+           llvm::all_of(producer->getUses(), [](OpOperand &use) {
+             auto user = dyn_cast<linalg::GenericOp>(use.getOwner());
+             return user && user.isDpsInput(&use) &&
+                    user->getNumResults() == 1 &&
+                    !lowering::addsProducts(user) &&
+                    !user->hasAttr(lowering::lengthsAttr);
            });
   }
   /// Has every op that reads what the producer makes compute it.
@@ -205,8 +209,6 @@ private:
     while (!producer->use_empty()) {
       OpOperand &use = *producer->getUses().begin();
       auto user = cast<linalg::GenericOp>(use.getOwner());
-      if (!user.isDpsInput(&use))
-        return;
       AffineMap place = user.getMatchingIndexingMap(&use);
       unsigned at = use.getOperandNumber(),
                count = unsigned(producer.getNumDpsInputs());
