@@ -68,6 +68,8 @@ private:
     switch (plan.engine) {
     case Engine::Registers:
       return createScalarMultiplier(p, t, plan.stages);
+    case Engine::Doubles:
+      return createDoubleMultiplier(p, t, plan.stages);
     case Engine::Warps:
       return createTensorMultiplier(p, t, precision, plan.stages);
     case Engine::Warpgroups:

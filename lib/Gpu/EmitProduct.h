@@ -89,6 +89,10 @@ Value roundedToTf32(Kernel &k, Value v);
 std::unique_ptr<Multiplier>
 createScalarMultiplier(const Product &p, const Tiles &t,
                        std::optional<Stages> stages);
+/// f64 in tensor cores of sm_80 and later (mma.sync).
+std::unique_ptr<Multiplier>
+createDoubleMultiplier(const Product &p, const Tiles &t,
+                       std::optional<Stages> stages);
 /// In tensor cores of sm_90a, by warpgroups (wgmma).
 std::unique_ptr<Multiplier> createWarpgroupMultiplier(const Product &p,
                                                       const Tiles &t,

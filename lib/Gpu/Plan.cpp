@@ -19,6 +19,9 @@
 using namespace gradus;
 using namespace gradus::gpu;
 
+/// What a block may have on consumers' GPUs.
+static constexpr int64_t mostOfConsumers = 99 * 1024;
+
 Chip Chip::of(StringRef name) {
   Chip chip{80, name == "sm_90a", 108, 0};
   name.consume_front("sm_");
@@ -37,7 +40,7 @@ Chip Chip::of(StringRef name) {
     chip.sharedBytes = 227 * kib;
     break;
   default:
-    chip.sharedBytes = 99 * kib; // that of consumers' GPUs
+    chip.sharedBytes = mostOfConsumers;
   }
   return chip;
 }
@@ -82,6 +85,15 @@ public:
       }
       return *found;
     }
+    // Consumers' GPUs have hardly any units for f64.
+    if (isF64() && chip.sharedBytes > mostOfConsumers)
+      for (int64_t side : {128, 64}) {
+        Tiles t{side, side, side == 128 ? 8 : 16, 256};
+        t.warpRows = side / 2;
+        t.warpColumns = side / 4;
+        consider(Engine::Doubles, t,
+                 stagesOf(t, plainTile, Kernel::mostStaticShared));
+      }
     if (p.lhs.element.getIntOrFloatBitWidth() <= 32)
       considerRegisters({128, 128, 8, 256, 8});
     considerRegisters({64, 64, 16, 256, 4});
@@ -94,6 +106,10 @@ private:
   bool isHalves() const {
     return !isF32() || precision == Precision::F16 ||
            precision == Precision::Bf16;
+  }
+  bool isF64() const {
+    return p.lhs.element.isF64() && p.rhs.element.isF64() &&
+           p.out.element.isF64();
   }
   bool splitsF32() const { return isF32() && precision == Precision::F32; }
   bool tensorCoresTake() const {
@@ -154,17 +170,21 @@ private:
     case Engine::Warpgroups:
       return 2048 * width;
     case Engine::Warps: {
-      double all = chip.architecture == 90        ? 1300
-                   : chip.sharedBytes > 99 * 1024 ? 1024
-                                                  : 512;
+      double all = chip.architecture == 90              ? 1300
+                   : chip.sharedBytes > mostOfConsumers ? 1024
+                                                        : 512;
       // Three products, and about as many instructions again to split f32.
       return all * width / (splitsF32() ? 4 : 1) *
              (t.warpRows * t.warpColumns >= 2048 ? 1.0 : 0.8) *
              (isStaged ? 1.0 : 0.5);
     }
+    case Engine::Doubles:
+      return chip.architecture == 80 ? 64 : 128;
     case Engine::Registers:
       // Of small squares, what is loaded weighs more.
-      return (p.lhs.element.getIntOrFloatBitWidth() > 32 ? 64.0 : 128.0) *
+      return (!isF64()                  ? 128.0
+              : chip.architecture == 80 ? 32.0
+                                        : 64.0) *
              (t.side >= 8 ? 0.9 : 0.6);
     }
     llvm_unreachable("no other engine");

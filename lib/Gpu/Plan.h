@@ -22,6 +22,7 @@ struct Chip {
 /// What multiplies.
 enum class Engine {
   Registers,  ///< each thread, as the op's body says
+  Doubles,    ///< tensor cores, f64
   Warps,      ///< tensor cores, a warp at a time (mma.sync)
   Warpgroups, ///< tensor cores, four warps at a time (wgmma)
 };
