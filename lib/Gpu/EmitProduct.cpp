@@ -276,10 +276,10 @@ private:
                                      /*withElseRegion=*/true);
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(roles.thenBlock());
-      k.limitRegisters(plan.threads(), /*few=*/true);
+      k.limitRegisters(/*few=*/true);
       pipeline.produce(range);
       b.setInsertionPointToStart(roles.elseBlock());
-      k.limitRegisters(plan.threads(), /*few=*/false);
+      k.limitRegisters(/*few=*/false);
       storeSums(k, pipeline.consume(range), place);
     } else {
       storeSums(k,

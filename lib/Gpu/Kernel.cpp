@@ -243,9 +243,9 @@ void Kernel::preferRegisters() {
              b.getI32IntegerAttr(1));
 }
 
-void Kernel::limitRegisters(int64_t threads, bool few) {
+void Kernel::limitRegisters(bool few) {
   constexpr int64_t registersOfAll = 65536, mostOfOne = 255;
-  if (threads * mostOfOne <= registersOfAll)
+  if (threadCount * mostOfOne <= registersOfAll)
     return;
   // Two warpgroups with many, one with few: 64,512 in all.
   if (few)

@@ -116,7 +116,7 @@ public:
   void preferRegisters();
   /// From here on a warpgroup needs few registers, or many, if the block has so
   /// many threads that these cannot have as many as they like.
-  void limitRegisters(int64_t threads, bool few);
+  void limitRegisters(bool few);
   Value zero(Type type) {
     return mlir::arith::ConstantOp::create(b, b.getZeroAttr(type));
   }
