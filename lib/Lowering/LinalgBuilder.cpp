@@ -138,3 +138,16 @@ Value LinalgBuilder::pad(Value x, RankedTensorType type, ArrayRef<int64_t> low,
                                        indices(tensorType(x).getShape()),
                                        indices(steps));
 }
+
+bool gradus::windowsTile(graph::FoldOp op) {
+  auto windows = tensorType(op.getG()).getShape(),
+       image = tensorType(op.getOut()).getShape();
+  size_t n = op.getWindow().size();
+  for (size_t i = 0; i < n; ++i) {
+    int64_t places = windows[1 + i], size = windows[1 + n + i];
+    int64_t step = op.getStride().empty() ? 1 : op.getStride()[i];
+    if (step != size || places * size != image[1 + i])
+      return false;
+  }
+  return true;
+}

@@ -106,6 +106,9 @@ inline RankedTensorType sumsOf(RankedTensorType type) {
 /// A number as the wider type that it is summed in.
 Value widened(ImplicitLocOpBuilder &b, Value number, Type to);
 
+/// Do the windows that are put back lie side by side, and cover the image?
+bool windowsTile(graph::FoldOp op);
+
 /// Takes an input away that nothing in the body reads any more.
 void eraseInput(mlir::linalg::GenericOp op, unsigned input);
 /// Merges inputs that read the same element of the same tensor. Without this a

@@ -306,28 +306,24 @@ private:
   Value move(PadOp op) {
     Shape s(op.getX());
     SmallVector<int64_t> low(s.rank(), 0), steps(s.rank(), 1);
-    Value x = op.getX();
-    auto takeIn = [&](PadOp pad) {
+    // Of several axes at once, if nobody wants the tensors between.
+    llvm::SmallDenseSet<int64_t> axes{s.axis(op.getAxis())};
+    PadOp pad = op, inner;
+    for (;; pad = inner) {
       int64_t axis = s.axis(pad.getAxis());
       low[axis] = pad.getLow();
       steps[axis] = int64_t(pad.getInterior()) + 1;
-      x = pad.getX();
-      return axis;
-    };
-    // Of several axes at once, if nobody wants the tensors between.
-    llvm::SmallDenseSet<int64_t> axes{takeIn(op)};
-    for (auto pad = x.getDefiningOp<PadOp>();
-         pad && pad->hasOneUse() && pad.getValue() == op.getValue() &&
-         axes.insert(s.axis(pad.getAxis())).second;
-         pad = x.getDefiningOp<PadOp>())
-      takeIn(pad);
+      inner = pad.getX().getDefiningOp<PadOp>();
+      if (!inner || !inner->hasOneUse() || inner.getValue() != op.getValue() ||
+          !axes.insert(s.axis(inner.getAxis())).second)
+        break;
+    }
     double value = op.getValue().convertToDouble();
-    mlir::TypedAttr attr;
-    if (s.isFloat())
-      attr = b.getFloatAttr(s.element, value);
-    else
-      attr = b.getIntegerAttr(s.element, int64_t(value));
-    return linalg.pad(in(x), tensorType(op.getOut()), low, steps, attr);
+    mlir::TypedAttr attr =
+        s.isFloat() ? mlir::TypedAttr(b.getFloatAttr(s.element, value))
+                    : b.getIntegerAttr(s.element, int64_t(value));
+    return linalg.pad(in(pad.getX()), tensorType(op.getOut()), low, steps,
+                      attr);
   }
 
   Value move(ConcatOp op) {
@@ -362,22 +358,10 @@ private:
         });
   }
 
-  /// Do the windows lie side by side, and cover the image?
-  static bool tilesImage(FoldOp op) {
-    auto windows = tensorType(op.getG()).getShape(),
-         image = tensorType(op.getOut()).getShape();
-    size_t n = op.getWindow().size();
-    for (size_t i = 0; i < n; ++i)
-      if (stepOf(op.getStride(), i) != windows[1 + n + i] ||
-          windows[1 + i] * windows[1 + n + i] != image[1 + i])
-        return false;
-    return true;
-  }
-
   Value move(FoldOp op) {
     RankedTensorType type = tensorType(op.getOut());
     int64_t rank = tensorType(op.getG()).getRank();
-    if (tilesImage(op))
+    if (windowsTile(op))
       return linalg.generic(
           in(op.getG()), b.getMultiDimIdentityMap(rank), linalg.empty(type),
           linalg.map(rank, windowExprs(op.getWindow(), op.getStride())),
