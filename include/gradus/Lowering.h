@@ -94,6 +94,8 @@ inline constexpr llvm::StringLiteral bytesAttr = "graph.bytes";
 inline constexpr llvm::StringLiteral cNameAttr = "graph.c_name";
 /// Runs every part of a job (lib/Runtime/Parallel.h).
 inline constexpr llvm::StringLiteral parallelFunction = "gradus_parallel";
+/// Asks for leave to use tile registers (lib/Runtime/Tiles.h).
+inline constexpr llvm::StringLiteral needTilesFunction = "gradus_need_tiles";
 /// Buffers and variables start at multiples of this many bytes: a cache line,
 /// and the widest vector.
 inline constexpr int64_t alignment = 64;

@@ -228,7 +228,8 @@ def LowerKernels : Pass<"cpu-lower-kernels", "::mlir::func::FuncOp"> {
   }];
   let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
                  Option<"registers", "registers", "unsigned", "16", "Number of vector registers">,
-                 ListOption<"pairs", "pairs", "std::string", "Instructions for pairs: pmaddwd, vpdpwssd, vdpbf16ps">,
+                 ListOption<"dots", "dots", "std::string",
+                            "Instructions for several elements: pmaddwd, vpdpwssd, vdpbf16ps, tdpbssd, tdpbf16ps">,
                  Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">,
                  Option<"winograd", "winograd", "bool", "true", "F(2x2, 3x3) for 3 x 3 convolutions with many channels">];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
@@ -259,6 +260,10 @@ def OutlineParts : Pass<"cpu-outline-parts", "::mlir::ModuleOp"> {
 }
 def FlushDenormals : Pass<"cpu-flush-denormals", "::mlir::ModuleOp"> {
   let summary = "Treat denormal numbers as zero while an entry function runs (x86)";
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+def RequestTiles : Pass<"cpu-request-tiles", "::mlir::ModuleOp"> {
+  let summary = "Have entry functions ask the system for tile registers where kernels use them (AMX)";
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 def LowerToLlvm : Pass<"cpu-lower-to-llvm", "::mlir::func::FuncOp"> {

@@ -63,6 +63,55 @@ mlir::DenseI64ArrayAttr gradus::constantForm(Value buffer, StringRef form) {
            : mlir::DenseI64ArrayAttr();
 }
 
+/// A pair of elements is read in place if both lie there as they are.
+static bool liesInWords(const LinearAccess &access, unsigned loop, int64_t size,
+                        const Words &words) {
+  return elementOf(access.buffer) == words.part && access.step[loop] == 1 &&
+         size % words.elements == 0;
+}
+/// Steps that a tile multiplies at once: as many as it has room for, or some
+/// fewer that divide all.
+static int64_t stepsOfTile(int64_t steps) {
+  constexpr int64_t most = 16, fewest = 12;
+  if (steps <= most)
+    return steps;
+  for (int64_t n = most; n >= fewest; --n)
+    if (steps % n == 0)
+      return n;
+  return most;
+}
+
+/// Words of several elements need all of rhs in panels, and lhs too unless it
+/// lies so: they pay where both are read often. Asked of the whole product, not
+/// of a thread's part: it says in which order products are added up.
+static Words wordsFor(const Contraction &c) {
+  Type element = elementOf(c.rhs.buffer);
+  Words single = Words::single(c.element);
+  constexpr int64_t leastDepth = 8, leastUses = 12;
+  if (c.reductions.empty() || elementOf(c.lhs.buffer) != element || c.packed ||
+      !c.row)
+    return single;
+  unsigned inner = c.reductions.back();
+  int64_t depth = c.size[inner];
+  if (depth < leastDepth || c.uses() < leastUses)
+    return single;
+  // Only one reduction loop leaves lhs to be packed, or a word to be ragged.
+  bool one = c.reductions.size() == 1;
+  Words tiles = Words::several(element, c.element, c.dots, /*tiles=*/true);
+  constexpr int64_t least = 8; // rows, columns and steps
+  if (tiles.tiles && !c.isBound(inner) && c.rows() >= least &&
+      c.columns() >= least && tiles.steps(depth) >= least) {
+    tiles.stepsAtOnce = stepsOfTile(tiles.steps(depth));
+    bool whole = tiles.steps(depth) * tiles.elements == depth;
+    if (one || (whole && liesInWords(c.lhs, inner, depth, tiles)))
+      return tiles;
+  }
+  Words pairs = Words::several(element, c.element, c.dots, /*tiles=*/false);
+  return pairs.part && (one || liesInWords(c.lhs, inner, depth, pairs))
+             ? pairs
+             : single;
+}
+
 std::optional<Contraction> Contraction::match(linalg::GenericOp op,
                                               const RegisterFile &machine,
                                               const RowPlace &row) {
@@ -84,7 +133,7 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
     c.lengths[loop] = {};
   }
   c.element = cast<mlir::MemRefType>(out->buffer.getType()).getElementType();
-  c.pairs = machine.pairs;
+  c.dots = machine.dots;
   c.lanes = machine.vectorBits / c.element.getIntOrFloatBitWidth();
   auto iterators = op.getIteratorTypesArray();
   auto isParallel = [&](unsigned d) {
@@ -145,6 +194,7 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
     }
     c.rhs.step[c.column] = c.depth();
   }
+  c.words = wordsFor(c);
   return c;
 }
 
@@ -157,102 +207,122 @@ int64_t gradus::evenPart(int64_t size, int64_t most) {
   return llvm::divideCeil(size, llvm::divideCeil(size, most));
 }
 
-/// Pairs need all of rhs in panels, and lhs too unless it lies in pairs: they
-/// pay where both are read often.
-static Words wordsFor(const Contraction &c, const Blocking &tile) {
-  Type element = elementOf(c.rhs.buffer);
-  Words single{c.element, Type()};
-  constexpr int64_t leastDepth = 8;
-  unsigned inner = c.reductions.back();
-  if (elementOf(c.lhs.buffer) != element || c.packed || !c.row ||
-      c.size[inner] < leastDepth || c.uses() < 2 * tile.tileRows)
-    return single;
-  Words pairs = Words::pairsOf(element, c.element, c.pairs);
-  // Only one reduction loop leaves lhs to be packed, or a word to be ragged.
-  bool inPlace = element == pairs.pair && c.lhs.step[inner] == 1;
-  bool fits = c.reductions.size() == 1 || (inPlace && c.size[inner] % 2 == 0);
-  return fits ? pairs : single;
-}
-
 Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
                           bool hasEpilogue) {
   Blocking b;
+  b.words = c.words;
+  if (c.words.tiles)
+    b.chooseTiles(c);
+  else
+    b.chooseVectors(c, machine);
+  b.chooseCaches(c, hasEpilogue);
+  return b;
+}
+
+static constexpr int64_t cacheBytes = 512 * 1024;
+/// Steps of a block whose rhs is read where it lies.
+static constexpr int64_t deepestInPlace = 256;
+
+/// The tile is as large as vector registers hold, and of even height.
+void Blocking::chooseVectors(const Contraction &c,
+                             const RegisterFile &machine) {
   int64_t vectors = llvm::divideCeil(c.columns(), c.lanes);
   // Accumulators, one row of rhs and one broadcast element fill the registers.
   int64_t widest = machine.registers >= 32 ? 4 : 2;
-  bool single = c.uses() == 1 && c.rhs.step[c.column] == 1;
-  b.tileVectors = std::min(vectors, widest);
-  int64_t most = (machine.registers - 1 - b.tileVectors) / b.tileVectors;
+  tileVectors = std::min(vectors, widest);
+  int64_t most = (machine.registers - 1 - tileVectors) / tileVectors;
   most = std::clamp<int64_t>(most, 1, 14);
   // Tiles of even height: 64 rows are 11 tiles of 6, not 10 and one of 4.
   int64_t tiles = llvm::divideCeil(c.rows(), most);
-  b.tileRows = llvm::divideCeil(c.rows(), tiles);
+  tileRows = llvm::divideCeil(c.rows(), tiles);
 
-  constexpr int64_t rowsAtOnce = 4;
   int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
-  b.words = wordsFor(c, b);
-  int64_t panel = b.tileVectors * c.lanes;
-  constexpr int64_t pageBytes = 4096, cacheBytes = 512 * 1024;
+  int64_t panel = tileVectors * c.lanes;
+  constexpr int64_t pageBytes = 4096;
   int64_t rhsBytes = c.depth() * c.columns() * bytes;
   int64_t rowStride = std::abs(c.rhs.step[c.reductions.back()]) * bytes;
   bool turned = c.rhs.step[c.column] != 1;
   // Copying pays when the panels are read often, and from more pages or more
   // memory than the caches take, or where it makes the sum one block deep.
-  constexpr int64_t deepestInPlace = 256, deepestPacked = 1024;
-  bool often = c.uses() >= 4 * b.tileRows;
+  bool often = c.uses() >= 4 * tileRows;
   bool deep = c.depth() > deepestInPlace && c.columns() >= 2 * panel;
-  b.pack = !c.packed && (turned || b.words.pair ||
-                         (often && (rhsBytes > cacheBytes || c.isNarrow() ||
-                                    rowStride >= pageBytes || deep)));
-  bool inPanels = b.pack || c.packed;
+  pack = !c.packed && (turned || words.part ||
+                       (often && (rhsBytes > cacheBytes || c.isNarrow() ||
+                                  rowStride >= pageBytes || deep)));
   // An lhs that lies the wrong way round is read a few elements at a time from
   // lines far apart, which the first cache keeps in few places. One of narrow
   // elements is widened once, not for each panel of rhs.
-  int64_t lhsStride = std::abs(c.lhs.step[c.reductions.back()]) * bytes;
+  unsigned inner = c.reductions.back();
+  int64_t lhsStride = std::abs(c.lhs.step[inner]) * bytes;
   bool apart = c.row && c.lhs.step[*c.row] == 1 && lhsStride >= 512;
   bool widens = elementOf(c.lhs.buffer) != c.element;
-  b.packLhs = c.reductions.size() == 1 && c.row && (apart || widens) &&
-              c.columns() >= 2 * panel && c.depth() >= 32;
-  // A pair is read in place if both elements lie there as they are.
+  packLhs = c.reductions.size() == 1 && c.row && (apart || widens) &&
+            c.columns() >= 2 * panel && c.depth() >= 32;
+  if (words.part)
+    packLhs = !liesInWords(c.lhs, inner, c.size[inner], words);
+}
+
+/// Two by two registers of sums where there are as many rows and columns, and
+/// otherwise three: eight, with those of the operands.
+void Blocking::chooseTiles(const Contraction &c) {
+  constexpr int64_t side = 16;
+  int64_t rows = llvm::divideCeil(c.rows(), side);
+  int64_t columns = llvm::divideCeil(c.columns(), side);
+  tileVectors = std::min<int64_t>(columns, rows == 1 ? 3 : 2);
+  int64_t most = side * std::min<int64_t>(rows, tileVectors == 1   ? 3
+                                                : tileVectors == 2 ? 2
+                                                                   : 1);
+  tileRows = llvm::divideCeil(c.rows(), llvm::divideCeil(c.rows(), most));
+  pack = !c.packed;
   unsigned inner = c.reductions.back();
-  if (b.words.pair)
-    b.packLhs = elementOf(c.lhs.buffer) != b.words.pair ||
-                c.lhs.step[inner] != 1 || c.size[inner] % 2 != 0;
-  b.blockDepth = c.depth();
-  b.blockColumns = llvm::alignTo(c.columns(), panel);
-  b.blockRows = c.rows();
+  bool whole = words.steps(c.size[inner]) * words.elements == c.size[inner];
+  packLhs = !whole || !liesInWords(c.lhs, inner, c.size[inner], words);
+}
+
+/// A panel of rhs stays in the first cache and a block of lhs in the second;
+/// packed panels stream from the second as fast, and deeper blocks read and
+/// write the result less often.
+void Blocking::chooseCaches(const Contraction &c, bool hasEpilogue) {
+  int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
+  int64_t panel = tileVectors * c.lanes;
+  bool inPanels = pack || c.packed;
+  blockDepth = c.depth();
+  blockColumns = llvm::alignTo(c.columns(), panel);
+  blockRows = c.rows();
   if (c.reductions.size() == 1) {
-    // A panel of rhs stays in the first cache and a block of lhs in the second;
-    // packed panels stream from the second as fast, and deeper blocks read and
-    // write the result less often.
-    int64_t deepest =
-        b.words.elements() * (inPanels ? deepestPacked : deepestInPlace);
+    constexpr int64_t deepestPacked = 1024, deepestTiles = 256;
+    int64_t unit = words.elements * words.stepsAtOnce;
+    int64_t deepest = words.elements * (words.tiles ? deepestTiles
+                                        : inPanels  ? deepestPacked
+                                                    : deepestInPlace);
     int64_t blocks = llvm::divideCeil(c.depth(), deepest);
-    b.blockDepth = llvm::divideCeil(c.depth(), blocks);
+    blockDepth = llvm::divideCeil(c.depth(), blocks);
     if (blocks > 1)
-      b.blockDepth = llvm::alignTo(b.blockDepth, b.words.elements());
-    int64_t rows = std::max<int64_t>(48 * 1024 / b.blockDepth, b.tileRows);
+      blockDepth = llvm::alignTo(blockDepth, unit);
+    int64_t rows = std::max<int64_t>(48 * 1024 / blockDepth, tileRows);
     // Fewer rows leave an epilogue longer stretches of each, which memory is
     // read and written best in.
     if (hasEpilogue)
       rows = std::min<int64_t>(rows, 48);
-    int64_t unit = b.packLhs ? std::lcm(b.tileRows, c.lanes) : b.tileRows;
-    rows = llvm::alignTo(rows, unit);
+    int64_t together =
+        packLhs && !words.tiles ? std::lcm(tileRows, c.lanes) : tileRows;
+    rows = llvm::alignTo(rows, together);
     // Ragged rows are a block of their own, and whole ones need no such tile.
     if (rows < c.rows())
-      b.blockRows = evenPart(c.rows() / unit, rows / unit) * unit;
+      blockRows = evenPart(c.rows() / together, rows / together) * together;
   }
   // A row by itself reads rhs once, from memory: some rows of it side by side,
   // in the order in which they lie there; the sums stay in the first cache.
+  constexpr int64_t rowsAtOnce = 4;
+  bool single = c.uses() == 1 && c.rhs.step[c.column] == 1;
   if (single && c.reductions.size() == 1)
-    b.blockDepth = std::min<int64_t>(c.depth(), rowsAtOnce);
+    blockDepth = std::min<int64_t>(c.depth(), rowsAtOnce);
   if (inPanels)
-    b.blockColumns = std::min<int64_t>(
-        b.blockColumns,
+    blockColumns = std::min<int64_t>(
+        blockColumns,
         llvm::alignTo(
-            std::max<int64_t>(panel, 2 * cacheBytes / bytes / b.blockDepth),
+            std::max<int64_t>(panel, 2 * cacheBytes / bytes / blockDepth),
             panel));
-  return b;
 }
 
 std::optional<std::pair<unsigned, Split>>

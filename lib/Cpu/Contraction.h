@@ -22,7 +22,7 @@ struct LinearAccess {
 /// What the code generator knows of the machine.
 struct RegisterFile {
   unsigned vectorBits, registers;
-  PairInstructions pairs;
+  DotInstructions dots;
 };
 
 /// The row that an op of a group is emitted for.
@@ -47,9 +47,10 @@ struct Contraction {
   SmallVector<unsigned> repeats;    ///< other parallel loops that do not
   SmallVector<unsigned> reductions; ///< outermost first
   Type element; ///< of the result and the sums; operands may be narrower
-  PairInstructions pairs; ///< that the machine has
-  int64_t lanes;          ///< elements in a vector
-  bool packed = false;    ///< rhs lies in panels already (`graph.panels`)
+  DotInstructions dots; ///< that the machine has
+  int64_t lanes;        ///< elements in a vector
+  bool packed = false;  ///< rhs lies in panels already (`graph.panels`)
+  Words words;          ///< what is multiplied at once; no part changes it
 
   /// The contraction that `op` is, or none if it is none or would gain nothing
   /// from vectors along a loop.
@@ -90,10 +91,15 @@ struct Blocking {
   int64_t blockRows, blockColumns, blockDepth; ///< in caches
   Words words;                                 ///< of the copies
   bool pack;    ///< rhs copied to panels of tileVectors vectors
-  bool packLhs; ///< lhs copied to panels of tileRows rows
+  bool packLhs; ///< lhs copied to panels of rows
 
   static Blocking choose(const Contraction &c, const RegisterFile &machine,
                          bool hasEpilogue = false);
+
+private:
+  void chooseVectors(const Contraction &c, const RegisterFile &machine);
+  void chooseTiles(const Contraction &c);
+  void chooseCaches(const Contraction &c, bool hasEpilogue);
 };
 
 /// What runs on each block of a contraction's result once that is complete.

@@ -13,14 +13,9 @@
 //               tiles of rows      the micro-kernel: sums in registers
 //             the epilogue         once a stretch of columns is complete
 //
-// The micro-kernel keeps one vector for each row and vector of its tile,
-// carried through the reduction loops as separate values of native width;
-// every step loads the tile's vectors of rhs and, for each row, broadcasts one
-// element of lhs. Ragged columns are masked.
-//
 //===----------------------------------------------------------------------===//
 
-#include "Contraction.h"
+#include "MicroKernel.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -38,9 +33,10 @@ class Emitter : PanelBuilder {
 public:
   Emitter(ImplicitLocOpBuilder &b, const Contraction &contraction,
           const Blocking &blocking, bool startsAtZero, const Epilogue *epilogue)
-      : PanelBuilder(b, contraction.lanes, blocking.words, contraction.pairs),
-        c(contraction), k(blocking), startsAtZero(startsAtZero),
-        epilogue(epilogue), panel(k.tileVectors * c.lanes) {
+      : PanelBuilder(b, contraction.lanes, blocking.words), c(contraction),
+        k(blocking), startsAtZero(startsAtZero), epilogue(epilogue),
+        panel(k.tileVectors * c.lanes),
+        kernel((words.tiles ? createTileKernel : createVectorKernel)(b, c, k)) {
     // A sum that is complete after one block of depth is in no need of memory
     // of its own.
     keepsTile = epilogue && epilogue->ownsResult && startsAtZero &&
@@ -54,10 +50,10 @@ public:
   }
 
   void emit(const std::optional<std::pair<unsigned, Split>> &split) {
-    lhs = flattenedBuffer(b, c.lhs.buffer);
-    rhs = flattenedBuffer(b, c.rhs.buffer);
+    lhs = kernel->lhs = flattenedBuffer(b, c.lhs.buffer);
+    rhs = kernel->rhs = flattenedBuffer(b, c.rhs.buffer);
     if (!keepsTile)
-      out = flattenedBuffer(b, c.out.buffer);
+      kernel->out = flattenedBuffer(b, c.out.buffer);
     Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start),
                 SmallVector<Value>(c.size.size())};
     for (auto [loop, i] : c.rowLoops)
@@ -101,20 +97,27 @@ private:
 
   void allocatePanels() {
     if (k.pack)
-      panels = allocate(k.blockColumns, k.blockDepth);
+      kernel->rhs = allocate(k.blockColumns, k.blockDepth);
     if (k.packLhs)
-      lhsPanels = allocate(k.blockRows, k.blockDepth);
+      kernel->lhs = allocate(k.blockRows, k.blockDepth);
+    kernel->open();
     if (keepsTile) {
       SmallVector<int64_t> shape{stretch()};
       if (c.row)
         shape.insert(shape.begin(), k.blockRows);
       tile =
           memref::AllocOp::create(b, mlir::MemRefType::get(shape, c.element));
-      out = flattenedBuffer(b, tile);
+      kernel->out = flattenedBuffer(b, tile);
     }
   }
   void whole(Position at) {
+    bool bounds = c.isBound(c.column) || (c.row && c.isBound(*c.row));
+    preparedOnce = kernel->preparesOnce() && !bounds &&
+                   c.columns() % panel == 0 && c.rows() % k.tileRows == 0;
+    if (preparedOnce)
+      kernel->prepare(k.tileRows, panel);
     parallelLoops(c.outer, at, [&](Position p) { columnBlocks(p); });
+    kernel->close();
   }
 
   void parallelLoops(ArrayRef<unsigned> loops, Position at,
@@ -211,7 +214,7 @@ private:
       blocks(columns, stretch(), [&](Value j, int64_t width) {
         Position part = moved(block, c.column, j);
         if (k.pack) // panels lie one after the other
-          part.rhs = advance(index(0), j, steps(depth));
+          part.rhs = advance(index(0), j, kernel->steps(depth));
         if (keepsTile)
           part.out = index(0);
         tiles(part, rows, width, depth, zero);
@@ -226,18 +229,38 @@ private:
     blocks(columns, panel, [&](Value j, int64_t width) {
       Position tile = moved(block, c.column, j);
       if (k.pack)
-        tile.rhs = advance(block.rhs, j, steps(depth));
-      blocks(rows, k.packLhs ? lhsGroup() : rows, [&](Value g, int64_t some) {
-        lhsWidth = some;
-        blocks(some, k.tileRows, [&](Value r, int64_t height) {
-          Position corner =
-              c.row ? moved(moved(tile, *c.row, g), *c.row, r) : tile;
-          if (k.packLhs)
-            corner.lhs = add(advance(index(0), g, steps(depth)), r);
-          microKernel(corner, height, width, depth, zero);
-        });
+        tile.rhs = advance(block.rhs, j, kernel->steps(depth));
+      blocks(rows, lhsGroup(rows), [&](Value g, int64_t some) {
+        Position group = c.row ? moved(tile, *c.row, g) : tile;
+        if (k.packLhs)
+          group.lhs = lhsPanel(g, some, depth).first;
+        tileColumn(group, some, width, depth, zero);
       });
     });
+  }
+  /// The tiles of some rows, whole ones and then the rest.
+  void tileColumn(Position group, int64_t rows, int64_t width, int64_t depth,
+                  bool zero) {
+    auto tile = [&](Value r, int64_t height) {
+      Position corner = c.row ? moved(group, *c.row, r) : group;
+      if (k.packLhs)
+        corner.lhs = advance(group.lhs, r, kernel->packedAcross);
+      kernel->emit({corner.lhs, corner.rhs, corner.out}, height, width, depth,
+                   zero);
+    };
+    int64_t whole = rows / k.tileRows * k.tileRows;
+    if (whole) {
+      prepare(k.tileRows, width);
+      blocks(whole, k.tileRows, tile);
+    }
+    if (whole < rows) {
+      prepare(rows - whole, width);
+      tile(index(whole), rows - whole);
+    }
+  }
+  void prepare(int64_t height, int64_t width) {
+    if (!preparedOnce)
+      kernel->prepare(height, width);
   }
 
   //===-- The epilogue ----------------------------------------------------===//
@@ -270,29 +293,32 @@ private:
 
   //===-- Packing ---------------------------------------------------------===//
 
-  /// Steps of a block's reduction loops: a step of the innermost takes a word.
-  int64_t steps(int64_t depth) const {
-    if (c.reductions.size() == 1)
-      return words.steps(depth);
-    int64_t inner = c.size[c.reductions.back()];
-    return depth / inner * words.steps(inner);
-  }
   /// Rows that lie side by side in packed lhs: whole tiles, and whole vectors
-  /// to copy.
-  int64_t lhsGroup() const { return std::lcm(k.tileRows, c.lanes); }
+  /// to copy. In tile registers a row's words follow each other, whatever the
+  /// number of rows.
+  int64_t lhsGroup(int64_t rows) const {
+    return k.packLhs && !words.tiles ? std::lcm(k.tileRows, c.lanes) : rows;
+  }
+  /// Where a group of rows, the first of which is `g`, is copied to.
+  Panel lhsPanel(Value g, int64_t rows, int64_t depth) {
+    kernel->packedAcross = words.tiles ? words.steps(depth) : 1;
+    kernel->packedAlong = words.tiles ? 1 : rows;
+    return {kernel->lhs, advance(index(0), g, words.steps(depth)),
+            kernel->packedAcross, kernel->packedAlong};
+  }
   /// Copies a block of lhs: group after group of rows.
   void packLhs(Value from, int64_t rows, int64_t depth) {
     Lines lines{lhs, c.lhs.step[*c.row], c.lhs.step[c.reductions[0]]};
-    blocks(rows, lhsGroup(), [&](Value g, int64_t width) {
-      copy(lines, advance(from, g, lines.across), lhsPanels,
-           advance(index(0), g, steps(depth)), width, depth, width);
+    blocks(rows, lhsGroup(rows), [&](Value g, int64_t some) {
+      copy(lines, advance(from, g, lines.across), lhsPanel(g, some, depth),
+           some, depth);
     });
   }
   /// Copies a block of rhs: panel after panel of columns.
   void pack(Value from, int64_t columns, int64_t depth) {
     blocks(columns, panel, [&](Value j, int64_t width) {
       packColumns(0, advance(from, j, c.rhs.step[c.column]),
-                  advance(index(0), j, steps(depth)), width, depth);
+                  advance(index(0), j, kernel->steps(depth)), width, depth);
     });
   }
   /// The columns under reduction loop `n` and those inside it.
@@ -300,117 +326,13 @@ private:
                    int64_t depth) {
     unsigned d = c.reductions[n];
     if (n + 1 == c.reductions.size())
-      return copy({rhs, c.rhs.step[c.column], c.rhs.step[d]}, source, panels,
-                  target, width, depth, panel);
+      return copy({rhs, c.rhs.step[c.column], c.rhs.step[d]}, source,
+                  {kernel->rhs, target, 1, panel}, width, depth);
     int64_t inner = depth / c.size[d];
     loop(0, c.size[d], 1, [&](Value i) {
       packColumns(n + 1, advance(source, i, c.rhs.step[d]),
-                  advance(target, i, steps(inner) * panel), width, inner);
+                  advance(target, i, words.steps(inner) * panel), width, inner);
     });
-  }
-
-  //===-- The micro-kernel ------------------------------------------------===//
-
-  Value plus(Value x, Value y) {
-    if (isa<FloatType>(c.element))
-      return arith::AddFOp::create(b, x, y);
-    return arith::AddIOp::create(b, x, y);
-  }
-
-  using Accumulators = SmallVector<Value>;
-
-  void microKernel(Position at, int64_t height, int64_t width, int64_t depth,
-                   bool zero) {
-    int64_t vectors = llvm::divideCeil(width, c.lanes);
-    Accumulators sums(height * vectors, zeroVector(c.element));
-    sums = reduce(0, at, height, width, steps(depth), sums);
-    for (int64_t r = 0; r < height; ++r) {
-      Value row = add(at.out, c.row ? r * c.out.step[*c.row] : 0);
-      forVectors(width, [&](int64_t v, Value mask) {
-        Value sum = sums[r * vectors + v], place = add(row, v * c.lanes);
-        if (!zero)
-          sum = plus(loadVector(out, place, mask), sum);
-        storeVector(sum, out, place, mask);
-      });
-    }
-  }
-
-  /// Runs reduction loop `n` and those inside it; `rest` steps are left of
-  /// the block.
-  Accumulators reduce(unsigned n, Position at, int64_t height, int64_t width,
-                      int64_t rest, const Accumulators &sums) {
-    if (n == c.reductions.size())
-      return step(at, height, width, sums);
-    unsigned d = c.reductions[n];
-    bool innermost = n + 1 == c.reductions.size();
-    int64_t size = innermost ? rest : c.size[d];
-    rest /= size;
-    auto atStep = [&](Position p, Value i) {
-      Position q = moved(p, d, i);
-      if (innermost && words.pair)
-        q.lhs = advance(p.lhs, i, words.elements() * c.lhs.step[d]);
-      if (k.pack)
-        q.rhs = advance(p.rhs, i, rest * panel);
-      if (k.packLhs)
-        q.lhs = advance(p.lhs, i, lhsWidth);
-      return q;
-    };
-    // A small tile is repeated until a step has work to overlap; a large one
-    // only costs compile time.
-    constexpr int64_t enough = 16;
-    int64_t work = height * llvm::divideCeil(width, c.lanes);
-    int64_t unroll = innermost ? std::clamp<int64_t>(enough / work, 1,
-                                                     std::min<int64_t>(size, 4))
-                               : 1;
-    int64_t whole = size / unroll * unroll;
-    Accumulators carried = sums;
-    auto steps = [&](Value first, int64_t count, Accumulators s) {
-      for (int64_t u = 0; u < count; ++u)
-        s = reduce(n + 1, atStep(at, add(first, u)), height, width, rest, s);
-      return s;
-    };
-    if (whole == unroll) {
-      carried = steps(index(0), unroll, carried);
-    } else {
-      auto loop = scf::ForOp::create(
-          b, index(0), index(whole), index(unroll), carried,
-          [&](OpBuilder &nested, Location loc, Value i, ValueRange args) {
-            Accumulators results;
-            within(nested,
-                   [&] { results = steps(i, unroll, Accumulators(args)); });
-            scf::YieldOp::create(nested, loc, results);
-          });
-      carried = Accumulators(loop.getResults());
-    }
-    if (whole < size)
-      carried = steps(index(whole), size - whole, carried);
-    return carried;
-  }
-
-  Accumulators step(Position at, int64_t height, int64_t width,
-                    Accumulators sums) {
-    int64_t vectors = llvm::divideCeil(width, c.lanes);
-    Accumulators y(vectors);
-    // Packed panels are whole vectors: what lies past the columns is not
-    // stored.
-    forVectors(width, [&](int64_t v, Value mask) {
-      y[v] = widened(loadVector(k.pack ? panels : rhs, add(at.rhs, v * c.lanes),
-                                k.pack || c.packed ? Value() : mask),
-                     words.type());
-    });
-    for (int64_t r = 0; r < height; ++r) {
-      int64_t rowStep = k.packLhs ? 1 : c.row ? c.lhs.step[*c.row] : 0;
-      Value place = add(at.lhs, r * rowStep);
-      Value x = words.pair && !k.packLhs
-                    ? pairAt(lhs, place)
-                    : widened(memref::LoadOp::create(
-                                  b, k.packLhs ? lhsPanels : lhs, place),
-                              words.type());
-      Value wide = vector::BroadcastOp::create(b, vectorOf(words.type()), x);
-      for (int64_t v = 0; v < vectors; ++v)
-        sums[r * vectors + v] = multiplyAdd(wide, y[v], sums[r * vectors + v]);
-    }
-    return sums;
   }
 
   Contraction c; ///< with the sizes of the part that is being emitted
@@ -418,9 +340,11 @@ private:
   bool startsAtZero;
   const Epilogue *epilogue;
   bool keepsTile = false; ///< the result is `tile`, one block after the other
-  int64_t panel;          ///< columns of a tile
-  int64_t lhsWidth = 0;   ///< rows side by side in packed lhs
-  Value lhs, rhs, out, panels, lhsPanels, tile;
+  bool preparedOnce = false; ///< the kernel is, for all tiles of the part
+  int64_t panel;             ///< columns of a tile
+  std::unique_ptr<MicroKernel> kernel;
+  Value lhs, rhs; ///< flat, as they lie
+  Value tile;
 };
 } // namespace
 

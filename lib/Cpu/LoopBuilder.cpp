@@ -79,8 +79,9 @@ Value LoopBuilder::loadVector(Value buffer, Value at, Value mask,
   auto type = mlir::VectorType::get({count * lanes}, elementOf(buffer));
   if (!mask)
     return vector::LoadOp::create(b, type, buffer, at);
-  return vector::MaskedLoadOp::create(b, type, buffer, at, mask,
-                                      zeroVector(elementOf(buffer)));
+  return vector::MaskedLoadOp::create(
+      b, type, buffer, at, mask,
+      arith::ConstantOp::create(b, b.getZeroAttr(type)));
 }
 void LoopBuilder::storeVector(Value v, Value buffer, Value at, Value mask) {
   if (mask)

@@ -51,10 +51,11 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
   using LowerKernelsBase::LowerKernelsBase;
 
   void runOnOperation() override {
-    auto has = [&](StringRef name) { return llvm::is_contained(pairs, name); };
+    auto has = [&](StringRef name) { return llvm::is_contained(dots, name); };
     machine = {vectorBits,
                registers,
-               {has("pmaddwd"), has("vpdpwssd"), has("vdpbf16ps")}};
+               {has("pmaddwd"), has("vpdpwssd"), has("vdpbf16ps"),
+                has("tdpbssd"), has("tdpbf16ps")}};
     SmallVector<linalg::LinalgOp> work;
     getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
     if (auto group = RowGroup::find(work)) {

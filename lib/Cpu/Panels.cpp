@@ -1,7 +1,6 @@
 //===- Panels.cpp - operands copied to where they are read in order -------===//
 
 #include "Panels.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace gradus;
@@ -9,12 +8,23 @@ namespace arith = mlir::arith;
 namespace memref = mlir::memref;
 namespace vector = mlir::vector;
 
-Words Words::pairsOf(Type element, Type sum, const PairInstructions &has) {
-  if (element.isBF16() && sum.isF32() && has.bf16)
-    return {sum, element};
-  if (element.isInteger(8) && sum.isInteger(32) && has.i16)
-    return {sum, IntegerType::get(sum.getContext(), 16)};
-  return {sum, Type()};
+Words Words::several(Type element, Type sum, const DotInstructions &has,
+                     bool tiles) {
+  Words words = single(sum);
+  if (element.isBF16() && sum.isF32() && (tiles ? has.bf16Tiles : has.bf16)) {
+    words.part = element;
+    words.elements = 2;
+  } else if (element.isInteger(8) && sum.isInteger(32)) {
+    if (tiles && has.i8Tiles) {
+      words.part = element;
+      words.elements = 4;
+    } else if (!tiles && has.i16) {
+      words.part = IntegerType::get(sum.getContext(), 16);
+      words.elements = 2;
+    }
+  }
+  words.tiles = tiles && words.part;
+  return words;
 }
 
 Value PanelBuilder::allocate(int64_t lines, int64_t depth) {
@@ -26,61 +36,134 @@ Value PanelBuilder::allocate(int64_t lines, int64_t depth) {
 // Words
 //===----------------------------------------------------------------------===//
 
-Value PanelBuilder::pairAt(Value buffer, Value at) {
-  auto two = mlir::VectorType::get({2}, elementOf(buffer));
-  Value pair = widened(vector::LoadOp::create(b, two, buffer, at), words.pair);
+/// A vector as the one word that it is.
+Value PanelBuilder::asWord(Value elements) {
   auto one = mlir::VectorType::get({1}, words.type());
-  return vector::ExtractOp::create(b, vector::BitCastOp::create(b, one, pair),
-                                   int64_t(0));
+  return vector::ExtractOp::create(
+      b, vector::BitCastOp::create(b, one, elements), int64_t(0));
 }
 
-/// The word at `at`; of a pair that is not whole the second element is 0.
-Value PanelBuilder::lineWord(const Lines &lines, Value at, bool whole) {
-  Type element = words.pair ? words.pair : words.sum;
+Value PanelBuilder::wordAt(Value buffer, Value at) {
+  auto type = mlir::VectorType::get({words.elements}, elementOf(buffer));
+  return asWord(
+      widened(vector::LoadOp::create(b, type, buffer, at), words.element()));
+}
+
+Value PanelBuilder::lineWord(const Lines &lines, Value at, int64_t valid) {
   auto read = [&](Value place) {
-    return widened(memref::LoadOp::create(b, lines.buffer, place), element);
+    return widened(memref::LoadOp::create(b, lines.buffer, place),
+                   words.element());
   };
-  if (!words.pair)
+  if (!words.part && valid)
     return read(at);
-  Value first = read(at),
-        second = whole ? read(add(at, lines.along))
-                       : arith::ConstantOp::create(b, b.getZeroAttr(element));
-  Value pair = vector::FromElementsOp::create(
-      b, mlir::VectorType::get({2}, element), ValueRange{first, second});
-  auto one = mlir::VectorType::get({1}, words.type());
-  return vector::ExtractOp::create(b, vector::BitCastOp::create(b, one, pair),
-                                   int64_t(0));
+  SmallVector<Value> elements;
+  for (int64_t e = 0; e < words.elements; ++e)
+    elements.push_back(e < valid ? read(add(at, e * lines.along))
+                                 : arith::ConstantOp::create(
+                                       b, b.getZeroAttr(words.element())));
+  return asWord(vector::FromElementsOp::create(
+      b, mlir::VectorType::get({words.elements}, words.element()), elements));
 }
 
 /// The words of one step of as many lines as a vector has lanes; the lines lie
 /// side by side.
 Value PanelBuilder::acrossLines(const Lines &lines, Value at, Value mask,
-                                bool whole) {
-  Type element = words.pair ? words.pair : words.sum;
-  Value first = widened(loadVector(lines.buffer, at, mask), element);
-  if (!words.pair)
-    return first;
-  Value second =
-      whole ? widened(loadVector(lines.buffer, add(at, lines.along), mask),
-                      element)
-            : zeroVector(element);
-  Value pairs = vector::InterleaveOp::create(b, first, second);
-  return vector::BitCastOp::create(b, vectorOf(words.type()), pairs);
+                                int64_t valid) {
+  SmallVector<Value> parts;
+  for (int64_t e = 0; e < words.elements; ++e)
+    parts.push_back(
+        e < valid
+            ? widened(loadVector(lines.buffer, add(at, e * lines.along), mask),
+                      words.element())
+            : zeroVector(words.element()));
+  if (!words.part)
+    return parts[0];
+  // Evens among each other and odds among each other, and then these two.
+  for (; parts.size() > 1; parts.resize(parts.size() / 2))
+    for (unsigned i = 0; i < parts.size() / 2; ++i)
+      parts[i] = vector::InterleaveOp::create(b, parts[i],
+                                              parts[i + parts.size() / 2]);
+  return vector::BitCastOp::create(b, vectorOf(words.type()), parts[0]);
 }
 
 /// As many words of one line as a vector has lanes; its elements follow each
 /// other.
-Value PanelBuilder::alongLine(const Lines &lines, Value at) {
-  Value v = loadVector(lines.buffer, at, Value(), words.elements());
-  if (!words.pair)
-    return widened(v, words.sum);
-  return vector::BitCastOp::create(b, vectorOf(words.type()),
-                                   widened(v, words.pair));
+Value PanelBuilder::alongLine(const Lines &lines, Value at, int64_t elements) {
+  int64_t all = lanes * words.elements;
+  Value mask;
+  if (elements < all)
+    mask = vector::CreateMaskOp::create(
+        b, mlir::VectorType::get({all}, b.getI1Type()), index(elements));
+  Value v = widened(loadVector(lines.buffer, at, mask, words.elements),
+                    words.element());
+  return words.part ? vector::BitCastOp::create(b, vectorOf(words.type()), v)
+                    : v;
 }
 
 //===----------------------------------------------------------------------===//
 // Copies
 //===----------------------------------------------------------------------===//
+
+Value PanelBuilder::wordPlace(const Panel &panel, Value line, Value step) {
+  return advance(advance(panel.first, line, panel.across), step, panel.along);
+}
+Value PanelBuilder::elementPlace(const Lines &lines, Value from, Value line,
+                                 Value step) {
+  return advance(advance(from, line, lines.across), step,
+                 lines.along * words.elements);
+}
+
+void PanelBuilder::copy(const Lines &lines, Value from, const Panel &panel,
+                        int64_t count, int64_t depth) {
+  if (panel.across == 1 && lines.across == 1)
+    copyAcross(lines, from, panel, count, depth);
+  else if (panel.along == 1 && lines.along == 1)
+    return copyAlong(lines, from, panel, count, depth);
+  else
+    copySquares(lines, from, panel, count, depth);
+  copyWords(lines, from, panel, {0, count},
+            {llvm::divideCeil(depth, words.elements), words.steps(depth)}, 0);
+}
+
+void PanelBuilder::copyAcross(const Lines &lines, Value from,
+                              const Panel &panel, int64_t count,
+                              int64_t depth) {
+  auto step = [&](Value s, int64_t valid) {
+    forVectors(count, [&](int64_t v, Value mask) {
+      // What lies past the lines is not read: it may be overwritten, unless
+      // the next step begins there.
+      bool fits = (v + 1) * lanes <= panel.along;
+      Value line = index(v * lanes);
+      storeVector(
+          acrossLines(lines, elementPlace(lines, from, line, s), mask, valid),
+          panel.buffer, wordPlace(panel, line, s), fits ? Value() : mask);
+    });
+  };
+  int64_t whole = depth / words.elements, rest = depth % words.elements;
+  if (whole > 0)
+    loop(0, whole, 1, [&](Value s) { step(s, words.elements); });
+  if (rest)
+    step(index(whole), rest);
+}
+
+void PanelBuilder::copyAlong(const Lines &lines, Value from, const Panel &panel,
+                             int64_t count, int64_t depth) {
+  int64_t steps = words.steps(depth), elements = lanes * words.elements;
+  int64_t whole = depth / elements * lanes;
+  auto move = [&](Value line, Value s, int64_t valid, Value mask) {
+    storeVector(alongLine(lines, elementPlace(lines, from, line, s), valid),
+                panel.buffer, wordPlace(panel, line, s), mask);
+  };
+  loop(0, count, 1, [&](Value line) {
+    if (whole)
+      loop(0, whole, lanes, [&](Value s) { move(line, s, elements, Value()); });
+    forVectors(steps - whole, [&](int64_t v, Value mask) {
+      int64_t s = whole + v * lanes;
+      int64_t valid = std::max<int64_t>(depth - s * words.elements, 0);
+      move(line, index(s), valid, mask);
+    });
+  });
+}
 
 /// A square of vectors transposed: halves of pairs change places, first at
 /// distance 1, then 2, 4, ...
@@ -100,98 +183,56 @@ void PanelBuilder::transpose(SmallVector<Value> &rows) {
     }
 }
 
-void PanelBuilder::copy(const Lines &lines, Value from, Value panel, Value to,
-                        int64_t count, int64_t depth, int64_t pitch) {
-  int64_t step = lines.along * words.elements();
-  int64_t whole = depth / words.elements(); // steps
-  auto source = [&](Value line, Value s) {
-    return advance(advance(from, line, lines.across), s, step);
-  };
-  auto target = [&](Value line, Value s) {
-    return add(advance(to, s, pitch), line);
-  };
-  auto oneByOne = [&](int64_t firstLine, int64_t firstStep, int64_t lastStep,
-                      bool wholeWord) {
-    if (firstLine < count && firstStep < lastStep)
-      loop(firstStep, lastStep, 1, [&](Value s) {
-        loop(firstLine, count, 1, [&](Value line) {
-          memref::StoreOp::create(b,
-                                  lineWord(lines, source(line, s), wholeWord),
-                                  panel, target(line, s));
-        });
-      });
-  };
-  int64_t steps = words.steps(depth);
-  if (lines.across == 1) {
-    auto across = [&](Value s, bool wholeWord) {
-      forVectors(count, [&](int64_t v, Value mask) {
-        // What lies past the lines is not read: it may be overwritten, unless
-        // the next step begins there.
-        bool fits = (v + 1) * lanes <= pitch;
-        storeVector(acrossLines(lines, add(source(index(0), s), v * lanes),
-                                mask, wholeWord),
-                    panel, add(target(index(0), s), v * lanes),
-                    fits ? Value() : mask);
-      });
-    };
-    if (whole > 0)
-      loop(0, whole, 1, [&](Value s) { across(s, true); });
-    if (whole < steps)
-      across(index(whole), false);
-    return;
-  }
-  int64_t squareLines = 0, squareSteps = 0;
-  if (lines.along == 1) { // squares of a vector's length turn in registers
-    squareLines = count / lanes * lanes;
-    squareSteps = squareLines ? whole / lanes * lanes : 0;
-  }
+/// Where one of the lines and the panel runs across and the other along:
+/// squares of a vector's length turn in registers, what is left word by word.
+void PanelBuilder::copySquares(const Lines &lines, Value from,
+                               const Panel &panel, int64_t count,
+                               int64_t depth) {
+  int64_t whole = depth / words.elements; // steps
+  bool turns = lines.across == 1 || lines.along == 1;
+  int64_t squareLines = turns ? count / lanes * lanes : 0;
+  int64_t squareSteps = squareLines ? whole / lanes * lanes : 0;
+  int64_t all = lanes * words.elements;
   if (squareSteps)
     loop(0, squareSteps, lanes, [&](Value s) {
       loop(0, squareLines, lanes, [&](Value line) {
-        Value corner = source(line, s), place = target(line, s);
+        Value corner = elementPlace(lines, from, line, s);
+        Value place = wordPlace(panel, line, s);
         SmallVector<Value> rows;
         for (int64_t r = 0; r < lanes; ++r)
-          rows.push_back(alongLine(lines, add(corner, r * lines.across)));
+          rows.push_back(
+              lines.along == 1
+                  ? alongLine(lines, add(corner, r * lines.across), all)
+                  : acrossLines(lines,
+                                add(corner, r * words.elements * lines.along),
+                                Value(), words.elements));
         transpose(rows);
+        int64_t pitch = lines.along == 1 ? panel.along : panel.across;
         for (int64_t r = 0; r < lanes; ++r)
-          vector::StoreOp::create(b, rows[r], panel, add(place, r * pitch));
+          vector::StoreOp::create(b, rows[r], panel.buffer,
+                                  add(place, r * pitch));
       });
     });
-  oneByOne(squareLines, 0, squareSteps, true);
-  oneByOne(0, squareSteps, whole, true);
-  oneByOne(0, whole, steps, false);
+  copyWords(lines, from, panel, {squareLines, count}, {0, squareSteps},
+            words.elements);
+  copyWords(lines, from, panel, {0, count}, {squareSteps, whole},
+            words.elements);
+  copyWords(lines, from, panel, {0, count},
+            {whole, llvm::divideCeil(depth, words.elements)},
+            depth % words.elements);
 }
 
-//===----------------------------------------------------------------------===//
-// Products
-//===----------------------------------------------------------------------===//
-
-Value PanelBuilder::call(StringRef intrinsic, mlir::VectorType result,
-                         ValueRange operands) {
-  return mlir::LLVM::CallIntrinsicOp::create(
-             b, result, b.getStringAttr(intrinsic), operands)
-      .getResult(0);
-}
-
-Value PanelBuilder::multiplyAdd(Value x, Value y, Value sum) {
-  if (!words.pair) {
-    if (isa<FloatType>(words.sum))
-      return vector::FMAOp::create(b, x, y, sum);
-    return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, x, y));
-  }
-  auto type = cast<mlir::VectorType>(sum.getType());
-  int64_t bits = lanes * 32;
-  auto pairs = mlir::VectorType::get({2 * lanes}, words.pair);
-  x = vector::BitCastOp::create(b, pairs, x);
-  y = vector::BitCastOp::create(b, pairs, y);
-  if (words.pair.isBF16())
-    return call(("llvm.x86.avx512bf16.dpbf16ps." + Twine(bits)).str(), type,
-                {sum, x, y});
-  if (has.i16Add)
-    return call(("llvm.x86.avx512.vpdpwssd." + Twine(bits)).str(), type,
-                {sum, x, y});
-  StringRef product = bits == 512   ? "llvm.x86.avx512.pmaddw.d.512"
-                      : bits == 256 ? "llvm.x86.avx2.pmadd.wd"
-                                    : "llvm.x86.sse2.pmadd.wd";
-  return arith::AddIOp::create(b, sum, call(product, type, {x, y}));
+/// The words of some lines and steps, one by one.
+void PanelBuilder::copyWords(const Lines &lines, Value from, const Panel &panel,
+                             std::pair<int64_t, int64_t> range,
+                             std::pair<int64_t, int64_t> steps, int64_t valid) {
+  if (range.first >= range.second || steps.first >= steps.second)
+    return;
+  loop(steps.first, steps.second, 1, [&](Value s) {
+    loop(range.first, range.second, 1, [&](Value line) {
+      memref::StoreOp::create(
+          b, lineWord(lines, elementPlace(lines, from, line, s), valid),
+          panel.buffer, wordPlace(panel, line, s));
+    });
+  });
 }

@@ -372,6 +372,7 @@ private:
     product.reductions = {3};
     product.element = c.element;
     product.lanes = c.lanes;
+    product.words = Words::single(c.element);
     emitContraction(b, product, Blocking::choose(product, machine),
                     startsAtZero, {});
   }

@@ -3,7 +3,9 @@
 #include "Units.h"
 #include "gradus/Lowering.h"
 #include "gradus/Pipeline.h"
+#include "lib/Runtime/Tiles.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -39,14 +41,20 @@ gradus::createTargetMachine(const CompileOptions &options) {
       llvm::TargetRegistry::lookupTarget(triple, reason);
   if (!target)
     return error("no target '" + name + "' in this LLVM: " + reason);
-  std::string cpu = options.cpu, features = options.features;
+  std::string cpu = options.cpu, features;
   if (cpu == "native") {
     cpu = llvm::sys::getHostCPUName().str();
     // The CPU's name promises features that a virtual machine may hide.
     for (auto &[feature, on] : llvm::sys::getHostCPUFeatures())
       features += (features.empty() ? "" : ",") + std::string(on ? "+" : "-") +
                   feature.str();
+    // The system may keep them from this process.
+    if (!gradus_allow_tiles())
+      features += ",-amx-tile";
   }
+  // What is asked for has the last word.
+  if (!options.features.empty())
+    features += (features.empty() ? "" : ",") + options.features;
   llvm::TargetOptions codegen;
   codegen.AllowFPOpFusion = llvm::FPOpFusion::Fast;
   std::unique_ptr<llvm::MCSubtargetInfo> info(
@@ -139,6 +147,9 @@ llvm::Error gradus::optimizeForTarget(llvm::Module &module,
 static const unsigned char threadPool[] = {
 #include "lib/Runtime/Parallel.bc.inc"
 };
+static const unsigned char tileRuntime[] = {
+#include "lib/Runtime/Tiles.bc.inc"
+};
 static const unsigned char gpuRuntime[] = {
 #include "lib/Runtime/Gpu.bc.inc"
 };
@@ -171,23 +182,29 @@ static llvm::Error linkGpuRuntime(llvm::Module &module) {
   return llvm::Error::success();
 }
 
-/// Gives a module that calls the thread pool the pool itself. Several models in
-/// one program share one.
-static llvm::Error linkThreadPool(llvm::Module &module) {
-  llvm::Function *used = module.getFunction(lowering::parallelFunction);
-  if (!used)
+/// Gives a module that calls `function` the part of the runtime that defines
+/// it. Several models in one program share one.
+static llvm::Error linkShared(llvm::Module &module, llvm::StringRef function,
+                              llvm::ArrayRef<unsigned char> bytes,
+                              llvm::StringRef purpose) {
+  if (!module.getFunction(function))
     return llvm::Error::success();
   const llvm::Triple &triple = module.getTargetTriple();
   if (triple.getArch() != llvm::Triple::x86_64 || !triple.isOSLinux())
-    return error("the thread pool is for x86-64 Linux, not '" + triple.str() +
-                 "'; compile with --threads=1");
-  llvm::StringRef bytes(reinterpret_cast<const char *>(threadPool),
-                        sizeof threadPool);
-  if (auto e = linkRuntime(module, bytes))
+    return error(purpose + ", not for '" + triple.str() + "'");
+  llvm::StringSet<> own;
+  for (const llvm::Function &f : module)
+    if (!f.isDeclaration())
+      own.insert(f.getName());
+  if (auto e = linkRuntime(
+          module, {reinterpret_cast<const char *>(bytes.data()), bytes.size()}))
     return e;
-  llvm::Function *defined = module.getFunction(lowering::parallelFunction);
-  defined->setLinkage(llvm::GlobalValue::WeakODRLinkage);
-  defined->setComdat(module.getOrInsertComdat(lowering::parallelFunction));
+  for (llvm::Function &f : module) {
+    if (f.isDeclaration() || f.hasLocalLinkage() || own.contains(f.getName()))
+      continue;
+    f.setLinkage(llvm::GlobalValue::WeakODRLinkage);
+    f.setComdat(module.getOrInsertComdat(f.getName()));
+  }
   return llvm::Error::success();
 }
 
@@ -202,7 +219,13 @@ gradus::translateToLLVM(ModuleOp source, llvm::LLVMContext &context,
   module->setDataLayout(machine.createDataLayout());
   annotate(*module, source);
   allowVectorSums(*module);
-  if (auto e = linkThreadPool(*module))
+  if (auto e = linkShared(
+          *module, lowering::parallelFunction, threadPool,
+          "the thread pool is for x86-64 Linux (compile with --threads=1)"))
+    return std::move(e);
+  if (auto e = linkShared(*module, lowering::needTilesFunction, tileRuntime,
+                          "tile registers are for x86-64 Linux (compile with "
+                          "-mattr=-amx-tile)"))
     return std::move(e);
   if (auto e = linkGpuRuntime(*module))
     return std::move(e);

@@ -156,18 +156,22 @@ private:
 } // namespace
 
 /// The width and number of the machine's vector registers, and what it
-/// multiplies in pairs.
+/// multiplies several elements at a time with.
 static LowerKernelsOptions machineOptions(const CompileOptions &options) {
   LowerKernelsOptions result;
   result.threads = options.threads;
   result.winograd = options.winograd;
   Processor processor(options);
   if (processor.has("+avx512bw,+avx512vl") || processor.has("+avx2"))
-    result.pairs.push_back("pmaddwd");
+    result.dots.push_back("pmaddwd");
   if (processor.has("+avx512vnni,+avx512vl"))
-    result.pairs.push_back("vpdpwssd");
+    result.dots.push_back("vpdpwssd");
   if (processor.has("+avx512bf16,+avx512vl"))
-    result.pairs.push_back("vdpbf16ps");
+    result.dots.push_back("vdpbf16ps");
+  if (processor.has("+amx-int8,+avx512vl"))
+    result.dots.push_back("tdpbssd");
+  if (processor.has("+amx-bf16,+avx512vl"))
+    result.dots.push_back("tdpbf16ps");
   if (processor.has("+avx512f")) {
     result.vectorBits = 512;
     result.registers = 32;
@@ -241,8 +245,10 @@ static int64_t gpuArchitecture(StringRef chip) {
 static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   if (!options.gpu.empty())
     buildPtx(pm, options);
-  if (isX86(options) && options.gpu.empty())
+  if (isX86(options) && options.gpu.empty()) {
     pm.addPass(createFlushDenormals());
+    pm.addPass(createRequestTiles());
+  }
   auto &f = pm.nest<func::FuncOp>();
   bool roundsToBf16 = Processor(options).has("+avx512bf16");
   f.addPass(createApproximateMath({roundsToBf16, /*all=*/false}));

@@ -12,7 +12,7 @@
 // RUN: gradus compile %s --emit=asm -march=x86-64-v3 -o - | FileCheck %s --check-prefix=AVX2
 // RUN: gradus compile %s --emit=asm -march=x86-64-v4 -o - | FileCheck %s --check-prefix=AVX512
 // RUN: gradus compile %s --emit=asm -march=znver4 -o - | FileCheck %s --check-prefix=ZEN4
-// RUN: gradus compile %s --emit=asm -march=sapphirerapids -o - | FileCheck %s --check-prefix=ZEN4
+// RUN: gradus compile %s --emit=asm -march=sapphirerapids --mattr=-amx-tile -o - | FileCheck %s --check-prefix=ZEN4
 // AVX2-NOT: truncsfbf2
 // AVX2: vpmaddwd {{.*}}ymm
 // AVX2-NOT: truncsfbf2

@@ -1,0 +1,82 @@
+//===- MicroKernel.h - the innermost block of a contraction -----*- C++ -*-===//
+//
+// Adds up a tile of rows x columns of the result over one block of depth, in
+// registers. Two kinds: vectors for each row (VectorKernel.cpp), and tile
+// registers of 16 x 16 words (TileKernel.cpp).
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRADUS_CPU_MICROKERNEL_H
+#define GRADUS_CPU_MICROKERNEL_H
+
+#include "Contraction.h"
+
+namespace gradus {
+
+/// Offsets into the three flat buffers.
+struct Offsets {
+  Value lhs, rhs, out;
+};
+
+class MicroKernel : public PanelBuilder {
+public:
+  /// `c`: with the sizes of the part that is being emitted.
+  MicroKernel(ImplicitLocOpBuilder &b, const Contraction &c, const Blocking &k)
+      : PanelBuilder(b, c.lanes, k.words), c(c), k(k),
+        panel(k.tileVectors * c.lanes) {}
+  virtual ~MicroKernel() = default;
+
+  /// At the start of the code that computes a part, and at its end.
+  virtual void open() {}
+  virtual void close() {}
+  /// Before tiles of this size, and again when it changes.
+  virtual void prepare(int64_t height, int64_t width) {}
+  /// Whether preparing takes so long that it is worth doing once for all tiles
+  /// where they are all of one size.
+  virtual bool preparesOnce() const { return false; }
+  /// `zero`: the sums start at zero, not at what is in `out`.
+  virtual void emit(const Offsets &at, int64_t height, int64_t width,
+                    int64_t depth, bool zero) = 0;
+
+  /// Steps of a block's reduction loops: a step of the innermost takes a word.
+  int64_t steps(int64_t depth) const {
+    if (c.reductions.size() == 1)
+      return words.steps(depth);
+    int64_t inner = c.size[c.reductions.back()];
+    return depth / inner * words.steps(inner);
+  }
+
+  /// Flat, or panels where they are copied.
+  Value lhs, rhs, out;
+  /// From row to row of packed lhs, and from step to step.
+  int64_t packedAcross = 1, packedAlong = 1;
+
+protected:
+  int64_t lhsAcross() const {
+    return k.packLhs ? packedAcross : c.row ? c.lhs.step[*c.row] : 0;
+  }
+  int64_t outAcross() const { return c.row ? c.out.step[*c.row] : 0; }
+  /// `i` steps of reduction loop `n` on, each of which takes `inner` steps.
+  Offsets moved(const Offsets &at, unsigned n, Value i, int64_t inner) {
+    unsigned d = c.reductions[n];
+    int64_t elements = n + 1 == c.reductions.size() ? words.elements : 1;
+    int64_t along = k.packLhs ? packedAlong : elements * c.lhs.step[d];
+    return {advance(at.lhs, i, along),
+            advance(at.rhs, i, k.pack ? inner * panel : c.rhs.step[d]), at.out};
+  }
+
+  const Contraction &c;
+  const Blocking &k;
+  const int64_t panel; ///< columns of a tile
+};
+
+std::unique_ptr<MicroKernel> createVectorKernel(ImplicitLocOpBuilder &b,
+                                                const Contraction &c,
+                                                const Blocking &k);
+std::unique_ptr<MicroKernel> createTileKernel(ImplicitLocOpBuilder &b,
+                                              const Contraction &c,
+                                              const Blocking &k);
+
+} // namespace gradus
+
+#endif // GRADUS_CPU_MICROKERNEL_H

@@ -1,0 +1,157 @@
+//===- VectorKernel.cpp - sums of a tile as vectors of each row -----------===//
+//
+// One vector for each row and vector of the tile, carried through the reduction
+// loops as separate values of native width; every step loads the tile's vectors
+// of rhs and, for each row, broadcasts one word of lhs. Ragged columns are
+// masked.
+//
+//===----------------------------------------------------------------------===//
+
+#include "MicroKernel.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace memref = mlir::memref;
+namespace scf = mlir::scf;
+namespace vector = mlir::vector;
+
+namespace {
+class VectorKernel : public MicroKernel {
+public:
+  using MicroKernel::MicroKernel;
+
+  void emit(const Offsets &at, int64_t height, int64_t width, int64_t depth,
+            bool zero) override {
+    int64_t vectors = llvm::divideCeil(width, lanes);
+    Accumulators sums(height * vectors, zeroVector(c.element));
+    sums = reduce(0, at, height, width, steps(depth), sums);
+    for (int64_t r = 0; r < height; ++r) {
+      Value row = add(at.out, r * outAcross());
+      forVectors(width, [&](int64_t v, Value mask) {
+        Value sum = sums[r * vectors + v], place = add(row, v * lanes);
+        if (!zero)
+          sum = plus(loadVector(out, place, mask), sum);
+        storeVector(sum, out, place, mask);
+      });
+    }
+  }
+
+private:
+  using Accumulators = SmallVector<Value>;
+
+  /// Runs reduction loop `n` and those inside it; `rest` steps are left of
+  /// the block.
+  Accumulators reduce(unsigned n, Offsets at, int64_t height, int64_t width,
+                      int64_t rest, const Accumulators &sums) {
+    if (n == c.reductions.size())
+      return step(at, height, width, sums);
+    bool innermost = n + 1 == c.reductions.size();
+    int64_t size = innermost ? rest : c.size[c.reductions[n]];
+    rest /= size;
+    // A small tile is repeated until a step has work to overlap; a large one
+    // only costs compile time.
+    constexpr int64_t enough = 16;
+    int64_t work = height * llvm::divideCeil(width, lanes);
+    int64_t unroll = innermost ? std::clamp<int64_t>(enough / work, 1,
+                                                     std::min<int64_t>(size, 4))
+                               : 1;
+    int64_t whole = size / unroll * unroll;
+    Accumulators carried = sums;
+    auto steps = [&](Value first, int64_t count, Accumulators s) {
+      for (int64_t u = 0; u < count; ++u)
+        s = reduce(n + 1, moved(at, n, add(first, u), rest), height, width,
+                   rest, s);
+      return s;
+    };
+    if (whole == unroll) {
+      carried = steps(index(0), unroll, carried);
+    } else {
+      auto loop = scf::ForOp::create(
+          b, index(0), index(whole), index(unroll), carried,
+          [&](OpBuilder &nested, Location loc, Value i, ValueRange args) {
+            Accumulators results;
+            within(nested,
+                   [&] { results = steps(i, unroll, Accumulators(args)); });
+            scf::YieldOp::create(nested, loc, results);
+          });
+      carried = Accumulators(loop.getResults());
+    }
+    if (whole < size)
+      carried = steps(index(whole), size - whole, carried);
+    return carried;
+  }
+
+  Accumulators step(const Offsets &at, int64_t height, int64_t width,
+                    Accumulators sums) {
+    int64_t vectors = llvm::divideCeil(width, lanes);
+    Accumulators y(vectors);
+    // Packed panels are whole vectors: what lies past the columns is not
+    // stored.
+    forVectors(width, [&](int64_t v, Value mask) {
+      y[v] = widened(loadVector(rhs, add(at.rhs, v * lanes),
+                                k.pack || c.packed ? Value() : mask),
+                     words.type());
+    });
+    for (int64_t r = 0; r < height; ++r) {
+      Value place = add(at.lhs, r * lhsAcross());
+      Value x =
+          words.part && !k.packLhs
+              ? wordAt(lhs, place)
+              : widened(memref::LoadOp::create(b, lhs, place), words.type());
+      Value wide = vector::BroadcastOp::create(b, vectorOf(words.type()), x);
+      for (int64_t v = 0; v < vectors; ++v)
+        sums[r * vectors + v] = multiplyAdd(wide, y[v], sums[r * vectors + v]);
+    }
+    return sums;
+  }
+
+  //===-- Products --------------------------------------------------------===//
+
+  Value plus(Value x, Value y) {
+    if (isa<FloatType>(c.element))
+      return arith::AddFOp::create(b, x, y);
+    return arith::AddIOp::create(b, x, y);
+  }
+
+  Value call(const Twine &intrinsic, mlir::VectorType result,
+             ValueRange operands) {
+    return mlir::LLVM::CallIntrinsicOp::create(
+               b, result, b.getStringAttr(intrinsic), operands)
+        .getResult(0);
+  }
+
+  /// sum + x * y on vectors of words.
+  Value multiplyAdd(Value x, Value y, Value sum) {
+    if (!words.part) {
+      if (isa<FloatType>(words.sum))
+        return vector::FMAOp::create(b, x, y, sum);
+      return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, x, y));
+    }
+    auto type = cast<mlir::VectorType>(sum.getType());
+    int64_t bits = lanes * 32;
+    auto pairs = mlir::VectorType::get({2 * lanes}, words.part);
+    x = vector::BitCastOp::create(b, pairs, x);
+    y = vector::BitCastOp::create(b, pairs, y);
+    if (words.part.isBF16())
+      return call("llvm.x86.avx512bf16.dpbf16ps." + Twine(bits), type,
+                  {sum, x, y});
+    if (c.dots.i16Add)
+      return call("llvm.x86.avx512.vpdpwssd." + Twine(bits), type, {sum, x, y});
+    StringRef product = bits == 512   ? "llvm.x86.avx512.pmaddw.d.512"
+                        : bits == 256 ? "llvm.x86.avx2.pmadd.wd"
+                                      : "llvm.x86.sse2.pmadd.wd";
+    return arith::AddIOp::create(b, sum, call(product, type, {x, y}));
+  }
+};
+} // namespace
+
+std::unique_ptr<MicroKernel> gradus::createVectorKernel(ImplicitLocOpBuilder &b,
+                                                        const Contraction &c,
+                                                        const Blocking &k) {
+  return std::make_unique<VectorKernel>(b, c, k);
+}
