@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 typedef struct {
   const char *name, *descr; /* NumPy's */
@@ -31,13 +32,21 @@ static int fail(const char *about, const char *what) {
   fprintf(stderr, "error: %s: %s\n", about, what);
   return 1;
 }
+/* Zeros. A large block asks for large pages, as `gradus run` does. */
 static void *block(size_t bytes) {
-  void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
+  const size_t line = 64, huge_page = 2 << 20;
+  size_t unit = bytes >= huge_page ? huge_page : line;
+  bytes = (bytes + unit) / unit * unit;
+  void *p = aligned_alloc(unit, bytes);
   if (!p) {
     fail("memory", "there is not enough");
     exit(1);
   }
-  memset(p, 0, (bytes + 127) / 64 * 64);
+#ifdef MADV_HUGEPAGE
+  if (unit == huge_page)
+    (void)madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+  memset(p, 0, bytes);
   return p;
 }
 static void header(const port *p, char *text, size_t size) {

@@ -88,7 +88,7 @@ static Words wordsFor(const Contraction &c) {
   Type element = elementOf(c.rhs.buffer);
   Words single = Words::single(c.element);
   constexpr int64_t leastDepth = 8, leastUses = 12;
-  if (c.reductions.empty() || elementOf(c.lhs.buffer) != element || c.packed ||
+  if (c.reductions.empty() || elementOf(c.lhs.buffer) != element || c.panel ||
       !c.row)
     return single;
   unsigned inner = c.reductions.back();
@@ -186,8 +186,8 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   if (auto panels = constantForm(c.rhs.buffer, lowering::panelsAttr)) {
     // Panel after panel: from step to step its columns lie `panel` apart, and
     // the panels `depth * panel`.
-    c.packed = true;
-    int64_t step = panels.asArrayRef()[1];
+    c.panel = panels.asArrayRef()[1];
+    int64_t step = c.panel;
     for (unsigned d : llvm::reverse(c.reductions)) {
       c.rhs.step[d] = step;
       step *= c.size[d];
@@ -208,28 +208,46 @@ int64_t gradus::evenPart(int64_t size, int64_t most) {
 }
 
 Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
-                          bool hasEpilogue) {
+                          bool hasEpilogue, const Blocking *whole) {
   Blocking b;
   b.words = c.words;
   if (c.words.tiles)
     b.chooseTiles(c);
   else
-    b.chooseVectors(c, machine);
-  b.chooseCaches(c, hasEpilogue);
+    b.chooseVectors(c, machine, hasEpilogue);
+  if (whole)
+    b.pack = whole->pack;
+  b.blockDepth = whole ? whole->blockDepth : b.chooseDepth(c);
+  b.chooseCaches(c);
   return b;
 }
 
 static constexpr int64_t cacheBytes = 512 * 1024;
 /// Steps of a block whose rhs is read where it lies.
-static constexpr int64_t deepestInPlace = 256;
+static constexpr int64_t deepestInPlace = 256, deepestOfPages = 128;
+static constexpr int64_t pageBytes = 4096;
+/// From a step of rhs to the next.
+static int64_t rowBytes(const Contraction &c) {
+  return std::abs(c.rhs.step[c.reductions.back()]) *
+         (c.element.getIntOrFloatBitWidth() / 8);
+}
 
 /// The tile is as large as vector registers hold, and of even height.
-void Blocking::chooseVectors(const Contraction &c,
-                             const RegisterFile &machine) {
+void Blocking::chooseVectors(const Contraction &c, const RegisterFile &machine,
+                             bool hasEpilogue) {
   int64_t vectors = llvm::divideCeil(c.columns(), c.lanes);
   // Accumulators, one row of rhs and one broadcast element fill the registers.
-  int64_t widest = machine.registers >= 32 ? 4 : 2;
-  tileVectors = std::min(vectors, widest);
+  // Wide tiles read memory, and write the result, in long stretches. Where a
+  // panel of rhs does not stay in the first cache, is read again and again and
+  // there are many, high ones read it less often.
+  constexpr int64_t firstCacheBytes = 32 * 1024, fewRows = 48, fewColumns = 512;
+  int64_t panelBytes = words.steps(c.depth()) * 4 * machine.vectorBits / 8;
+  bool blocked = c.reductions.size() == 1;
+  bool high = blocked && !hasEpilogue && panelBytes > firstCacheBytes &&
+              c.rows() > fewRows && c.columns() >= fewColumns;
+  bool wide = machine.registers >= 32 && !high;
+  int64_t widest = wide ? 4 : 2;
+  tileVectors = c.panel ? c.panel / c.lanes : std::min(vectors, widest);
   int64_t most = (machine.registers - 1 - tileVectors) / tileVectors;
   most = std::clamp<int64_t>(most, 1, 14);
   // Tiles of even height: 64 rows are 11 tiles of 6, not 10 and one of 4.
@@ -238,17 +256,20 @@ void Blocking::chooseVectors(const Contraction &c,
 
   int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
   int64_t panel = tileVectors * c.lanes;
-  constexpr int64_t pageBytes = 4096;
   int64_t rhsBytes = c.depth() * c.columns() * bytes;
-  int64_t rowStride = std::abs(c.rhs.step[c.reductions.back()]) * bytes;
+  int64_t rowStride = rowBytes(c);
   bool turned = c.rhs.step[c.column] != 1;
   // Copying pays when the panels are read often, and from more pages or more
-  // memory than the caches take, or where it makes the sum one block deep.
-  bool often = c.uses() >= 4 * tileRows;
+  // memory than the caches take, or where it makes the sum one block deep. An
+  // element takes as long to copy as to multiply with some 16 rows; what is not
+  // cut into blocks of depth reads all of rhs for each tile of rows.
+  bool free = c.isNarrow() || c.constant || !blocked;
+  int64_t often = free ? 24 : rowStride >= pageBytes ? 96 : 192;
   bool deep = c.depth() > deepestInPlace && c.columns() >= 2 * panel;
-  pack = !c.packed && (turned || words.part ||
-                       (often && (rhsBytes > cacheBytes || c.isNarrow() ||
-                                  rowStride >= pageBytes || deep)));
+  pack = !c.panel &&
+         (turned || words.part ||
+          (c.uses() >= often && (rhsBytes > cacheBytes || c.isNarrow() ||
+                                 rowStride >= pageBytes || deep)));
   // An lhs that lies the wrong way round is read a few elements at a time from
   // lines far apart, which the first cache keeps in few places. One of narrow
   // elements is widened once, not for each panel of rhs.
@@ -273,37 +294,47 @@ void Blocking::chooseTiles(const Contraction &c) {
                                                 : tileVectors == 2 ? 2
                                                                    : 1);
   tileRows = llvm::divideCeil(c.rows(), llvm::divideCeil(c.rows(), most));
-  pack = !c.packed;
+  pack = !c.panel;
   unsigned inner = c.reductions.back();
   bool whole = words.steps(c.size[inner]) * words.elements == c.size[inner];
   packLhs = !whole || !liesInWords(c.lhs, inner, c.size[inner], words);
 }
 
-/// A panel of rhs stays in the first cache and a block of lhs in the second;
-/// packed panels stream from the second as fast, and deeper blocks read and
-/// write the result less often.
-void Blocking::chooseCaches(const Contraction &c, bool hasEpilogue) {
+/// Packed panels stream from the second cache as fast as from the first, and
+/// deeper blocks read and write the result less often.
+int64_t Blocking::chooseDepth(const Contraction &c) const {
+  if (c.reductions.size() != 1)
+    return c.depth();
+  // A row by itself reads rhs once, from memory: some rows of it side by side,
+  // in the order in which they lie there; the sums stay in the first cache.
+  constexpr int64_t rowsAtOnce = 4;
+  if (c.uses() == 1 && c.rhs.step[c.column] == 1)
+    return std::min<int64_t>(c.depth(), rowsAtOnce);
+  constexpr int64_t deepestPacked = 1024, deepestTiles = 512;
+  int64_t deepest =
+      words.elements * (words.tiles                ? deepestTiles
+                        : pack || c.panel          ? deepestPacked
+                        : rowBytes(c) >= pageBytes ? deepestOfPages
+                                                   : deepestInPlace);
+  int64_t blocks = llvm::divideCeil(c.depth(), deepest);
+  int64_t depth = llvm::divideCeil(c.depth(), blocks);
+  return blocks > 1 ? llvm::alignTo(depth, words.elements * words.stepsAtOnce)
+                    : depth;
+}
+
+/// A panel of rhs stays in the first cache and a block of lhs in the second.
+void Blocking::chooseCaches(const Contraction &c) {
   int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
-  int64_t panel = tileVectors * c.lanes;
-  bool inPanels = pack || c.packed;
-  blockDepth = c.depth();
+  int64_t panel = tileVectors * c.lanes, steps = words.steps(blockDepth);
   blockColumns = llvm::alignTo(c.columns(), panel);
   blockRows = c.rows();
   if (c.reductions.size() == 1) {
-    constexpr int64_t deepestPacked = 1024, deepestTiles = 256;
-    int64_t unit = words.elements * words.stepsAtOnce;
-    int64_t deepest = words.elements * (words.tiles ? deepestTiles
-                                        : inPanels  ? deepestPacked
-                                                    : deepestInPlace);
-    int64_t blocks = llvm::divideCeil(c.depth(), deepest);
-    blockDepth = llvm::divideCeil(c.depth(), blocks);
-    if (blocks > 1)
-      blockDepth = llvm::alignTo(blockDepth, unit);
-    int64_t rows = std::max<int64_t>(48 * 1024 / blockDepth, tileRows);
-    // Fewer rows leave an epilogue longer stretches of each, which memory is
-    // read and written best in.
-    if (hasEpilogue)
-      rows = std::min<int64_t>(rows, 48);
+    int64_t rows = std::max<int64_t>(48 * 1024 / steps, tileRows);
+    // Rows of the result lie on pages of their own: few of them at a time, or
+    // writing it waits for their addresses.
+    constexpr int64_t mostPages = 24;
+    if (!words.tiles)
+      rows = std::min(rows, std::max(tileRows, mostPages));
     int64_t together =
         packLhs && !words.tiles ? std::lcm(tileRows, c.lanes) : tileRows;
     rows = llvm::alignTo(rows, together);
@@ -311,18 +342,11 @@ void Blocking::chooseCaches(const Contraction &c, bool hasEpilogue) {
     if (rows < c.rows())
       blockRows = evenPart(c.rows() / together, rows / together) * together;
   }
-  // A row by itself reads rhs once, from memory: some rows of it side by side,
-  // in the order in which they lie there; the sums stay in the first cache.
-  constexpr int64_t rowsAtOnce = 4;
-  bool single = c.uses() == 1 && c.rhs.step[c.column] == 1;
-  if (single && c.reductions.size() == 1)
-    blockDepth = std::min<int64_t>(c.depth(), rowsAtOnce);
-  if (inPanels)
+  if (pack || c.panel)
     blockColumns = std::min<int64_t>(
         blockColumns,
-        llvm::alignTo(
-            std::max<int64_t>(panel, 2 * cacheBytes / bytes / blockDepth),
-            panel));
+        llvm::alignTo(std::max<int64_t>(panel, 2 * cacheBytes / bytes / steps),
+                      panel));
 }
 
 std::optional<std::pair<unsigned, Split>>

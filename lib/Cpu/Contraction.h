@@ -47,10 +47,12 @@ struct Contraction {
   SmallVector<unsigned> repeats;    ///< other parallel loops that do not
   SmallVector<unsigned> reductions; ///< outermost first
   Type element; ///< of the result and the sums; operands may be narrower
-  DotInstructions dots; ///< that the machine has
-  int64_t lanes;        ///< elements in a vector
-  bool packed = false;  ///< rhs lies in panels already (`graph.panels`)
-  Words words;          ///< what is multiplied at once; no part changes it
+  DotInstructions dots;  ///< that the machine has
+  int64_t lanes;         ///< elements in a vector
+  int64_t panel = 0;     ///< columns of the panels that rhs lies in already
+                         ///< (`graph.panels`); 0 if it does not
+  bool constant = false; ///< copying rhs to panels takes no time
+  Words words;           ///< what is multiplied at once; no part changes it
 
   /// The contraction that `op` is, or none if it is none or would gain nothing
   /// from vectors along a loop.
@@ -93,13 +95,18 @@ struct Blocking {
   bool pack;    ///< rhs copied to panels of tileVectors vectors
   bool packLhs; ///< lhs copied to panels of rows
 
+  /// `whole`: of the product that `c` is a thread's part of. In which order
+  /// products are added up is for the whole to say.
   static Blocking choose(const Contraction &c, const RegisterFile &machine,
-                         bool hasEpilogue = false);
+                         bool hasEpilogue = false,
+                         const Blocking *whole = nullptr);
 
 private:
-  void chooseVectors(const Contraction &c, const RegisterFile &machine);
+  void chooseVectors(const Contraction &c, const RegisterFile &machine,
+                     bool hasEpilogue);
   void chooseTiles(const Contraction &c);
-  void chooseCaches(const Contraction &c, bool hasEpilogue);
+  int64_t chooseDepth(const Contraction &c) const;
+  void chooseCaches(const Contraction &c);
 };
 
 /// What runs on each block of a contraction's result once that is complete.

@@ -165,7 +165,9 @@ private:
     Contraction part = c;
     if (split)
       part.size[split->first] = split->second.chunk;
-    emitContraction(b, c, Blocking::choose(part, machine, epilogue != nullptr),
+    bool follows = epilogue != nullptr;
+    Blocking whole = Blocking::choose(c, machine, follows);
+    emitContraction(b, c, Blocking::choose(part, machine, follows, &whole),
                     startsAtZero, split, epilogue);
   }
 

@@ -105,7 +105,9 @@ private:
                    rhs.step[w->channels], rhs.step[c.column]});
     }
     // A row group runs the product for parts of its loops.
-    Blocking blocking = Blocking::choose(c, machine);
+    Contraction known = c;
+    known.constant = true;
+    Blocking blocking = Blocking::choose(known, machine);
     if (!blocking.pack || op->hasAttr(lowering::rowLoopsAttr) ||
         !c.outer.empty() || rhs.start != 0)
       return std::nullopt;

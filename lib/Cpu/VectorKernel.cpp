@@ -94,7 +94,7 @@ private:
     // stored.
     forVectors(width, [&](int64_t v, Value mask) {
       y[v] = widened(loadVector(rhs, add(at.rhs, v * lanes),
-                                k.pack || c.packed ? Value() : mask),
+                                k.pack || c.panel ? Value() : mask),
                      words.type());
     });
     for (int64_t r = 0; r < height; ++r) {
