@@ -31,6 +31,13 @@ config.substitutions.append(("%interpreted", "env GRADUS_CUDA_DRIVER=" + driver)
 for tool in ("ptxas", "nvdisasm"):
     if shutil.which(tool, path=config.environment["PATH"]):
         config.available_features.add(tool)
+assembler = shutil.which("ptxas", path=config.environment["PATH"])
+if assembler:
+    toolkit = os.path.dirname(os.path.dirname(os.path.realpath(assembler)))
+    library = os.path.join(toolkit, "lib64", "libnvJitLink.so")
+    if os.path.exists(library):
+        config.available_features.add("nvjitlink")
+        config.substitutions.append(("%nvjitlink", library))
 with open("/proc/cpuinfo", encoding="utf-8") as cpu:
     flags = cpu.read()
 for feature in ("avx2", "avx512f"):

@@ -339,7 +339,7 @@ def LowerMath : Pass<"gpu-lower-math"> {
 def CompileKernels : Pass<"gpu-compile-kernels", "::mlir::ModuleOp"> {
   let summary = "Compile the kernels, now in the LLVM dialect, to PTX: an attribute of the module";
   let options = [Option<"chip", "chip", "std::string", "\"sm_80\"", "sm_80 or later">,
-                 Option<"cubin", "cubin", "bool", "false", "Assemble them as well (ptxas)">];
+                 Option<"cubin", "cubin", "bool", "false", "Assemble them as well (ptxas or nvJitLink)">];
 }
 def LaunchKernels : Pass<"gpu-launch-kernels", "::mlir::ModuleOp"> {
   let summary = "Call the GPU's runtime where kernels are launched and memory is copied";

@@ -80,7 +80,7 @@ void buildStage(Stage stage, mlir::OpPassManager &pm,
 /// attribute of the module (lowering::ptxAttr).
 void buildPtx(mlir::OpPassManager &pm, const CompileOptions &options);
 
-/// The machine code of a GPU, by ptxas, which is looked for.
+/// The machine code of a GPU, by ptxas or nvJitLink, whichever is found first.
 llvm::Expected<std::string> assemblePtx(StringRef ptx, StringRef chip);
 
 /// The machine that the options describe.
