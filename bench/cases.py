@@ -1,6 +1,8 @@
 """What is timed."""
 
 MATMULS = ["10000x1000x2000", "1024x1024x1024", "512x512x512", "128x784x512", "64x512x10", "1x1024x1024", "4096x64x4096"]
+# Of elements that take less than 32 bits: bf16 as the product of bf16 that it is, i8 in i32.
+NARROWS = ["bf16 1024x1024x1024", "bf16 512x512x512", "bf16 128x784x512", "i8 1024x1024x1024", "i8 128x784x512"]
 # model: (file under docs/examples, batch, optimiser, learning rate)
 TRAININGS = {
     "mlp": ("bench/mlp.mlir", 128, "adam", 1e-3),

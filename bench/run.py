@@ -33,9 +33,9 @@ ENVIRONMENTS = {
 }
 # Contender: its environment, and the kinds of cases that it takes part in.
 CONTENDERS = {
-    "gradus": ("ort", ("matmul", "train", "infer")),
+    "gradus": ("ort", ("matmul", "narrow", "train", "infer")),
     "openblas": ("ort", ("matmul",)),
-    "pytorch:eager": ("torch", ("matmul",)),
+    "pytorch:eager": ("torch", ("matmul", "narrow")),
     "pytorch:compile": ("torch", ("train", "infer")),
     "xla": ("jax", ("train", "infer")),
     "tf:function": ("tf", ("train",)),
@@ -45,7 +45,7 @@ CONTENDERS = {
     "onnx:openvino": ("openvino", ("infer",)),
 }
 NAMES = {
-    "openblas": "OpenBLAS", "pytorch:eager": "PyTorch (MKL)", "pytorch:compile": "torch.compile", "xla": "JAX",
+    "openblas": "OpenBLAS", "pytorch:eager": "PyTorch (MKL, oneDNN)", "pytorch:compile": "torch.compile", "xla": "JAX",
     "tf:function": "TensorFlow", "tf:xla": "TensorFlow XLA", "iree": "IREE", "onnx:ort": "ONNX Runtime", "onnx:openvino": "OpenVINO",
 }  # fmt: skip
 
@@ -199,6 +199,8 @@ def cases():
     kinds = arguments.only.split(",")
     if "matmul" in kinds:
         yield from (["matmul", shape] for shape in work.MATMULS)
+    if "narrow" in kinds:
+        yield from (["narrow", what] for what in work.NARROWS)
     if "train" in kinds:
         yield from (["train", model] for model in work.TRAININGS if model in arguments.models.split(","))
     if "infer" in kinds:
@@ -206,7 +208,8 @@ def cases():
 
 
 def label(case):
-    return " ".join(str(c) for c in case[:2]) + (f" batch {case[2]}" if len(case) > 2 else "")
+    kind = "matmul" if case[0] == "narrow" else case[0]
+    return f"{kind} {case[1]}" + (f" batch {case[2]}" if len(case) > 2 else "")
 
 
 def main():
@@ -219,7 +222,7 @@ def main():
         export("jax", "export_stablehlo.py")
     rows = []
     for threads in map(int, arguments.threads.split(",")):
-        for kind in ("matmul", "train", "infer"):
+        for kind in ("matmul", "narrow", "train", "infer"):
             todo = [c for c in cases() if c[0] == kind]
             taking_part = [n for n in names if kind in CONTENDERS[n][1]] if todo else []
             if arguments.quick:
@@ -258,7 +261,7 @@ def main():
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--quick", action="store_true", help="shorter rounds; nothing is written to docs/")
-parser.add_argument("--only", default="matmul,train,infer")
+parser.add_argument("--only", default="matmul,narrow,train,infer")
 parser.add_argument("--models", default="mlp,cnn,gpt,resnet,bert")
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--rounds", type=int, default=5)

@@ -56,6 +56,13 @@ def prepare(case):
         rows = slice(0, None, max(1, a.shape[0] // 64))
         exact = a[rows].astype(np.float64) @ b.astype(np.float64)
         answer["error"] = float(np.abs(np.asarray(call.result())[rows] - exact).max())
+    if case[0] == "narrow":
+        a, b, _ = (workloads.widened(x) for x in workloads.narrow_matrices(case[1]))
+        call()
+        rows = slice(0, None, max(1, a.shape[0] // 64))
+        exact = a[rows] @ b
+        off = np.abs(workloads.widened(np.asarray(call.result()))[rows] - exact).max()
+        answer["error"] = float(off / np.abs(exact).max())
     if case[0] == "train":
         answer["losses"] = [float(x) for x in call.losses(10)]
     if case[0] == "infer":

@@ -123,3 +123,26 @@ def matrices(shape):
     a, b, out = (aligned(s) for s in ((m, k), (k, n), (m, n)))
     a[:], b[:] = draw.random(a.shape, np.float32) - 0.5, draw.random(b.shape, np.float32) - 0.5
     return a, b, out
+
+
+def narrow_matrices(what):
+    """Operands of bf16, as their upper 16 bits, or of i8; and room for the result."""
+    dtype, shape = what.split()
+    a, b, _ = matrices(shape)
+    m, k, n = map(int, shape.split("x"))
+    if dtype == "i8":
+        parts = [aligned(x.shape, np.int8) for x in (a, b)]
+        for part, x in zip(parts, (a, b)):
+            part[:] = x * 255
+        return *parts, aligned((m, n), np.int32)
+    parts = [aligned(x.shape, np.uint16) for x in (a, b)]
+    for part, x in zip(parts, (a, b)):
+        part[:] = x.view(np.uint32) >> 16
+    return *parts, aligned((m, n), np.uint16)
+
+
+def widened(array):
+    """The numbers that bf16's bits or integers are, in f64."""
+    if array.dtype == np.uint16:
+        return (array.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+    return array.astype(np.float64)

@@ -64,10 +64,12 @@ class Artefact:
 
 def load(case):
     kind, what = case[0], case[1]
-    if kind == "matmul":
-        m, k, n = what.split("x")
-        made = Artefact("bench/product.mlir", [f"m={m}", f"k={k}", f"n={n}"])
-        a, b, out = workloads.matrices(what)
+    if kind in ("matmul", "narrow"):
+        *dtype, shape = what.split()
+        m, k, n = shape.split("x")
+        text = "_".join(["bench/product", *dtype]) + ".mlir"
+        made = Artefact(text, [f"m={m}", f"k={k}", f"n={n}"])
+        a, b, out = (workloads.narrow_matrices if dtype else workloads.matrices)(what)
         run = made.call("product", a, b, out)
 
         def call():

@@ -114,6 +114,23 @@ def load(case):
 
         multiply.result = lambda: out.numpy()
         return multiply
+    if kind == "narrow":
+        a, b, out = workloads.narrow_matrices(what)
+        if what.startswith("i8"):
+            x, y = torch.from_numpy(a), torch.from_numpy(b)
+
+            def multiply():
+                multiply.last = torch._int_mm(x, y)
+
+            multiply.result = lambda: multiply.last.numpy()
+            return multiply
+        x, y, z = (torch.from_numpy(v).view(torch.bfloat16) for v in (a, b, out))
+
+        def multiply_halves():
+            torch.mm(x, y, out=z)
+
+        multiply_halves.result = lambda: out
+        return multiply_halves
     if kind == "infer":
         p, (x, _) = parameters(what), batch(what, case[2])
         forward = compiled(lambda x: logits(what, p, x))

@@ -332,9 +332,8 @@ void Blocking::chooseCaches(const Contraction &c) {
     int64_t rows = std::max<int64_t>(48 * 1024 / steps, tileRows);
     // Rows of the result lie on pages of their own: few of them at a time, or
     // writing it waits for their addresses.
-    constexpr int64_t mostPages = 24;
-    if (!words.tiles)
-      rows = std::min(rows, std::max(tileRows, mostPages));
+    int64_t mostPages = words.tiles ? tileRows : 24;
+    rows = std::min(rows, std::max(tileRows, mostPages));
     int64_t together =
         packLhs && !words.tiles ? std::lcm(tileRows, c.lanes) : tileRows;
     rows = llvm::alignTo(rows, together);

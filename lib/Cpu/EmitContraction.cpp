@@ -226,7 +226,9 @@ private:
   /// All tiles of a block.
   void tiles(Position block, int64_t rows, int64_t columns, int64_t depth,
              bool zero) {
-    blocks(columns, panel, [&](Value j, int64_t width) {
+    // Tiles of one size are prepared for once, before the loop over them.
+    bool even = rows <= k.tileRows || rows % k.tileRows == 0;
+    auto tilesOf = [&](Value j, int64_t width) {
       Position tile = moved(block, c.column, j);
       if (k.pack)
         tile.rhs = advance(block.rhs, j, kernel->steps(depth));
@@ -234,13 +236,22 @@ private:
         Position group = c.row ? moved(tile, *c.row, g) : tile;
         if (k.packLhs)
           group.lhs = lhsPanel(g, some, depth).first;
-        tileColumn(group, some, width, depth, zero);
+        tileColumn(group, some, width, depth, zero, /*prepared=*/even);
       });
-    });
+    };
+    int64_t whole = columns / panel * panel;
+    if (whole) {
+      prepare(even, std::min(rows, k.tileRows), panel);
+      blocks(whole, panel, tilesOf);
+    }
+    if (whole < columns) {
+      prepare(even, std::min(rows, k.tileRows), columns - whole);
+      tilesOf(index(whole), columns - whole);
+    }
   }
   /// The tiles of some rows, whole ones and then the rest.
   void tileColumn(Position group, int64_t rows, int64_t width, int64_t depth,
-                  bool zero) {
+                  bool zero, bool prepared) {
     auto tile = [&](Value r, int64_t height) {
       Position corner = c.row ? moved(group, *c.row, r) : group;
       if (k.packLhs)
@@ -250,16 +261,16 @@ private:
     };
     int64_t whole = rows / k.tileRows * k.tileRows;
     if (whole) {
-      prepare(k.tileRows, width);
+      prepare(!prepared, k.tileRows, width);
       blocks(whole, k.tileRows, tile);
     }
     if (whole < rows) {
-      prepare(rows - whole, width);
+      prepare(!prepared, rows - whole, width);
       tile(index(whole), rows - whole);
     }
   }
-  void prepare(int64_t height, int64_t width) {
-    if (!preparedOnce)
+  void prepare(bool here, int64_t height, int64_t width) {
+    if (here && !preparedOnce)
       kernel->prepare(height, width);
   }
 
@@ -314,11 +325,20 @@ private:
            some, depth);
     });
   }
-  /// Copies a block of rhs: panel after panel of columns.
+  /// Copies a block of rhs: panel after panel of columns. Where its rows lie
+  /// whole, some of them for all panels, so that they are read as they lie.
   void pack(Value from, int64_t columns, int64_t depth) {
-    blocks(columns, panel, [&](Value j, int64_t width) {
-      packColumns(0, advance(from, j, c.rhs.step[c.column]),
-                  advance(index(0), j, kernel->steps(depth)), width, depth);
+    constexpr int64_t rowsAtOnce = 16;
+    bool rows = c.reductions.size() == 1 && c.rhs.step[c.column] == 1;
+    int64_t some =
+        llvm::alignTo(rowsAtOnce, words.stepsAtOnce) * words.elements;
+    blocks(depth, rows ? some : depth, [&](Value s, int64_t few) {
+      Value source = advance(from, s, c.rhs.step[c.reductions[0]]);
+      Value target = advance(index(0), s, panel / words.elements);
+      blocks(columns, panel, [&](Value j, int64_t width) {
+        packColumns(0, advance(source, j, c.rhs.step[c.column]),
+                    advance(target, j, kernel->steps(depth)), width, few);
+      });
     });
   }
   /// The columns under reduction loop `n` and those inside it.
