@@ -68,11 +68,10 @@ BulkPipeline::Operand BulkPipeline::operand(const Side &side, Value firstRow,
   Factor f = side.operand;
   const ChunkedTile &tile = plan.stages->tiles[f];
   Operand o;
-  o.depthInLine = tile.depthInLine;
-  int64_t bytes = side.access.element.getIntOrFloatBitWidth() / 8;
-  int64_t inLine = o.depthInLine ? side.tileDepth : side.tileRows,
-          width = lineBytes / bytes;
+  int64_t inLine = tile.depthInLine ? side.tileDepth : side.tileRows;
+  int64_t width = lineBytes * 8 / side.access.element.getIntOrFloatBitWidth();
   o.pieces = inLine / width;
+  o.pieceWidth = width;
   o.pieceBytes = tile.lines * lineBytes;
 
   TensorBoxes boxes{
@@ -91,7 +90,7 @@ BulkPipeline::Operand BulkPipeline::operand(const Side &side, Value firstRow,
   auto addRows = [&](int64_t box) {
     add(Product::sizeOf(side.across), rowStep, box, asWord(firstRow));
   };
-  if (o.depthInLine) {
+  if (tile.depthInLine) {
     addDepth(width);
     addRows(side.tileRows);
   } else {
@@ -116,21 +115,13 @@ Value BulkPipeline::isFirstLane() {
                                k.at.rem(k.thread(), warpSize), k.at.number(0));
 }
 
-/// Calls `body` where the condition holds.
-static void emitIf(Kernel &k, Value condition, function_ref<void()> body) {
-  auto branch = scf::IfOp::create(k.b, condition, /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(k.b);
-  k.b.setInsertionPointToStart(branch.thenBlock());
-  body();
-}
-
 void BulkPipeline::makeBarriers() {
   int64_t stages = plan.stages->count;
   constexpr int64_t barrierBytes = 8;
   barriers = k.largeShared(k.b.getI64Type(), 2 * stages, barrierBytes);
   Value isFirst = arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq,
                                         k.thread(), k.at.number(0));
-  emitIf(k, isFirst, [&] {
+  k.when(isFirst, [&] {
     // A stage is full when the producer has come, and what it asked for; read
     // when each warp has.
     for (int64_t s = 0; s < stages; ++s) {
@@ -171,12 +162,8 @@ void BulkPipeline::copy(const Operand &o, Factor f, Value depth, Value stage) {
     SmallVector<Value> at;
     for (auto [d, coordinate] : llvm::enumerate(o.coordinates)) {
       Value c = coordinate ? coordinate : asWord(depth);
-      if (d == 0 && piece > 0) {
-        int64_t width =
-            lineBytes * 8 /
-            (f == Lhs ? p.lhs : p.rhs).element.getIntOrFloatBitWidth();
-        c = arith::AddIOp::create(k.b, c, word(piece * width));
-      }
+      if (d == 0 && piece > 0)
+        c = arith::AddIOp::create(k.b, c, word(piece * o.pieceWidth));
       at.push_back(c);
     }
     Value to = k.address(multiplier.memory(f),
@@ -197,7 +184,7 @@ void BulkPipeline::produce(const DepthRange &range) {
   int64_t bytes = 0;
   for (const Operand &o : operands)
     bytes += o.pieces * o.pieceBytes;
-  emitIf(k, isFirst, [&] {
+  k.when(isFirst, [&] {
     Value start[] = {k.at.number(0), word(1)};
     forEachTile(k, range, start, [&](Value depth, ArrayRef<Value> now) {
       Value stage = now[0], parity = now[1];
@@ -228,7 +215,7 @@ SmallVector<Value> BulkPipeline::consume(const DepthRange &range) {
         results = multiplier.settle(k, results, multiplier.stagesInFlight());
         Value isLater = arith::CmpIOp::create(k.b, arith::CmpIPredicate::ne,
                                               depth, range.from);
-        emitIf(k, arith::AndIOp::create(k.b, isFirstLane, isLater), [&] {
+        k.when(arith::AndIOp::create(k.b, isFirstLane, isLater), [&] {
           NVVM::MBarrierArriveOp::create(
               k.b, k.b.getI64Type(), barrier(before, false), /*count=*/Value(),
               NVVM::MemScopeKind::CTA, /*relaxed=*/false);

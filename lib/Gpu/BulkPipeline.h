@@ -29,8 +29,8 @@ private:
   struct Operand {
     Value map;
     SmallVector<Value> coordinates; ///< that of the depth is null
-    bool depthInLine;
     int64_t pieces, pieceBytes;
+    int64_t pieceWidth; ///< elements of its lines
   };
   Operand operand(const Side &side, Value firstRow, const AxisIndex &batch);
   void makeBarriers();

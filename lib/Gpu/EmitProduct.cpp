@@ -293,13 +293,6 @@ private:
   void storeSums(Kernel &k, ValueRange sums, const BlockPlace &place) {
     auto &b = k.b;
     AxisIndex batch(k, p.batch, place.batch);
-    auto ifThere = [&](Value index, int64_t size, function_ref<void()> body) {
-      OpBuilder::InsertionGuard guard(b);
-      auto check =
-          scf::IfOp::create(b, k.at.below(index, size), /*withElse=*/false);
-      b.setInsertionPointToStart(check.thenBlock());
-      body();
-    };
     auto storeSum = [&](Value row, Value column, Value sum) {
       if (parts > 1)
         k.storeAt(*Access::of(partial),
@@ -316,11 +309,11 @@ private:
           if (allOrNone)
             storeSum(row, at, sum);
           else
-            ifThere(at, p.n(), [&] { storeSum(row, at, sum); });
+            k.when(k.at.below(at, p.n()), [&] { storeSum(row, at, sum); });
         }
       };
       if (allOrNone && p.n() % t.columns != 0)
-        ifThere(column, p.n(), storeAll);
+        k.when(k.at.below(column, p.n()), storeAll);
       else
         storeAll();
     };
@@ -331,7 +324,8 @@ private:
           if (p.m() % t.rows == 0)
             storeNeighbours(row, column, sums);
           else
-            ifThere(row, p.m(), [&] { storeNeighbours(row, column, sums); });
+            k.when(k.at.below(row, p.m()),
+                   [&] { storeNeighbours(row, column, sums); });
         });
   }
 
@@ -343,10 +337,7 @@ private:
     int64_t each = p.m() * p.n(), all = each * p.batches();
     Value element = k.at.add(
         k.at.mul(k.block(mlir::gpu::Dimension::x), threads), k.thread());
-    auto inside = scf::IfOp::create(b, k.at.below(element, all), false);
-    {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(inside.thenBlock());
+    k.when(k.at.below(element, all), [&] {
       SmallVector<Value> at =
           k.at.takenApart(element, {p.batches(), p.m(), p.n()});
       Access from = *Access::of(partial);
@@ -361,7 +352,7 @@ private:
       }
       finish(k, AxisIndex(k, p.batch, at[0]), AxisIndex(k, p.rows, at[1]),
              AxisIndex(k, p.columns, at[2]), sum);
-    }
+    });
     k.launch(host, {llvm::divideCeilSigned(all, threads)});
   }
 

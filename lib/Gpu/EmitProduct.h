@@ -84,6 +84,8 @@ public:
 
 /// The nearest number of tf32 to one of f32, as f32.
 Value roundedToTf32(Kernel &k, Value v);
+/// A number of f32 as the sum of one of tf32 and a rest, both as f32.
+std::pair<Value, Value> splitForTf32(Kernel &k, Value v);
 
 /// Multiplies as the op's body says, in registers.
 std::unique_ptr<Multiplier>

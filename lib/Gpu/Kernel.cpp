@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace gradus;
@@ -268,6 +269,13 @@ void Kernel::promiseAlignment() {
     all.push_back(isAligned ? promise : none);
   }
   f.setArgAttrsAttr(b.getArrayAttr(all));
+}
+
+void Kernel::when(Value condition, function_ref<void()> body) {
+  auto branch = mlir::scf::IfOp::create(b, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  body();
 }
 
 void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid) {

@@ -121,6 +121,8 @@ public:
     return mlir::arith::ConstantOp::create(b, b.getZeroAttr(type));
   }
   void barrier() { mlir::gpu::BarrierOp::create(b); }
+  /// What `body` adds is done by threads for which the condition holds.
+  void when(Value condition, function_ref<void()> body);
 
   /// Ends the kernel, and has the host's code call it at `host`.
   void launch(OpBuilder &host, ArrayRef<int64_t> grid);

@@ -8,7 +8,6 @@
 #include "Pack.h"
 #include "Tiles.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace gradus;
 using namespace gradus::gpu;
@@ -16,7 +15,6 @@ namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 namespace LLVM = mlir::LLVM;
 namespace memref = mlir::memref;
-namespace scf = mlir::scf;
 
 static constexpr int64_t chunkBytes = 16;
 
@@ -97,8 +95,9 @@ public:
     // low x high + high x low + high x high: the small terms first.
     SmallVector<Value> high, low;
     for (Value v : values) {
-      high.push_back(highPart(v));
-      low.push_back(arith::SubFOp::create(k.b, v, high.back()));
+      auto [upper, rest] = splitForTf32(k, v);
+      high.push_back(upper);
+      low.push_back(rest);
     }
     for (int64_t s = 0; s < 3; ++s) {
       bool isLow = s == (to.operand == Lhs ? 0 : 1);
@@ -137,13 +136,6 @@ private:
       return arith::TruncFOp::create(k.b, to.element, v);
     return to.form == PackedOperand::Tf32 ? roundedToTf32(k, v) : v;
   }
-  /// Without the lowest 13 bits.
-  Value highPart(Value v) {
-    Value mask = arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(~0x1fff));
-    Value bits = arith::BitcastOp::create(k.b, k.b.getI32Type(), v);
-    return arith::BitcastOp::create(k.b, v.getType(),
-                                    arith::AndIOp::create(k.b, bits, mask));
-  }
   void store(ArrayRef<Value> values, Value buffer, Value place) {
     auto vector = mlir::VectorType::get({width}, to.element);
     Value chunk = LLVM::PoisonOp::create(k.b, vector);
@@ -176,13 +168,8 @@ Value PackedOperand::emit(OpBuilder &host, mlir::gpu::GPUModuleOp kernels,
   ChunkPacker packer(*this, p, k);
   Value number =
       k.at.add(k.at.mul(k.block(mlir::gpu::Dimension::x), threads), k.thread());
-  auto inside = scf::IfOp::create(k.b, k.at.below(number, packer.count()),
-                                  /*withElseRegion=*/false);
-  {
-    OpBuilder::InsertionGuard guard(k.b);
-    k.b.setInsertionPointToStart(inside.thenBlock());
-    packer.emit(number, buffer);
-  }
+  k.when(k.at.below(number, packer.count()),
+         [&] { packer.emit(number, buffer); });
   k.launch(host, {llvm::divideCeilSigned(packer.count(), threads)});
   return buffer;
 }

@@ -57,20 +57,29 @@ constexpr int64_t leastDepth = 256, mostParts = 64;
 /// For the mbarriers of all stages.
 constexpr int64_t barrierRoom = 1024;
 
+bool tensorCoresTake(const Product &p, Precision precision) {
+  Type element = p.lhs.element;
+  if (element != p.rhs.element || !p.out.element.isF32())
+    return false;
+  if (element.isF32())
+    return precision != Precision::Strict;
+  return element.isF16() || element.isBF16();
+}
+
 class Planner {
 public:
   Planner(const Product &p, Precision precision, const Chip &chip)
       : p(p), precision(precision), chip(chip) {}
 
   Plan best() {
-    if (chip.hasWarpgroups && tensorCoresTake() && !splitsF32())
+    if (chip.hasWarpgroups && tensorCoresTake(p, precision) && !splitsF32())
       for (int64_t rows : {128, 64})
         for (int64_t columns : {256, 192, 128, 64})
           considerWarpgroups(rows, columns);
     // Where wgmma can be had at all, mma.sync is no match for it.
     if (found)
       return *found;
-    if (tensorCoresTake()) {
+    if (tensorCoresTake(p, precision)) {
       struct {
         int64_t rows, columns, warpRows, warpColumns;
       } shapes[] = {{128, 128, 64, 32},
@@ -112,13 +121,6 @@ private:
            p.out.element.isF64();
   }
   bool splitsF32() const { return isF32() && precision == Precision::F32; }
-  bool tensorCoresTake() const {
-    if (p.lhs.element != p.rhs.element || !p.out.element.isF32())
-      return false;
-    if (isF32())
-      return precision != Precision::Strict;
-    return p.lhs.element.isF16() || p.lhs.element.isBF16();
-  }
 
   /// As many stages as there is room for, or none where the operands cannot be
   /// copied as they are.
@@ -239,9 +241,7 @@ SmallVector<Packing> packings(const Product &p, Precision precision,
                               const Chip &chip) {
   SmallVector<Packing> all{{{}, precision}};
   Type element = p.lhs.element;
-  bool isF32 = element.isF32(), isHalf = element.isF16() || element.isBF16();
-  if (element != p.rhs.element || !p.out.element.isF32() ||
-      !(isHalf || (isF32 && precision != Precision::Strict)))
+  if (!tensorCoresTake(p, precision))
     return all;
   auto add = [&](PackedOperand::Form form, Type to, Precision precision,
                  bool either) {
@@ -252,7 +252,7 @@ SmallVector<Packing> packings(const Product &p, Precision precision,
     }
     all.push_back({{lhs, rhs}, precision});
   };
-  if (isHalf) {
+  if (!element.isF32()) {
     add(PackedOperand::Converted, element, precision, /*either=*/true);
     return all;
   }

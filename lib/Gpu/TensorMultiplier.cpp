@@ -243,17 +243,14 @@ private:
 
   std::pair<Fragments, Fragments> split(Kernel &k, const Fragments &all) {
     Type f32 = k.b.getF32Type(), word = k.b.getI32Type();
-    Value mask = arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(~0x1fff));
     Fragments high, low;
     for (const auto &words : all) {
       high.emplace_back();
       low.emplace_back();
       for (Value v : words) {
-        Value h = arith::AndIOp::create(k.b, v, mask);
-        Value rest =
-            arith::SubFOp::create(k.b, arith::BitcastOp::create(k.b, f32, v),
-                                  arith::BitcastOp::create(k.b, f32, h));
-        high.back().push_back(h);
+        auto [upper, rest] =
+            splitForTf32(k, arith::BitcastOp::create(k.b, f32, v));
+        high.back().push_back(arith::BitcastOp::create(k.b, word, upper));
         low.back().push_back(arith::BitcastOp::create(k.b, word, rest));
       }
     }
@@ -318,6 +315,14 @@ Value gpu::roundedToTf32(Kernel &k, Value v) {
   Value isNan = arith::CmpFOp::create(k.b, arith::CmpFPredicate::UNO, v, v);
   return arith::SelectOp::create(
       k.b, isNan, v, arith::BitcastOp::create(k.b, v.getType(), rounded));
+}
+
+std::pair<Value, Value> gpu::splitForTf32(Kernel &k, Value v) {
+  Value mask = arith::ConstantOp::create(k.b, k.b.getI32IntegerAttr(~0x1fff));
+  Value bits = arith::BitcastOp::create(k.b, k.b.getI32Type(), v);
+  Value high = arith::BitcastOp::create(k.b, v.getType(),
+                                        arith::AndIOp::create(k.b, bits, mask));
+  return {high, arith::SubFOp::create(k.b, v, high)};
 }
 
 std::unique_ptr<Multiplier>

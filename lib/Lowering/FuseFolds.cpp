@@ -35,13 +35,14 @@ using mlir::OpOperand;
 /// Operations on an element that cost less than to store and load it.
 static constexpr int64_t mostRepeated = 4;
 
-static bool isParallel(linalg::GenericOp op) {
+/// Of one result and of sizes that are known: what is fused here.
+static bool isOneParallelResult(linalg::GenericOp op) {
   return op.getNumParallelLoops() == op.getNumLoops() &&
          op->getNumResults() == 1 && !op->hasAttr(lowering::lengthsAttr);
 }
 /// Does the body use nothing but the elements of the inputs?
 static bool isElementwise(linalg::GenericOp op) {
-  if (!isParallel(op) ||
+  if (!isOneParallelResult(op) ||
       !op.getMatchingBlockArgument(op.getDpsInitOperand(0)).use_empty())
     return false;
   return llvm::all_of(op.getBody()->without_terminator(), [](Operation &inner) {
