@@ -97,6 +97,10 @@ private:
                                 k.pack || c.panel ? Value() : mask),
                      words.type());
     });
+    // A low tile waits for memory anyway, and has no time to ask for more.
+    constexpr int64_t enoughRows = 5;
+    if (height >= enoughRows)
+      prefetch(at, vectors);
     for (int64_t r = 0; r < height; ++r) {
       Value place = add(at.lhs, r * lhsAcross());
       Value x =
@@ -108,6 +112,23 @@ private:
         sums[r * vectors + v] = multiplyAdd(wide, y[v], sums[r * vectors + v]);
     }
     return sums;
+  }
+
+  /// Asks for rhs some steps ahead. The processor's own prefetching is not far
+  /// enough ahead of a tile for the caches behind the second, and does not
+  /// follow rows that lie far apart.
+  void prefetch(const Offsets &at, int64_t vectors) {
+    constexpr int64_t panelSteps = 32, rowSteps = 16;
+    constexpr unsigned intoFirstCache = 3;
+    bool inPanels = k.pack || c.panel;
+    if (!inPanels && c.reductions.size() != 1)
+      return;
+    int64_t ahead =
+        inPanels ? panelSteps * panel : rowSteps * c.rhs.step[c.reductions[0]];
+    for (int64_t v = 0; v < vectors; ++v)
+      memref::PrefetchOp::create(
+          b, rhs, ValueRange{add(at.rhs, v * lanes + ahead)},
+          /*isWrite=*/false, intoFirstCache, /*isDataCache=*/true);
   }
 
   //===-- Products --------------------------------------------------------===//
