@@ -45,7 +45,7 @@ Written by `./dev bench` on {facts["date"]}; run it again for your machine (`./d
 minutes). Machine: {facts["machine"]}. Peers: {versions}.
 
 Each contender runs in a process of its own, pinned to as many processors as it has threads, on the same parameters and
-batches, in f32. Products are checked against f64 and losses against each other before anything is timed. A round gives
+batches, in f32 where the row names no other type. Products are checked against f64 and losses against each other before anything is timed. A round gives
 every contender the same time in turn; best and median are over {facts["rounds"]} rounds. *Ratio* is the fastest peer's
 median divided by ours. Geometric mean of all rows: {mean:.2f}.
 

@@ -43,10 +43,13 @@ inline constexpr llvm::StringLiteral variablesAttr = "graph.variables";
 inline constexpr llvm::StringLiteral variableBytesAttr = "graph.variable_bytes";
 /// Argument: a constant that lies in memory as its product reads it. Both begin
 /// with the number of elements there.
-/// A matrix in panels of some columns, in each the columns of one step of the
-/// sum side by side: the panel's width, the columns and how far apart they are
-/// in the constant as the model has it; then for each loop of the sum, the
-/// outermost first, its length and how far apart its steps are there.
+/// A matrix in panels of some columns, in each the words of one step of the sum
+/// side by side, a word being one or more elements that follow each other along
+/// the innermost loop of the sum: the panel's width, the columns and how far
+/// apart they are in the constant as the model has it; the elements of a word,
+/// and of how many words that loop is made a multiple with zeros; then for each
+/// loop of the sum, the outermost first, its length and how far apart its steps
+/// are in the constant.
 inline constexpr llvm::StringLiteral panelsAttr = "graph.panels";
 /// A filter of 3 x 3 taps as the 16 matrices of F(2x2, 3x3), channels by
 /// columns: their numbers, and in the constant as the model has it the first

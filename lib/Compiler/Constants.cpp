@@ -12,29 +12,38 @@
 
 using namespace gradus;
 
-/// A matrix in panels; what lies past its columns is zero. `form` as in
-/// lowering::panelsAttr.
+/// A matrix in panels; what lies past its columns or its last whole word is
+/// zero. `form` as in lowering::panelsAttr.
 static void packPanels(const HostTensor &from, ArrayRef<int64_t> form,
                        char *to) {
   int64_t panel = form[1], columns = form[2], columnStride = form[3];
-  // Where each step of the sum is in the constant.
-  std::vector<int64_t> steps{0};
-  for (ArrayRef<int64_t> loops = form.drop_front(4); !loops.empty();
-       loops = loops.drop_front(2)) {
+  int64_t wordElements = form[4], wordsAtOnce = form[5];
+  ArrayRef<int64_t> loops = form.drop_front(6);
+  int64_t depth = loops[loops.size() - 2], stride = loops.back();
+  // Where the innermost loop begins in the constant, each time.
+  std::vector<int64_t> starts{0};
+  for (; loops.size() > 2; loops = loops.drop_front(2)) {
     std::vector<int64_t> inner;
-    for (int64_t start : steps)
+    for (int64_t start : starts)
       for (int64_t i = 0; i < loops[0]; ++i)
         inner.push_back(start + i * loops[1]);
-    steps = std::move(inner);
+    starts = std::move(inner);
   }
   int64_t bytes = dtypeBytes(from.type);
+  int64_t filled =
+      llvm::alignTo(llvm::divideCeil(depth, wordElements), wordsAtOnce) *
+      wordElements;
   for (int64_t first = 0; first < columns; first += panel)
-    for (int64_t step : steps) {
-      for (int64_t j = first; j < std::min(first + panel, columns); ++j)
-        std::memcpy(to + (j - first) * bytes,
-                    from.bytes.data() + (step + j * columnStride) * bytes,
-                    bytes);
-      to += panel * bytes;
+    for (int64_t start : starts) {
+      for (int64_t k = 0; k < depth; ++k)
+        for (int64_t j = 0; j < std::min(panel, columns - first); ++j) {
+          int64_t word = k / wordElements * panel + j;
+          int64_t place = word * wordElements + k % wordElements;
+          int64_t source = start + k * stride + (first + j) * columnStride;
+          std::memcpy(to + place * bytes, from.bytes.data() + source * bytes,
+                      bytes);
+        }
+      to += panel * filled * bytes;
     }
 }
 

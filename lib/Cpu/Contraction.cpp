@@ -88,8 +88,7 @@ static Words wordsFor(const Contraction &c) {
   Type element = elementOf(c.rhs.buffer);
   Words single = Words::single(c.element);
   constexpr int64_t leastDepth = 8, leastUses = 12;
-  if (c.reductions.empty() || elementOf(c.lhs.buffer) != element || c.panel ||
-      !c.row)
+  if (c.reductions.empty() || elementOf(c.lhs.buffer) != element || !c.row)
     return single;
   unsigned inner = c.reductions.back();
   int64_t depth = c.size[inner];
@@ -183,19 +182,27 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   if (!c.reductions.empty() &&
       llvm::any_of(ArrayRef(c.reductions).drop_front(), isBound))
     return std::nullopt;
-  if (auto panels = constantForm(c.rhs.buffer, lowering::panelsAttr)) {
-    // Panel after panel: from step to step its columns lie `panel` apart, and
-    // the panels `depth * panel`.
-    c.panel = panels.asArrayRef()[1];
-    int64_t step = c.panel;
-    for (unsigned d : llvm::reverse(c.reductions)) {
-      c.rhs.step[d] = step;
-      step *= c.size[d];
-    }
-    c.rhs.step[c.column] = c.depth();
-  }
   c.words = wordsFor(c);
+  if (auto form = constantForm(c.rhs.buffer, lowering::panelsAttr))
+    c.readPanels(form);
   return c;
+}
+
+/// From element to element of the innermost loop lie the columns of a panel,
+/// and from panel to panel all steps.
+void Contraction::readPanels(mlir::DenseI64ArrayAttr form) {
+  constexpr unsigned widthPlace = 1, wordPlace = 4;
+  panel = form[widthPlace];
+  if (form[wordPlace] == 1)
+    words = Words::single(element);
+  unsigned inner = reductions.back();
+  rhs.step[inner] = panel;
+  int64_t step = panel * words.steps(size[inner]) * words.elements;
+  for (unsigned d : llvm::reverse(llvm::drop_end(reductions))) {
+    rhs.step[d] = step;
+    step *= size[d];
+  }
+  rhs.step[column] = step / panel;
 }
 
 int64_t gradus::evenPart(int64_t size, int64_t most) {
@@ -289,7 +296,8 @@ void Blocking::chooseTiles(const Contraction &c) {
   constexpr int64_t side = 16;
   int64_t rows = llvm::divideCeil(c.rows(), side);
   int64_t columns = llvm::divideCeil(c.columns(), side);
-  tileVectors = std::min<int64_t>(columns, rows == 1 ? 3 : 2);
+  tileVectors =
+      c.panel ? c.panel / side : std::min<int64_t>(columns, rows == 1 ? 3 : 2);
   int64_t most = side * std::min<int64_t>(rows, tileVectors == 1   ? 3
                                                 : tileVectors == 2 ? 2
                                                                    : 1);

@@ -60,6 +60,8 @@ struct Contraction {
                                           const RegisterFile &machine,
                                           const RowPlace &row);
 
+  /// Has `rhs` be as lowering::panelsAttr says.
+  void readPanels(mlir::DenseI64ArrayAttr form);
   bool isBound(unsigned loop) const {
     return loop < lengths.size() && lengths[loop];
   }

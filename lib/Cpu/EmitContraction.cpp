@@ -16,17 +16,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "MicroKernel.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include <numeric>
 
 using namespace gradus;
-namespace arith = mlir::arith;
 namespace memref = mlir::memref;
-namespace scf = mlir::scf;
-namespace vector = mlir::vector;
 
 namespace {
 class Emitter : PanelBuilder {

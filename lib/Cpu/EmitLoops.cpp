@@ -331,31 +331,10 @@ private:
     else
       vector::StoreOp::create(b, v, bufferOf(o), at);
   }
+  /// What adding to a result leaves as it is.
   Value identity(OpOperand &o) {
-    using Kind = vector::CombiningKind;
-    Type element = elementOf(o);
-    bool isFloat = isa<FloatType>(element);
-    arith::AtomicRMWKind kind;
-    switch (*combiner(o)) {
-    case Kind::ADD:
-      kind = isFloat ? arith::AtomicRMWKind::addf : arith::AtomicRMWKind::addi;
-      break;
-    case Kind::MUL:
-      kind = isFloat ? arith::AtomicRMWKind::mulf : arith::AtomicRMWKind::muli;
-      break;
-    case Kind::MAXIMUMF:
-      kind = arith::AtomicRMWKind::maximumf;
-      break;
-    case Kind::MINIMUMF:
-      kind = arith::AtomicRMWKind::minimumf;
-      break;
-    case Kind::MAXSI:
-      kind = arith::AtomicRMWKind::maxs;
-      break;
-    default:
-      kind = arith::AtomicRMWKind::mins;
-    }
-    return asVector(arith::getIdentityValue(kind, element, b, b.getLoc()));
+    return asVector(
+        arith::getIdentityValue(combination(o), elementOf(o), b, b.getLoc()));
   }
   Value combine(OpOperand &o, Value x, Value y) {
     unsigned r = o.getOperandNumber() - op.getNumDpsInputs();

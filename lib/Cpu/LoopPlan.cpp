@@ -4,6 +4,7 @@
 #include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace gradus;
@@ -92,6 +93,26 @@ std::optional<vector::CombiningKind> LoopPlan::combiner(OpOperand &init) {
   unsigned r = init.getOperandNumber() - op.getNumDpsInputs();
   return combinerOf(op.getMatchingBlockArgument(&init),
                     op.getBlock()->getTerminator()->getOperand(r));
+}
+
+arith::AtomicRMWKind LoopPlan::combination(OpOperand &init) {
+  using Kind = vector::CombiningKind;
+  bool isFloat =
+      isa<FloatType>(mlir::getElementTypeOrSelf(init.get().getType()));
+  switch (*combiner(init)) {
+  case Kind::ADD:
+    return isFloat ? arith::AtomicRMWKind::addf : arith::AtomicRMWKind::addi;
+  case Kind::MUL:
+    return isFloat ? arith::AtomicRMWKind::mulf : arith::AtomicRMWKind::muli;
+  case Kind::MAXIMUMF:
+    return arith::AtomicRMWKind::maximumf;
+  case Kind::MINIMUMF:
+    return arith::AtomicRMWKind::minimumf;
+  case Kind::MAXSI:
+    return arith::AtomicRMWKind::maxs;
+  default:
+    return arith::AtomicRMWKind::mins;
+  }
 }
 
 /// Is the operand contiguous along loop `d`?

@@ -4,6 +4,7 @@
 #define GRADUS_CPU_LOOPPLAN_H
 
 #include "EmitLoops.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 namespace gradus {
@@ -34,6 +35,8 @@ public:
   bool carried(mlir::OpOperand &init);
   /// How the op adds to a result, if it does nothing else with it.
   std::optional<mlir::vector::CombiningKind> combiner(mlir::OpOperand &init);
+  /// The same, where there is one, for elements of its type.
+  mlir::arith::AtomicRMWKind combination(mlir::OpOperand &init);
 
   mlir::linalg::LinalgOp op;
   ArrayRef<LoopRange> ranges;

@@ -51,11 +51,7 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
   using LowerKernelsBase::LowerKernelsBase;
 
   void runOnOperation() override {
-    auto has = [&](StringRef name) { return llvm::is_contained(dots, name); };
-    machine = {vectorBits,
-               registers,
-               {has("pmaddwd"), has("vpdpwssd"), has("vdpbf16ps"),
-                has("tdpbssd"), has("tdpbf16ps")}};
+    machine = {vectorBits, registers, DotInstructions::of(dots)};
     SmallVector<linalg::LinalgOp> work;
     getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
     if (auto group = RowGroup::find(work)) {

@@ -55,14 +55,18 @@ protected:
   int64_t lhsAcross() const {
     return k.packLhs ? packedAcross : c.row ? c.lhs.step[*c.row] : 0;
   }
+  /// Elements of rhs that a word is: panels that are made here are of words.
+  int64_t rhsElements() const { return c.panel ? words.elements : 1; }
   int64_t outAcross() const { return c.row ? c.out.step[*c.row] : 0; }
   /// `i` steps of reduction loop `n` on, each of which takes `inner` steps.
   Offsets moved(const Offsets &at, unsigned n, Value i, int64_t inner) {
     unsigned d = c.reductions[n];
     int64_t elements = n + 1 == c.reductions.size() ? words.elements : 1;
     int64_t along = k.packLhs ? packedAlong : elements * c.lhs.step[d];
-    return {advance(at.lhs, i, along),
-            advance(at.rhs, i, k.pack ? inner * panel : c.rhs.step[d]), at.out};
+    return {
+        advance(at.lhs, i, along),
+        advance(at.rhs, i, k.pack ? inner * panel : elements * c.rhs.step[d]),
+        at.out};
   }
 
   const Contraction &c;

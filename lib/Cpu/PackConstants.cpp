@@ -48,6 +48,7 @@ struct PackConstants : impl::PackConstantsBase<PackConstants> {
   using PackConstantsBase::PackConstantsBase;
 
   void runOnOperation() override {
+    machine = {vectorBits, registers, DotInstructions::of(dots)};
     llvm::StringMap<SmallVector<func::CallOp>> calls;
     getOperation().walk(
         [&](func::CallOp call) { calls[call.getCallee()].push_back(call); });
@@ -59,8 +60,11 @@ struct PackConstants : impl::PackConstantsBase<PackConstants> {
 private:
   void pack(func::FuncOp kernel, ArrayRef<func::CallOp> calls) {
     for (auto op : kernel.getOps<linalg::GenericOp>()) {
-      auto c = Contraction::match(op, {vectorBits, registers, {}}, placeOf(op));
-      if (!c || c->isNarrow())
+      auto c = Contraction::match(op, machine, placeOf(op));
+      // What is widened in copying would take more memory for good.
+      bool widens =
+          c && c->isNarrow() && c->words.part != elementOf(c->rhs.buffer);
+      if (!c || widens)
         continue;
       auto arg = dyn_cast<BlockArgument>(c->rhs.buffer);
       if (!arg || !arg.hasOneUse() || calls.empty() ||
@@ -89,7 +93,6 @@ private:
   /// How the product wants its right-hand side, if not as it is.
   std::optional<NamedAttribute> formFor(linalg::GenericOp op,
                                         const Contraction &c) {
-    RegisterFile machine{vectorBits, registers, {}};
     Builder b(&getContext());
     auto form = [&](StringRef name, ArrayRef<int64_t> numbers) {
       return b.getNamedAttr(name, b.getDenseI64ArrayAttr(numbers));
@@ -107,14 +110,23 @@ private:
     // A row group runs the product for parts of its loops.
     Contraction known = c;
     known.constant = true;
-    Blocking blocking = Blocking::choose(known, machine);
+    bool hasEpilogue = llvm::any_of(*op->getBlock(), [](Operation &other) {
+      return other.hasAttr(lowering::epilogueAttr);
+    });
+    Blocking blocking = Blocking::choose(known, machine, hasEpilogue);
     if (!blocking.pack || op->hasAttr(lowering::rowLoopsAttr) ||
         !c.outer.empty() || rhs.start != 0)
       return std::nullopt;
     int64_t panel = blocking.tileVectors * c.lanes;
-    int64_t elements = llvm::divideCeil(c.columns(), panel) * panel * c.depth();
-    SmallVector<int64_t> numbers{elements, panel, c.columns(),
-                                 rhs.step[c.column]};
+    int64_t inner = c.size[c.reductions.back()];
+    int64_t depth = c.depth() / inner * c.words.steps(inner) * c.words.elements;
+    SmallVector<int64_t> numbers{int64_t(llvm::alignTo(c.columns(), panel)) *
+                                     depth,
+                                 panel,
+                                 c.columns(),
+                                 rhs.step[c.column],
+                                 c.words.elements,
+                                 c.words.stepsAtOnce};
     for (unsigned d : c.reductions) {
       numbers.push_back(c.size[d]);
       numbers.push_back(rhs.step[d]);
@@ -145,5 +157,7 @@ private:
         f.getLoc());
     call.setOperand(i, f.getArgument(at));
   }
+
+  RegisterFile machine;
 };
 } // namespace

@@ -8,6 +8,12 @@ namespace arith = mlir::arith;
 namespace memref = mlir::memref;
 namespace vector = mlir::vector;
 
+DotInstructions DotInstructions::of(ArrayRef<std::string> names) {
+  auto has = [&](StringRef name) { return llvm::is_contained(names, name); };
+  return {has("vpmaddwd"), has("vpdpwssd"), has("vdpbf16ps"), has("tdpbssd"),
+          has("tdpbf16ps")};
+}
+
 Words Words::several(Type element, Type sum, const DotInstructions &has,
                      bool tiles) {
   Words words = single(sum);

@@ -22,6 +22,8 @@ struct DotInstructions {
   bool bf16 = false;      ///< vdpbf16ps: two bf16
   bool i8Tiles = false;   ///< tdpbssd: four i8, a tile of 16 x 16 words at once
   bool bf16Tiles = false; ///< tdpbf16ps: two bf16, likewise
+
+  static DotInstructions of(ArrayRef<std::string> names);
 };
 
 /// What the words of a product's panels are, and how they are multiplied.

@@ -128,10 +128,9 @@ private:
     });
   }
   void multiply(const Offsets &at, int64_t height, int64_t width) {
-    int64_t rhsAlong =
-        k.pack ? panel : c.rhs.step[c.reductions.back()] /* in panels */;
     for (int64_t v = 0; v < tiles(width); ++v)
-      load(rhsTile(height, width, v), rhs, add(at.rhs, v * side), rhsAlong);
+      load(rhsTile(height, width, v), rhs,
+           add(at.rhs, v * side * rhsElements()), panel * rhsElements());
     for (int64_t r = 0; r < tiles(height); ++r) {
       int64_t x = lhsTile(height, width, r);
       load(x, lhs, add(at.lhs, r * side * lhsAcross()), lhsAcross());

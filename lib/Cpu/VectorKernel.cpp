@@ -93,9 +93,12 @@ private:
     // Packed panels are whole vectors: what lies past the columns is not
     // stored.
     forVectors(width, [&](int64_t v, Value mask) {
-      y[v] = widened(loadVector(rhs, add(at.rhs, v * lanes),
-                                k.pack || c.panel ? Value() : mask),
-                     words.type());
+      Value loaded =
+          loadVector(rhs, add(at.rhs, v * lanes * rhsElements()),
+                     k.pack || c.panel ? Value() : mask, rhsElements());
+      y[v] = rhsElements() > 1
+                 ? vector::BitCastOp::create(b, vectorOf(words.type()), loaded)
+                 : widened(loaded, words.type());
     });
     // A low tile waits for memory anyway, and has no time to ask for more.
     constexpr int64_t enoughRows = 5;
@@ -123,11 +126,11 @@ private:
     bool inPanels = k.pack || c.panel;
     if (!inPanels && c.reductions.size() != 1)
       return;
-    int64_t ahead =
-        inPanels ? panelSteps * panel : rowSteps * c.rhs.step[c.reductions[0]];
+    int64_t ahead = inPanels ? panelSteps * panel * rhsElements()
+                             : rowSteps * c.rhs.step[c.reductions[0]];
     for (int64_t v = 0; v < vectors; ++v)
       memref::PrefetchOp::create(
-          b, rhs, ValueRange{add(at.rhs, v * lanes + ahead)},
+          b, rhs, ValueRange{add(at.rhs, v * lanes * rhsElements() + ahead)},
           /*isWrite=*/false, intoFirstCache, /*isDataCache=*/true);
   }
 

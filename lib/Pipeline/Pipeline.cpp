@@ -163,7 +163,7 @@ static LowerKernelsOptions machineOptions(const CompileOptions &options) {
   result.winograd = options.winograd;
   Processor processor(options);
   if (processor.has("+avx512bw,+avx512vl") || processor.has("+avx2"))
-    result.dots.push_back("pmaddwd");
+    result.dots.push_back("vpmaddwd");
   if (processor.has("+avx512vnni,+avx512vl"))
     result.dots.push_back("vpdpwssd");
   if (processor.has("+avx512bf16,+avx512vl"))
@@ -201,8 +201,8 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   }
   LowerKernelsOptions machine = machineOptions(options);
   if (!options.freeze.empty())
-    pm.addPass(createPackConstants(
-        {machine.vectorBits, machine.registers, machine.winograd}));
+    pm.addPass(createPackConstants({machine.vectorBits, machine.registers,
+                                    machine.dots, machine.winograd}));
   pm.addNestedPass<func::FuncOp>(createLowerKernels(machine));
   pm.addPass(createPassSizes());
   pm.addPass(createOutlineParts());
