@@ -202,9 +202,10 @@ public:
   Call bind(const FunctionInterface &function, void *variables,
             ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
             void *arena, ArrayRef<int64_t> sizes = {}) const;
-  void call(const FunctionInterface &function, void *variables,
-            ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
-            void *arena) const;
+  /// The error is the GPU's, in its driver's words.
+  llvm::Error call(const FunctionInterface &function, void *variables,
+                   ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
+                   void *arena) const;
 
 private:
   Program(std::unique_ptr<llvm::orc::LLJIT> jit, ModelInterface model);

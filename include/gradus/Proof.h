@@ -22,7 +22,7 @@ llvm::Expected<Program> compileText(StringRef text,
                                     const CompileOptions &options);
 /// A compiled function's results. `variables`, by name, take the values that
 /// the call leaves; `sizes` are those that a call says.
-SmallVector<graph::Array>
+llvm::Expected<SmallVector<graph::Array>>
 callCompiled(const Program &program, const FunctionInterface &f,
              ArrayRef<graph::Array> args,
              std::map<std::string, graph::Array> &variables,

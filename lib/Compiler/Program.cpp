@@ -137,11 +137,12 @@ Block64 Program::memory(int64_t bytes) const {
   return {bytes, memory, {releaseMemory, jit}};
 }
 
-void Program::call(const FunctionInterface &function, void *variables,
-                   ArrayRef<const void *> inputs, ArrayRef<void *> outputs,
-                   void *arena) const {
+llvm::Error Program::call(const FunctionInterface &function, void *variables,
+                          ArrayRef<const void *> inputs,
+                          ArrayRef<void *> outputs, void *arena) const {
   if (const char *problem = bind(function, variables, inputs, outputs, arena)())
-    llvm::reportFatalUsageError(problem);
+    return llvm::createStringError(problem);
+  return llvm::Error::success();
 }
 
 Program::Call Program::bind(const FunctionInterface &function, void *variables,

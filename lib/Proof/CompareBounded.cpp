@@ -109,13 +109,15 @@ public:
         return "has no reference value";
       std::map<std::string, Array> none;
       auto got = callCompiled(*code, f, args, none, batch);
+      if (!got)
+        return "does not run: " + llvm::toString(got.takeError());
       for (auto [k, p] : llvm::enumerate(f.outputs))
         for (auto [i, w] : llvm::enumerate((*want)[k].data)) {
-          double error = disagreement(w, got[k].data[i]);
+          double error = disagreement(w, (*got)[k].data[i]);
           worst = std::max(worst, error);
           if (!(error < tolerance()))
             return "@" + f.name + " for a batch of " + std::to_string(batch) +
-                   " gives " + std::to_string(got[k].data[i]) +
+                   " gives " + std::to_string((*got)[k].data[i]) +
                    " for element " + std::to_string(i) + " of result " +
                    std::to_string(k) + ", the reference " + std::to_string(w);
         }

@@ -46,11 +46,9 @@ static Array read(const TensorSpec &spec, const char *from) {
   return a;
 }
 
-SmallVector<Array> gradus::callCompiled(const Program &program,
-                                        const FunctionInterface &f,
-                                        ArrayRef<Array> args,
-                                        std::map<std::string, Array> &variables,
-                                        ArrayRef<int64_t> sizes) {
+llvm::Expected<SmallVector<Array>> gradus::callCompiled(
+    const Program &program, const FunctionInterface &f, ArrayRef<Array> args,
+    std::map<std::string, Array> &variables, ArrayRef<int64_t> sizes) {
   auto typeOf = [&](const Port &p) {
     TensorSpec type = p.type;
     for (auto [s, n] : llvm::zip(f.sizes, sizes))
@@ -73,7 +71,9 @@ SmallVector<Array> gradus::callCompiled(const Program &program,
   }
   for (const Port &p : f.outputs)
     out.push_back(blocks.emplace_back(typeOf(p).byteCount()).data());
-  program.bind(f, block.data(), in, out, arena.data(), sizes)();
+  if (const char *problem =
+          program.bind(f, block.data(), in, out, arena.data(), sizes)())
+    return llvm::createStringError(problem);
   for (const VariableInfo &v : model.variables)
     variables[v.name] = read(v.type, block.data() + v.offset);
   SmallVector<Array> results;
@@ -126,13 +126,15 @@ std::string gradus::compareCompiled(SampleModel &sample, StringRef cpu,
       return "has no reference value";
     std::map<std::string, Array> none;
     auto got = callCompiled(*program, f, args, none);
+    if (!got)
+      return "does not run: " + llvm::toString(got.takeError());
     for (auto [k, p] : llvm::enumerate(f.outputs))
       for (auto [i, w] : llvm::enumerate((*want)[k].data)) {
-        double error = disagreement(w, got[k].data[i]);
+        double error = disagreement(w, (*got)[k].data[i]);
         worst = std::max(worst, error);
         if (!(error < toleranceOf(p.type.type)))
           return "compiled @" + f.name + " gives " +
-                 std::to_string(got[k].data[i]) + " for element " +
+                 std::to_string((*got)[k].data[i]) + " for element " +
                  std::to_string(i) + " of result " + std::to_string(k) +
                  ", the reference " + std::to_string(w);
       }

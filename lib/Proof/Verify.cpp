@@ -139,10 +139,12 @@ private:
     for (const SizeArgument &s : compiled->sizes)
       sizes.push_back(dims.at(s.name));
     auto got = callCompiled(*program, *compiled, args, after, sizes);
+    if (!got)
+      return got.takeError();
     Comparison c;
     for (auto [k, p] : llvm::enumerate(compiled->outputs))
       add(c, k, p.name, std::max(roundings, allowed(p.type.type)), (*want)[k],
-          got[k]);
+          (*got)[k]);
     for (auto &[v, value] : updates)
       add(c, c.compared, "the next value of " + names[v], roundings, value,
           after.at(names[v]));

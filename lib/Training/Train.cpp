@@ -91,10 +91,13 @@ struct Caller {
     for (const Port &p : f.outputs)
       results.emplace_back(p.type.byteCount());
   }
-  std::vector<double> operator()(void *variables, Batch &batch) {
+  llvm::Expected<std::vector<double>> operator()(void *variables,
+                                                 Batch &batch) {
     SmallVector<void *> out = llvm::map_to_vector(
         results, [](Block64 &r) -> void * { return r.data(); });
-    program.call(function, variables, batch.pointers(), out, arena.data());
+    if (auto e = program.call(function, variables, batch.pointers(), out,
+                              arena.data()))
+      return std::move(e);
     std::vector<double> values;
     for (auto [p, r] : llvm::zip(function.outputs, results)) {
       HostTensor t(p.type);
@@ -233,8 +236,7 @@ private:
     const FunctionInterface *init = program.interface().find("init");
     Block64 arena = program.memory(init->arenaBytes);
     int64_t seed = options.seed;
-    program.call(*init, variables->data(), {&seed}, {}, arena.data());
-    return llvm::Error::success();
+    return program.call(*init, variables->data(), {&seed}, {}, arena.data());
   }
 
   llvm::Error save(int64_t epoch, int64_t step) {
@@ -275,7 +277,12 @@ private:
         Checkpoint before;
         if (options.onNan)
           before = variables->save();
-        auto values = call(variables->data(), *batch);
+        auto called = call(variables->data(), *batch);
+        if (!called) {
+          progress.clear();
+          return called.takeError();
+        }
+        const std::vector<double> &values = *called;
         if (options.onNan && leftNan(values)) {
           progress.clear();
           return options.onNan(step.name, sized(options.batch), before,
@@ -346,9 +353,10 @@ private:
         if (!batch)
           return batch.takeError();
         batch->fill(data.test, {}, seedOf(-1));
-        llvm::outs() << formatv(
-            "  test {0} {1}", name,
-            figure(Caller(program, f)(variables->data(), *batch)[0]));
+        auto values = Caller(program, f)(variables->data(), *batch);
+        if (!values)
+          return values.takeError();
+        llvm::outs() << formatv("  test {0} {1}", name, figure((*values)[0]));
         continue;
       }
       auto part = [&](Program &p, int64_t first, int64_t end) -> llvm::Error {
@@ -361,7 +369,10 @@ private:
         for (int64_t at = first; at + batch->size <= end; at += batch->size) {
           std::iota(examples.begin(), examples.end(), at);
           batch->fill(data.test, examples, seedOf(-1 - at));
-          sum += call(variables->data(), *batch)[0] * double(batch->size);
+          auto values = call(variables->data(), *batch);
+          if (!values)
+            return values.takeError();
+          sum += (*values)[0] * double(batch->size);
           counted += batch->size;
         }
         return llvm::Error::success();

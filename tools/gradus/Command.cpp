@@ -339,8 +339,7 @@ llvm::Error tool::startVariables(Program &program, Variables &variables,
   }
   const FunctionInterface *init = program.interface().find("init");
   Block64 arena = program.memory(init->arenaBytes);
-  program.call(*init, variables.data(), {&seed}, {}, arena.data());
-  return llvm::Error::success();
+  return program.call(*init, variables.data(), {&seed}, {}, arena.data());
 }
 
 static std::string numberText(const HostTensor &t, int64_t i) {

@@ -197,20 +197,24 @@ int tool::benchCommand(int argc, char **argv) {
     Block64 arena = program->memory(f.arenaBytes);
     Program::Call call =
         program->bind(f, variables.data(), in, out, arena.data());
+    const char *problem = nullptr; // what the last call says
     auto secondsOf = [&](int64_t calls) {
       auto start = Clock::now();
       for (int64_t i = 0; i < calls; ++i)
-        call();
+        problem = call();
       return std::chrono::duration<double>(Clock::now() - start).count() /
              double(calls);
     };
+    double once = secondsOf(1);
+    if (problem)
+      return llvm::createStringError(problem);
     if (first) {
-      llvm::outs() << "@" << f.name << ": first call " << inUnits(secondsOf(1))
+      llvm::outs() << "@" << f.name << ": first call " << inUnits(once)
                    << "; compiled in " << inUnits(compiled) << "\n";
       return llvm::Error::success();
     }
     // Calls that are short beside the clock's own time are timed together.
-    double once = std::min(secondsOf(1), secondsOf(1)); // and a warm-up
+    once = std::min(once, secondsOf(1)); // that was a warm-up
     constexpr double shortest = 1e-4;
     int64_t together =
         once >= shortest ? 1 : int64_t(shortest / std::max(once, 1e-9)) + 1;
