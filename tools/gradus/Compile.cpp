@@ -73,7 +73,8 @@ struct CompileCommand : CommonOptions {
   cl::opt<bool> cubin{
       "cubin",
       cl::desc("Assemble a GPU's kernels with ptxas or nvJitLink, beside their "
-               "PTX: devices of that architecture need not do it when a model is loaded"),
+               "PTX: devices of that architecture need not do it when a model "
+               "is loaded"),
       cl::cat(category)};
   enum class Device { None, Cpu };
   cl::opt<Device> fallback{

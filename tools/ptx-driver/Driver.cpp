@@ -122,7 +122,7 @@ int cuModuleLoadDataEx(void **module, const void *image, unsigned count,
                     "\x7f"
                     "ELF",
                     4) == 0) {
-      device().write("no interpreter for a cubin\n");
+      device().write("%s", "no interpreter for a cubin\n");
       return NoBinaryForGpu;
     }
     std::string text = replacement();
