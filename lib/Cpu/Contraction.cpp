@@ -63,11 +63,12 @@ mlir::DenseI64ArrayAttr gradus::constantForm(Value buffer, StringRef form) {
            : mlir::DenseI64ArrayAttr();
 }
 
-/// A pair of elements is read in place if both lie there as they are.
+/// Words are read in place if their elements lie there as they are, and no word
+/// or tile of them is to be filled up.
 static bool liesInWords(const LinearAccess &access, unsigned loop, int64_t size,
                         const Words &words) {
   return elementOf(access.buffer) == words.part && access.step[loop] == 1 &&
-         size % words.elements == 0;
+         words.steps(size) * words.elements == size;
 }
 /// Steps that a tile multiplies at once: as many as it has room for, or some
 /// fewer that divide all.
@@ -101,8 +102,7 @@ static Words wordsFor(const Contraction &c) {
   if (tiles.tiles && !c.isBound(inner) && c.rows() >= least &&
       c.columns() >= least && tiles.steps(depth) >= least) {
     tiles.stepsAtOnce = stepsOfTile(tiles.steps(depth));
-    bool whole = tiles.steps(depth) * tiles.elements == depth;
-    if (one || (whole && liesInWords(c.lhs, inner, depth, tiles)))
+    if (one || liesInWords(c.lhs, inner, depth, tiles))
       return tiles;
   }
   Words pairs = Words::several(element, c.element, c.dots, /*tiles=*/false);
@@ -193,8 +193,7 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
 void Contraction::readPanels(mlir::DenseI64ArrayAttr form) {
   constexpr unsigned widthPlace = 1, wordPlace = 4;
   panel = form[widthPlace];
-  if (form[wordPlace] == 1)
-    words = Words::single(element);
+  assert(form[wordPlace] == words.elements && "packed for another machine");
   unsigned inner = reductions.back();
   rhs.step[inner] = panel;
   int64_t step = panel * words.steps(size[inner]) * words.elements;
@@ -248,12 +247,14 @@ void Blocking::chooseVectors(const Contraction &c, const RegisterFile &machine,
   // panel of rhs does not stay in the first cache, is read again and again and
   // there are many, high ones read it less often.
   constexpr int64_t firstCacheBytes = 32 * 1024, fewRows = 48, fewColumns = 512;
-  int64_t panelBytes = words.steps(c.depth()) * 4 * machine.vectorBits / 8;
+  constexpr int64_t wideVectors = 4, highVectors = 2;
+  int64_t panelBytes =
+      words.steps(c.depth()) * wideVectors * machine.vectorBits / 8;
   bool blocked = c.reductions.size() == 1;
   bool high = blocked && !hasEpilogue && panelBytes > firstCacheBytes &&
               c.rows() > fewRows && c.columns() >= fewColumns;
   bool wide = machine.registers >= 32 && !high;
-  int64_t widest = wide ? 4 : 2;
+  int64_t widest = wide ? wideVectors : highVectors;
   tileVectors = c.panel ? c.panel / c.lanes : std::min(vectors, widest);
   int64_t most = (machine.registers - 1 - tileVectors) / tileVectors;
   most = std::clamp<int64_t>(most, 1, 14);
@@ -304,8 +305,7 @@ void Blocking::chooseTiles(const Contraction &c) {
   tileRows = llvm::divideCeil(c.rows(), llvm::divideCeil(c.rows(), most));
   pack = !c.panel;
   unsigned inner = c.reductions.back();
-  bool whole = words.steps(c.size[inner]) * words.elements == c.size[inner];
-  packLhs = !whole || !liesInWords(c.lhs, inner, c.size[inner], words);
+  packLhs = !liesInWords(c.lhs, inner, c.size[inner], words);
 }
 
 /// Packed panels stream from the second cache as fast as from the first, and

@@ -106,8 +106,8 @@ private:
   }
   void whole(Position at) {
     bool bounds = c.isBound(c.column) || (c.row && c.isBound(*c.row));
-    preparedOnce = kernel->preparesOnce() && !bounds &&
-                   c.columns() % panel == 0 && c.rows() % k.tileRows == 0;
+    preparedOnce =
+        !bounds && c.columns() % panel == 0 && c.rows() % k.tileRows == 0;
     if (preparedOnce)
       kernel->prepare(k.tileRows, panel);
     parallelLoops(c.outer, at, [&](Position p) { columnBlocks(p); });

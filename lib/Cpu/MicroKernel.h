@@ -29,11 +29,9 @@ public:
   /// At the start of the code that computes a part, and at its end.
   virtual void open() {}
   virtual void close() {}
-  /// Before tiles of this size, and again when it changes.
+  /// Before tiles of this size, and again when it changes. It may take as long
+  /// as a small tile.
   virtual void prepare(int64_t height, int64_t width) {}
-  /// Whether preparing takes so long that it is worth doing once for all tiles
-  /// where they are all of one size.
-  virtual bool preparesOnce() const { return false; }
   /// `zero`: the sums start at zero, not at what is in `out`.
   virtual void emit(const Offsets &at, int64_t height, int64_t width,
                     int64_t depth, bool zero) = 0;

@@ -53,7 +53,6 @@ public:
   /// A thread that leaves its tiles as they are pays for them at each switch.
   void close() override { call("llvm.x86.tilerelease", {}); }
 
-  bool preparesOnce() const override { return true; }
   void prepare(int64_t height, int64_t width) override {
     constexpr int64_t wordBytes = 4;
     TileSizes tile;

@@ -245,12 +245,13 @@ static int64_t gpuArchitecture(StringRef chip) {
 static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   if (!options.gpu.empty())
     buildPtx(pm, options);
-  if (isX86(options) && options.gpu.empty()) {
+  Processor processor(options);
+  if (isX86(options) && options.gpu.empty())
     pm.addPass(createFlushDenormals());
+  if (processor.has("+amx-tile"))
     pm.addPass(createRequestTiles());
-  }
   auto &f = pm.nest<func::FuncOp>();
-  bool roundsToBf16 = Processor(options).has("+avx512bf16");
+  bool roundsToBf16 = processor.has("+avx512bf16");
   f.addPass(createApproximateMath({roundsToBf16, /*all=*/false}));
   // No canonicalisation between here and LLVM: it would take the vectors of
   // the micro-kernels apart.
