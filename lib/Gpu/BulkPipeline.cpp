@@ -12,6 +12,11 @@
 // in turn, and the parity changes each time around; before the first, a stage
 // counts as read.
 //
+// Where two blocks, a cluster, have an operand's tiles in common, each asks for
+// half of the lines of each, for both; so a stage has been read when both
+// blocks have read theirs. A block must be there as long as the other may say
+// so.
+//
 //===----------------------------------------------------------------------===//
 
 #include "BulkPipeline.h"
@@ -53,18 +58,20 @@ bool gpu::isBoxes(const Side &side) {
 }
 
 BulkPipeline::BulkPipeline(Kernel &k, const Product &p, const Plan &plan,
-                           Multiplier &multiplier, ArrayRef<Value> rows,
-                           const AxisIndex &batch)
+                           Multiplier &multiplier)
     : k(k), p(p), plan(plan), multiplier(multiplier) {
   producer = arith::CmpIOp::create(k.b, arith::CmpIPredicate::uge, k.thread(),
                                    k.at.number(plan.tiles.threads));
+  if (plan.common) {
+    k.formClusters(plan.clusterBlocks());
+    rank = k.rankInCluster();
+  }
   for (Factor f : {Lhs, Rhs})
-    operands[f] = operand(Side(p, f, plan.tiles), rows[f], batch);
+    operands[f] = operand(Side(p, f, plan.tiles));
   makeBarriers();
 }
 
-BulkPipeline::Operand BulkPipeline::operand(const Side &side, Value firstRow,
-                                            const AxisIndex &batch) {
+BulkPipeline::Operand BulkPipeline::operand(const Side &side) {
   Factor f = side.operand;
   const ChunkedTile &tile = plan.stages->tiles[f];
   Operand o;
@@ -73,33 +80,36 @@ BulkPipeline::Operand BulkPipeline::operand(const Side &side, Value firstRow,
   o.pieces = inLine / width;
   o.pieceWidth = width;
   o.pieceBytes = tile.lines * lineBytes;
+  o.isCommon = plan.common == f;
+  o.lines = o.isCommon ? tile.lines / plan.clusterBlocks() : tile.lines;
 
   TensorBoxes boxes{
       side.access.root, side.access.element, side.access.offset, {}, {}, {}};
-  auto add = [&](int64_t size, int64_t step, int64_t box, Value coordinate) {
+  auto add = [&](int64_t size, int64_t step, int64_t box, Along along,
+                 size_t batchAxis = 0) {
     boxes.sizes.push_back(size);
     boxes.steps.push_back(step);
     boxes.box.push_back(box);
-    o.coordinates.push_back(coordinate);
+    o.dimensions.push_back({along, batchAxis});
   };
   int64_t depthStep = *flatStep(side.p.depth, f),
           rowStep = *flatStep(side.across, f);
   auto addDepth = [&](int64_t box) {
-    add(side.p.k(), depthStep, box, nullptr);
+    add(side.p.k(), depthStep, box, Along::Depth);
   };
   auto addRows = [&](int64_t box) {
-    add(Product::sizeOf(side.across), rowStep, box, asWord(firstRow));
+    add(Product::sizeOf(side.across), rowStep, box, Along::Rows);
   };
   if (tile.depthInLine) {
     addDepth(width);
-    addRows(side.tileRows);
+    addRows(o.lines);
   } else {
     addRows(width);
-    addDepth(side.tileDepth);
+    addDepth(o.lines);
   }
   for (auto [i, a] : llvm::enumerate(side.p.batch))
     if (a.steps[f] != 0)
-      add(a.size, a.steps[f], 1, asWord(batch[i]));
+      add(a.size, a.steps[f], 1, Along::Batch, i);
   o.map = k.tensorMap(boxes);
   return o;
 }
@@ -110,11 +120,6 @@ Value BulkPipeline::word(int64_t n) {
 Value BulkPipeline::asWord(Value index) {
   return arith::IndexCastUIOp::create(k.b, k.b.getI32Type(), index);
 }
-Value BulkPipeline::isFirstLane() {
-  return arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq,
-                               k.at.rem(k.thread(), warpSize), k.at.number(0));
-}
-
 void BulkPipeline::makeBarriers() {
   int64_t stages = plan.stages->count;
   constexpr int64_t barrierBytes = 8;
@@ -123,17 +128,20 @@ void BulkPipeline::makeBarriers() {
                                         k.thread(), k.at.number(0));
   k.when(isFirst, [&] {
     // A stage is full when the producer has come, and what it asked for; read
-    // when each warp has.
+    // when each warp of the cluster has.
     for (int64_t s = 0; s < stages; ++s) {
       NVVM::MBarrierInitOp::create(k.b, barrier(k.at.number(s), true), word(1),
                                    Value());
-      NVVM::MBarrierInitOp::create(k.b, barrier(k.at.number(s), false),
-                                   word(plan.tiles.threads / warpSize),
-                                   Value());
+      NVVM::MBarrierInitOp::create(
+          k.b, barrier(k.at.number(s), false),
+          word(plan.clusterBlocks() * plan.tiles.threads / warpSize), Value());
     }
     NVVM::FenceMbarrierInitOp::create(k.b);
   });
-  k.barrier();
+  if (!plan.common)
+    return k.barrier();
+  k.arriveAtCluster();
+  k.waitForCluster();
 }
 Value BulkPipeline::barrier(Value stage, bool isFull) {
   return k.address(barriers, k.at.add(stage, isFull ? 0 : plan.stages->count));
@@ -144,7 +152,22 @@ void BulkPipeline::wait(Value stage, bool isFull, Value parity) {
   NVVM::MBarrierTryWaitParityOp::create(k.b, barrier(stage, isFull), parity,
                                         word(ticks));
 }
-std::pair<Value, Value> BulkPipeline::following(Value stage, Value parity) {
+void BulkPipeline::inOneThread(function_ref<void()> body) {
+  Value isFirstWarp = arith::CmpIOp::create(
+      k.b, arith::CmpIPredicate::eq, k.at.div(k.thread(), warpSize),
+      k.at.number(plan.tiles.threads / warpSize));
+  // What it asks for lies in uniform registers, if ptxas knows that it is one.
+  k.when(isFirstWarp, [&] {
+    k.when(
+        NVVM::ElectSyncOp::create(k.b, k.b.getI1Type(), /*membermask=*/Value()),
+        body);
+  });
+}
+BulkPipeline::Turn BulkPipeline::firstTurn(bool ofProducer) {
+  return {k.at.number(0), word(ofProducer ? 1 : 0)};
+}
+BulkPipeline::Turn BulkPipeline::following(ArrayRef<Value> turn) {
+  Value stage = turn[0], parity = turn[1];
   Value isLast = arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq, stage,
                                        k.at.number(plan.stages->count - 1));
   Value other = arith::XOrIOp::create(k.b, parity, word(1));
@@ -153,79 +176,121 @@ std::pair<Value, Value> BulkPipeline::following(Value stage, Value parity) {
       arith::SelectOp::create(k.b, isLast, other, parity)};
 }
 
-void BulkPipeline::copy(const Operand &o, Factor f, Value depth, Value stage) {
+void BulkPipeline::copy(Factor f, const Factors &factors, Value depth,
+                        Value stage) {
+  const Operand &o = operands[f];
   auto cluster = LLVM::LLVMPointerType::get(
       k.b.getContext(), unsigned(NVVM::NVVMMemorySpace::SharedCluster));
   constexpr int64_t wordBytes = 4;
   Value first = k.at.mul(stage, plan.stages->tiles[f].size());
+  Value firstLine, mask;
+  if (o.isCommon) {
+    firstLine = k.at.mul(rank, o.lines);
+    first = k.at.add(first, k.at.mul(firstLine, lineBytes / wordBytes));
+    mask = arith::ConstantIntOp::create(k.b, k.b.getI16Type(),
+                                        (1 << plan.clusterBlocks()) - 1);
+  }
   for (int64_t piece = 0; piece < o.pieces; ++piece) {
     SmallVector<Value> at;
-    for (auto [d, coordinate] : llvm::enumerate(o.coordinates)) {
-      Value c = coordinate ? coordinate : asWord(depth);
+    for (auto [d, dimension] : llvm::enumerate(o.dimensions)) {
+      Value c = asWord(dimension.along == Along::Depth ? depth
+                       : dimension.along == Along::Rows
+                           ? factors.rows[f]
+                           : factors.batch[dimension.batchAxis]);
       if (d == 0 && piece > 0)
         c = arith::AddIOp::create(k.b, c, word(piece * o.pieceWidth));
+      if (d == 1 && o.isCommon)
+        c = arith::AddIOp::create(k.b, c, asWord(firstLine));
       at.push_back(c);
     }
     Value to = k.address(multiplier.memory(f),
                          k.at.add(first, piece * o.pieceBytes / wordBytes));
     NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
         k.b, LLVM::AddrSpaceCastOp::create(k.b, cluster, to), o.map, at,
-        barrier(stage, true), /*im2colOffsets=*/ValueRange(),
-        /*multicastMask=*/Value(), /*l2CacheHint=*/Value(),
-        NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
+        barrier(stage, true), /*im2colOffsets=*/ValueRange(), mask,
+        /*l2CacheHint=*/Value(), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
         /*group=*/NVVM::CTAGroupKindAttr(), /*predicate=*/Value());
   }
 }
 
-void BulkPipeline::produce(const DepthRange &range) {
-  Value isFirst =
-      arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq, k.thread(),
-                            k.at.number(plan.tiles.threads));
+BulkPipeline::Turn BulkPipeline::produce(const Factors &factors,
+                                         ArrayRef<Value> turn) {
   int64_t bytes = 0;
   for (const Operand &o : operands)
     bytes += o.pieces * o.pieceBytes;
-  k.when(isFirst, [&] {
-    Value start[] = {k.at.number(0), word(1)};
-    forEachTile(k, range, start, [&](Value depth, ArrayRef<Value> now) {
-      Value stage = now[0], parity = now[1];
-      wait(stage, /*isFull=*/false, parity);
-      NVVM::MBarrierArriveExpectTxOp::create(
-          k.b, k.b.getI64Type(), barrier(stage, true), word(bytes),
-          NVVM::MemScopeKind::CTA, /*relaxed=*/false, /*predicate=*/Value());
-      for (Factor f : {Lhs, Rhs})
-        copy(operands[f], f, depth, stage);
-      auto [nextStage, nextParity] = following(stage, parity);
-      return SmallVector<Value>{nextStage, nextParity};
-    });
-  });
+  return forEachTile(
+      k, factors.depth, turn, [&](Value depth, ArrayRef<Value> now) {
+        Value stage = now[0], parity = now[1];
+        wait(stage, /*isFull=*/false, parity);
+        NVVM::MBarrierArriveExpectTxOp::create(
+            k.b, k.b.getI64Type(), barrier(stage, true), word(bytes),
+            NVVM::MemScopeKind::CTA, /*relaxed=*/false, /*predicate=*/Value());
+        for (Factor f : {Lhs, Rhs})
+          copy(f, factors, depth, stage);
+        return following(now);
+      });
 }
 
-SmallVector<Value> BulkPipeline::consume(const DepthRange &range) {
+BulkPipeline::Consumed BulkPipeline::consume(const DepthRange &depth,
+                                             ArrayRef<Value> turn) {
   SmallVector<Value> carried = multiplier.zeros(k);
   size_t sums = carried.size();
   // The stage, its parity, and the stage before.
-  carried.append({k.at.number(0), word(0), k.at.number(0)});
-  Value isFirstLane = this->isFirstLane();
-  carried =
-      forEachTile(k, range, carried, [&](Value depth, ArrayRef<Value> now) {
-        Value stage = now[sums], parity = now[sums + 1], before = now[sums + 2];
-        wait(stage, /*isFull=*/true, parity);
-        SmallVector<Value> results =
-            multiplier.multiply(k, now.take_front(sums), stage);
-        results = multiplier.settle(k, results, multiplier.stagesInFlight());
-        Value isLater = arith::CmpIOp::create(k.b, arith::CmpIPredicate::ne,
-                                              depth, range.from);
-        k.when(arith::AndIOp::create(k.b, isFirstLane, isLater), [&] {
-          NVVM::MBarrierArriveOp::create(
-              k.b, k.b.getI64Type(), barrier(before, false), /*count=*/Value(),
-              NVVM::MemScopeKind::CTA, /*relaxed=*/false);
-        });
-        // Lanes must be together where products begin.
-        NVVM::SyncWarpOp::create(k.b, word(-1));
-        auto [nextStage, nextParity] = following(stage, parity);
-        results.append({nextStage, nextParity, stage});
-        return results;
-      });
+  llvm::append_range(carried, turn);
+  carried.push_back(k.at.number(0));
+  joinLanes();
+  carried = forEachTile(k, depth, carried, [&](Value at, ArrayRef<Value> now) {
+    ArrayRef<Value> turn = now.slice(sums, 2);
+    Value stage = turn[0], parity = turn[1], before = now.back();
+    wait(stage, /*isFull=*/true, parity);
+    SmallVector<Value> results =
+        multiplier.multiply(k, now.take_front(sums), stage);
+    results = multiplier.settle(k, results, multiplier.stagesInFlight());
+    saysRead(before, arith::CmpIOp::create(k.b, arith::CmpIPredicate::ne, at,
+                                           depth.from));
+    joinLanes();
+    llvm::append_range(results, following(turn));
+    results.push_back(stage);
+    return results;
+  });
+  Consumed done;
+  done.turn = {carried[sums], carried[sums + 1]};
+  Value last = carried.back();
   carried.resize(sums);
-  return multiplier.settle(k, carried, 0);
+  done.sums = multiplier.settle(k, carried, 0);
+  saysRead(last, /*when=*/Value());
+  return done;
+}
+
+/// Lanes must be together where products begin.
+void BulkPipeline::joinLanes() { NVVM::SyncWarpOp::create(k.b, word(-1)); }
+
+/// Each warp tells its own block, or each block of the cluster, that it has
+/// read a stage.
+void BulkPipeline::saysRead(Value stage, Value when) {
+  Value lane = k.at.rem(k.thread(), warpSize);
+  Value speaks = k.at.below(lane, plan.clusterBlocks());
+  if (when)
+    speaks = arith::AndIOp::create(k.b, speaks, when);
+  k.when(speaks, [&] {
+    Value at = barrier(stage, /*isFull=*/false);
+    if (plan.common) {
+      auto cluster = LLVM::LLVMPointerType::get(
+          k.b.getContext(), unsigned(NVVM::NVVMMemorySpace::SharedCluster));
+      at = NVVM::MapaOp::create(k.b, cluster, at, asWord(lane));
+    }
+    // What was read needs no order but that of the wait for products.
+    NVVM::MBarrierArriveOp::create(
+        k.b, plan.common ? Type() : Type(k.b.getI64Type()), at,
+        /*count=*/Value(), NVVM::MemScopeKind::CTA, /*relaxed=*/false);
+  });
+}
+
+void BulkPipeline::leave() {
+  if (plan.common)
+    k.arriveAtCluster();
+}
+void BulkPipeline::end() {
+  if (plan.common)
+    k.waitForCluster();
 }

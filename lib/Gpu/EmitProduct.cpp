@@ -23,9 +23,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "BulkPipeline.h"
-#include "EmitOp.h"
+#include "ProductEnd.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include <numeric>
 
 using namespace gradus;
 using namespace gradus::gpu;
@@ -42,8 +43,8 @@ public:
                  const Product &p, const Epilogue &epilogue,
                  const ProductOptions &options, const Chip &chip)
       : host(host), kernels(kernels), plan(planProduct(p, options, chip)),
-        p(packed(p)), op(p.op), follower(epilogue.follower), epilogue(epilogue),
-        t(plan.tiles), parts(plan.parts),
+        p(packed(p)), op(p.op), t(plan.tiles), parts(plan.parts),
+        end(this->p, epilogue),
         multiplier(createMultiplier(options.precision)) {}
 
   void emit() {
@@ -78,57 +79,6 @@ private:
     llvm_unreachable("no other engine");
   }
 
-  SmallVector<Value> loopsAt(Kernel &k, const AxisIndex &batch,
-                             const AxisIndex &row, const AxisIndex &column) {
-    SmallVector<Value> loops(op.getNumLoops());
-    for (Value &v : loops) // those of size 1, and the sum's
-      v = k.at.number(0);
-    batch.setLoops(k, p, loops);
-    row.setLoops(k, p, loops);
-    column.setLoops(k, p, loops);
-    return loops;
-  }
-
-  /// Stores an element of the result, and does what follows with it.
-  void finish(Kernel &k, const AxisIndex &batch, const AxisIndex &row,
-              const AxisIndex &column, Value sum) {
-    Value place = k.at.add(k.at.number(p.out.offset), batch.part(k, Out));
-    if (p.out.start)
-      place = k.at.add(place, k.inside(p.out.start));
-    place = k.at.add(k.at.add(place, row.part(k, Out)), column.part(k, Out));
-    if (!epilogue.startsAtZero) {
-      Value old = k.loadAt(p.out, place);
-      sum = isa<FloatType>(old.getType())
-                ? Value(arith::AddFOp::create(k.b, old, sum))
-                : Value(arith::AddIOp::create(k.b, old, sum));
-    }
-    if (epilogue.stores)
-      k.storeAt(p.out, place, sum);
-    if (!follower)
-      return;
-    mlir::AffineMap written = op.getIndexingMapsArray().back(),
-                    read = follower.getMatchingIndexingMap(epilogue.result);
-    SmallVector<Value> own = loopsAt(k, batch, row, column),
-                       loops(follower.getNumLoops());
-    for (unsigned axis = 0; axis < read.getNumResults(); ++axis)
-      loops[read.getDimPosition(axis)] = own[written.getDimPosition(axis)];
-    auto indices = [&](mlir::OpOperand &o) {
-      return OpEmitter::operandIndices(k, follower.getMatchingIndexingMap(&o),
-                                       loops);
-    };
-    SmallVector<Value> values = OpEmitter::emitBody(
-        k, mlir::cast<linalg::LinalgOp>(follower.getOperation()), loops,
-        [&](mlir::OpOperand &o) -> Value {
-          if (&o == epilogue.result)
-            return sum;
-          if (!isa<mlir::MemRefType>(o.get().getType()))
-            return k.inside(o.get());
-          return k.load(*Access::of(o.get()), indices(o));
-        });
-    for (auto [init, v] : llvm::zip(follower.getDpsInitsMutable(), values))
-      k.store(*Access::of(init.get()), indices(init), v);
-  }
-
   Value partialPlace(Kernel &k, Value part, Value batch, Value row,
                      Value column) {
     Value place = k.at.add(k.at.mul(part, p.batches()), batch);
@@ -136,13 +86,75 @@ private:
     return k.at.add(k.at.mul(place, p.n()), column);
   }
 
-  SmallVector<Value> addThroughRegisters(Kernel &k, const DepthRange &range,
-                                         ArrayRef<Value> rows,
-                                         ArrayRef<Value> starts) {
-    TileReader lhs(k, Side(p, Lhs, t), multiplier->depthAtATime(), rows[Lhs],
-                   starts[Lhs]),
-        rhs(k, Side(p, Rhs, t), multiplier->depthAtATime(), rows[Rhs],
-            starts[Rhs]);
+  /// The rows and columns of a cluster's tiles, if there are clusters.
+  int64_t clusterRows() const { return plan.clusterRows() * t.rows; }
+  int64_t clusterColumns() const { return plan.clusterColumns() * t.columns; }
+  int64_t downClusters() const {
+    return llvm::divideCeilSigned(p.m(), clusterRows());
+  }
+  int64_t acrossClusters() const {
+    return llvm::divideCeilSigned(p.n(), clusterColumns());
+  }
+  /// What a block computes: from a row and column of a batch's result on, a
+  /// part of the sums.
+  struct TilePlace {
+    Value row, column, part, batch;
+  };
+  int64_t tileCount() const {
+    return downClusters() * acrossClusters() * plan.clusterBlocks() *
+           p.batches() * parts;
+  }
+  /// Blocks that run at the same time are to read the same operands: tiles of a
+  /// few rows are taken column by column, then the next few.
+  TilePlace placeOf(Kernel &k, Value number) {
+    const int64_t together = 8 / plan.clusterRows();
+    int64_t down = downClusters(), across = acrossClusters(),
+            group = std::min(down, together);
+    auto index =
+        k.at.takenApart(number, {p.batches(), parts, down * across,
+                                 plan.clusterRows(), plan.clusterColumns()});
+    Value tile = index[2], row, column;
+    Value first = k.at.mul(k.at.div(tile, group * across), group),
+          inGroup = k.at.rem(tile, group * across);
+    if (down % group == 0) {
+      row = k.at.add(first, k.at.rem(inGroup, group));
+      column = k.at.div(inGroup, group);
+    } else {
+      // The last group has fewer rows.
+      Value left = arith::SubIOp::create(k.b, k.at.number(down), first),
+            rows = arith::MinUIOp::create(k.b, left, k.at.number(group));
+      row = k.at.add(first, arith::RemUIOp::create(k.b, inGroup, rows));
+      column = arith::DivUIOp::create(k.b, inGroup, rows);
+    }
+    row = k.at.add(k.at.mul(row, plan.clusterRows()), index[3]);
+    column = k.at.add(k.at.mul(column, plan.clusterColumns()), index[4]);
+    return {k.at.mul(row, t.rows), k.at.mul(column, t.columns), index[1],
+            index[0]};
+  }
+
+  DepthRange depthOf(Kernel &k, const TilePlace &place) {
+    DepthRange range;
+    range.from = k.at.mul(place.part, plan.partDepth);
+    range.end = k.at.number(p.k());
+    if (parts > 1)
+      range.end = arith::MinUIOp::create(
+          k.b, k.at.add(range.from, plan.partDepth), range.end);
+    range.step = k.at.number(t.depth);
+    return range;
+  }
+  /// Where a batch of an operand begins.
+  Value startOf(Kernel &k, const Access &a, Factor f, const TilePlace &place) {
+    Value first =
+        k.at.add(AxisIndex(k, p.batch, place.batch).part(k, f), a.offset);
+    return a.start ? k.at.add(first, k.inside(a.start)) : first;
+  }
+
+  SmallVector<Value> addThroughRegisters(Kernel &k, const TilePlace &place) {
+    DepthRange range = depthOf(k, place);
+    TileReader lhs(k, Side(p, Lhs, t), multiplier->depthAtATime(), place.row,
+                   startOf(k, p.lhs, Lhs, place)),
+        rhs(k, Side(p, Rhs, t), multiplier->depthAtATime(), place.column,
+            startOf(k, p.rhs, Rhs, place));
     auto readBoth = [&](Value at, bool isWhole) {
       SmallVector<Value> values = lhs.read(k, at, range.end, isWhole);
       llvm::append_range(values, rhs.read(k, at, range.end, isWhole));
@@ -172,12 +184,12 @@ private:
 
   /// Tiles are copied that many steps ahead as there are stages, but one. Each
   /// step begins one group of copies, if only of zeros.
-  SmallVector<Value> addStaged(Kernel &k, const DepthRange &range,
-                               ArrayRef<Value> rows, ArrayRef<Value> starts) {
-    TileCopier lhs(k, Side(p, Lhs, t), plan.stages->tiles[Lhs], rows[Lhs],
-                   starts[Lhs]),
-        rhs(k, Side(p, Rhs, t), plan.stages->tiles[Rhs], rows[Rhs],
-            starts[Rhs]);
+  SmallVector<Value> addStaged(Kernel &k, const TilePlace &place) {
+    DepthRange range = depthOf(k, place);
+    TileCopier lhs(k, Side(p, Lhs, t), plan.stages->tiles[Lhs], place.row,
+                   startOf(k, p.lhs, Lhs, place)),
+        rhs(k, Side(p, Rhs, t), plan.stages->tiles[Rhs], place.column,
+            startOf(k, p.rhs, Rhs, place));
     int64_t ahead = plan.stages->count - 1 - multiplier->stagesInFlight();
     auto copyBoth = [&](Value depth, Value stage) {
       lhs.copy(k, depth, range.end, multiplier->memory(Lhs), stage);
@@ -216,103 +228,88 @@ private:
     return multiplier->settle(k, carried, 0);
   }
 
-  int64_t downTiles() const { return llvm::divideCeilSigned(p.m(), t.rows); }
-  int64_t acrossTiles() const {
-    return llvm::divideCeilSigned(p.n(), t.columns);
-  }
-  /// What a block computes: from a row and column of a batch's result on, a
-  /// part of the sums.
-  struct BlockPlace {
-    Value row, column, part, batch;
-  };
-  /// Blocks that run at the same time are to read the same operands: tiles of a
-  /// few rows are taken column by column, then the next few.
-  BlockPlace placeOfBlock(Kernel &k) {
-    constexpr int64_t together = 8;
-    int64_t down = downTiles(), across = acrossTiles(),
-            group = std::min(down, together);
-    auto index = k.at.takenApart(k.block(mlir::gpu::Dimension::x),
-                                 {p.batches(), parts, down * across});
-    Value tile = index[2], row, column;
-    Value first = k.at.mul(k.at.div(tile, group * across), group),
-          inGroup = k.at.rem(tile, group * across);
-    if (down % group == 0) {
-      row = k.at.add(first, k.at.rem(inGroup, group));
-      column = k.at.div(inGroup, group);
-    } else {
-      // The last group has fewer rows.
-      Value left = arith::SubIOp::create(k.b, k.at.number(down), first),
-            rows = arith::MinUIOp::create(k.b, left, k.at.number(group));
-      row = k.at.add(first, arith::RemUIOp::create(k.b, inGroup, rows));
-      column = arith::DivUIOp::create(k.b, inGroup, rows);
-    }
-    return {k.at.mul(row, t.rows), k.at.mul(column, t.columns), index[1],
-            index[0]};
-  }
-
   void emitTiles() {
     Kernel k(kernels, "product", op.getLoc(), plan.threads());
     k.preferRegisters();
-    auto &b = k.b;
-    BlockPlace place = placeOfBlock(k);
-    AxisIndex batch(k, p.batch, place.batch);
-    auto start = [&](const Access &a, Factor f) {
-      Value first = k.at.add(batch.part(k, f), a.offset);
-      return a.start ? k.at.add(first, k.inside(a.start)) : first;
-    };
-    DepthRange range;
-    range.from = k.at.mul(place.part, plan.partDepth);
-    range.end = k.at.number(p.k());
-    if (parts > 1)
-      range.end = arith::MinUIOp::create(
-          b, k.at.add(range.from, plan.partDepth), range.end);
-    range.step = k.at.number(t.depth);
     multiplier->allocate(k);
-    Value starts[] = {start(p.lhs, Lhs), start(p.rhs, Rhs)},
-          rows[] = {place.row, place.column};
-    if (plan.isBulk) {
-      BulkPipeline pipeline(k, p, plan, *multiplier, rows, batch);
-      auto roles = scf::IfOp::create(b, pipeline.isProducer(),
-                                     /*withElseRegion=*/true);
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPointToStart(roles.thenBlock());
-      k.limitRegisters(/*few=*/true);
-      pipeline.produce(range);
-      b.setInsertionPointToStart(roles.elseBlock());
-      k.limitRegisters(/*few=*/false);
-      storeSums(k, pipeline.consume(range), place);
-    } else {
-      storeSums(k,
-                plan.stages ? addStaged(k, range, rows, starts)
-                            : addThroughRegisters(k, range, rows, starts),
-                place);
-    }
-    k.launch(host, {downTiles() * acrossTiles() * p.batches() * parts});
+    if (plan.isBulk)
+      return emitBulk(k);
+    TilePlace place = placeOf(k, k.block(mlir::gpu::Dimension::x));
+    storeSums(k,
+              plan.stages ? addStaged(k, place) : addThroughRegisters(k, place),
+              place);
+    k.launch(host, {tileCount()});
   }
 
-  void storeSums(Kernel &k, ValueRange sums, const BlockPlace &place) {
+  /// Each block computes a tile, then that which is as many further as there
+  /// are blocks. So those of a cluster stay together.
+  void emitBulk(Kernel &k) {
     auto &b = k.b;
-    AxisIndex batch(k, p.batch, place.batch);
-    auto storeSum = [&](Value row, Value column, Value sum) {
-      if (parts > 1)
-        k.storeAt(*Access::of(partial),
-                  partialPlace(k, place.part, place.batch, row, column), sum);
-      else
-        finish(k, batch, AxisIndex(k, p.rows, row),
-               AxisIndex(k, p.columns, column), sum);
-    };
+    BulkPipeline pipeline(k, p, plan, *multiplier);
+    DepthRange tiles{k.block(mlir::gpu::Dimension::x), k.at.number(tileCount()),
+                     k.blocks()};
+    auto roles = scf::IfOp::create(b, pipeline.isProducer(),
+                                   /*withElseRegion=*/true);
+    b.setInsertionPointToStart(roles.thenBlock());
+    k.limitRegisters(/*few=*/true);
+    pipeline.inOneThread([&] {
+      forEachTile(k, tiles, pipeline.firstTurn(/*ofProducer=*/true),
+                  [&](Value tile, ArrayRef<Value> turn) {
+                    TilePlace place = placeOf(k, tile);
+                    return pipeline.produce({{place.row, place.column},
+                                             AxisIndex(k, p.batch, place.batch),
+                                             depthOf(k, place)},
+                                            turn);
+                  });
+    });
+    pipeline.leave();
+    b.setInsertionPointToStart(roles.elseBlock());
+    k.limitRegisters(/*few=*/false);
+    forEachTile(k, tiles, pipeline.firstTurn(/*ofProducer=*/false),
+                [&](Value tile, ArrayRef<Value> turn) {
+                  TilePlace place = placeOf(k, tile);
+                  auto done = pipeline.consume(depthOf(k, place), turn);
+                  storeSums(k, done.sums, place);
+                  return done.turn;
+                });
+    pipeline.leave();
+    b.setInsertionPointAfter(roles);
+    pipeline.end();
+    k.launchResident(host, tileCount());
+  }
+
+  /// Sums that belong one behind the other, or one.
+  void storeInLine(Kernel &k, const TilePlace &tile, Value row, Value column,
+                   ValueRange sums) {
+    if (parts > 1) {
+      Value place = partialPlace(k, tile.part, tile.batch, row, column);
+      auto count = int64_t(sums.size());
+      for (auto [i, sum] : llvm::enumerate(sums))
+        k.store(
+            {*Access::of(partial), place, int64_t(i), std::gcd(p.n(), count)},
+            sum);
+      return;
+    }
+    end.finish(k, AxisIndex(k, p.batch, tile.batch), AxisIndex(k, p.rows, row),
+               AxisIndex(k, p.columns, column), sums);
+  }
+
+  void storeSums(Kernel &k, ValueRange sums, const TilePlace &place) {
     auto storeNeighbours = [&](Value row, Value column, ValueRange sums) {
       bool allOrNone = p.n() % int64_t(sums.size()) == 0;
       auto storeAll = [&] {
+        if (allOrNone && end.areInLine(int64_t(sums.size())))
+          return storeInLine(k, place, row, column, sums);
         for (auto [i, sum] : llvm::enumerate(sums)) {
           Value at = k.at.add(column, int64_t(i));
           if (allOrNone)
-            storeSum(row, at, sum);
+            storeInLine(k, place, row, at, sum);
           else
-            k.when(k.at.below(at, p.n()), [&] { storeSum(row, at, sum); });
+            k.when(k.at.below(at, p.n()),
+                   [&] { storeInLine(k, place, row, at, sum); });
         }
       };
-      if (allOrNone && p.n() % t.columns != 0)
+      if (allOrNone && p.n() % clusterColumns() != 0)
         k.when(k.at.below(column, p.n()), storeAll);
       else
         storeAll();
@@ -321,7 +318,7 @@ private:
         k, sums, [&](Value rowInTile, Value columnInTile, ValueRange sums) {
           Value row = k.at.add(place.row, rowInTile),
                 column = k.at.add(place.column, columnInTile);
-          if (p.m() % t.rows == 0)
+          if (p.m() % clusterRows() == 0)
             storeNeighbours(row, column, sums);
           else
             k.when(k.at.below(row, p.m()),
@@ -350,8 +347,8 @@ private:
                   ? Value(arith::AddFOp::create(b, sum, term))
                   : Value(arith::AddIOp::create(b, sum, term));
       }
-      finish(k, AxisIndex(k, p.batch, at[0]), AxisIndex(k, p.rows, at[1]),
-             AxisIndex(k, p.columns, at[2]), sum);
+      end.finish(k, AxisIndex(k, p.batch, at[0]), AxisIndex(k, p.rows, at[1]),
+                 AxisIndex(k, p.columns, at[2]), sum);
     });
     k.launch(host, {llvm::divideCeilSigned(all, threads)});
   }
@@ -360,10 +357,10 @@ private:
   mlir::gpu::GPUModuleOp kernels;
   Plan plan;
   const Product p;
-  linalg::GenericOp op, follower;
-  const Epilogue &epilogue;
+  linalg::GenericOp op;
   const Tiles &t;
   int64_t parts;
+  ProductEnd end;
   std::unique_ptr<Multiplier> multiplier;
   Value partial;
 };

@@ -75,7 +75,8 @@ public:
   /// The memory of an operand's tiles.
   virtual Value memory(Factor operand) const = 0;
   /// Calls visit(row, column, sums) for all sums, those of neighbouring columns
-  /// together, rows and columns counted from the tile's first.
+  /// together, the first column a multiple of how many they are; rows and
+  /// columns are counted from the tile's first.
   virtual void forEachSum(
       Kernel &k, ValueRange sums,
       function_ref<void(Value row, Value column, ValueRange sums)> visit) = 0;

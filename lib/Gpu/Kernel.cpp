@@ -47,6 +47,24 @@ std::optional<Access> Access::of(Value buffer) {
   return a;
 }
 
+/// The runtime takes no device memory that begins at no multiple of 16 bytes,
+/// and a loop's slices begin at multiples of their size.
+static constexpr int64_t bufferAlignment = 16;
+static bool isAligned(Value root) {
+  auto type = dyn_cast<mlir::MemRefType>(root.getType());
+  return type && lowering::byteCount(type) % bufferAlignment == 0;
+}
+
+int64_t Element::alignment() const {
+  int64_t bytes =
+      llvm::divideCeilSigned(access.element.getIntOrFloatBitWidth(), 8);
+  int64_t ofPlace = multiple & -multiple; // a power of two
+  return isAligned(access.root) && !access.start
+             ? std::clamp(ofPlace * bytes, bytes,
+                          std::max(bytes, bufferAlignment))
+             : bytes;
+}
+
 Kernel::Kernel(mlir::gpu::GPUModuleOp module, StringRef kind, Location loc,
                int64_t threads)
     : b(loc, module.getContext()), at(b), threadCount(threads) {
@@ -149,11 +167,33 @@ Value Kernel::placeOf(const Access &access, ValueRange indices) {
     place = at.add(place, at.mul(i, step));
   return place;
 }
-Value Kernel::loadAt(const Access &access, Value place) {
-  return memref::LoadOp::create(b, pointer(access.root), place);
+Value Kernel::addressBehind(const Element &e) {
+  // A truth value lies in a byte: memref's lowering knows.
+  if (e.behind == 0 || e.access.element.isInteger(1))
+    return {};
+  namespace LLVM = mlir::LLVM;
+  Value first = address(pointer(e.access.root), e.place);
+  return LLVM::GEPOp::create(b, first.getType(), e.access.element, first,
+                             ArrayRef<LLVM::GEPArg>{int32_t(e.behind)});
 }
-void Kernel::storeAt(const Access &access, Value place, Value v) {
-  memref::StoreOp::create(b, v, pointer(access.root), place);
+Value Kernel::load(const Element &e) {
+  if (Value there = addressBehind(e))
+    return mlir::LLVM::LoadOp::create(b, e.access.element, there);
+  auto load = memref::LoadOp::create(b, pointer(e.access.root),
+                                     at.add(e.place, e.behind));
+  if (e.behind == 0)
+    load.setAlignment(uint64_t(e.alignment()));
+  return load;
+}
+void Kernel::store(const Element &e, Value v) {
+  if (Value there = addressBehind(e)) {
+    mlir::LLVM::StoreOp::create(b, v, there);
+    return;
+  }
+  auto store = memref::StoreOp::create(b, v, pointer(e.access.root),
+                                       at.add(e.place, e.behind));
+  if (e.behind == 0)
+    store.setAlignment(uint64_t(e.alignment()));
 }
 
 Value Kernel::shared(Type element, int64_t elements, int64_t alignment) {
@@ -239,6 +279,21 @@ Value Kernel::address(Value memory, Value place) {
                              ArrayRef<LLVM::GEPArg>{offset});
 }
 
+void Kernel::formClusters(int64_t blocks) {
+  clusterBlocks = blocks;
+  f.setKnownClusterSizeAttr(b.getDenseI32ArrayAttr({int32_t(blocks), 1, 1}));
+}
+Value Kernel::rankInCluster() {
+  return arith::IndexCastUIOp::create(
+      b, b.getIndexType(), NVVM::ClusterId::create(b, b.getI32Type()));
+}
+void Kernel::arriveAtCluster() {
+  NVVM::ClusterArriveRelaxedOp::create(b, /*aligned=*/UnitAttr());
+}
+void Kernel::waitForCluster() {
+  NVVM::ClusterWaitOp::create(b, /*aligned=*/UnitAttr());
+}
+
 void Kernel::preferRegisters() {
   f->setAttr(mlir::NVVM::NVVMDialect::getMinctasmAttrName(),
              b.getI32IntegerAttr(1));
@@ -257,17 +312,13 @@ void Kernel::limitRegisters(bool few) {
 }
 
 void Kernel::promiseAlignment() {
-  constexpr int64_t alignment = 16;
   Attribute none = b.getDictionaryAttr({}),
             promise = b.getDictionaryAttr(
                 b.getNamedAttr(mlir::LLVM::LLVMDialect::getAlignAttrName(),
-                               b.getI64IntegerAttr(alignment)));
+                               b.getI64IntegerAttr(bufferAlignment)));
   SmallVector<Attribute> all;
-  for (Value v : hostArgs) {
-    auto type = dyn_cast<mlir::MemRefType>(v.getType());
-    bool isAligned = type && lowering::byteCount(type) % alignment == 0;
-    all.push_back(isAligned ? promise : none);
-  }
+  for (Value v : hostArgs)
+    all.push_back(isAligned(v) ? promise : none);
   f.setArgAttrsAttr(b.getArrayAttr(all));
 }
 
@@ -279,6 +330,12 @@ void Kernel::when(Value condition, function_ref<void()> body) {
 }
 
 void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid) {
+  launch(host, grid, /*isResident=*/false);
+}
+void Kernel::launchResident(OpBuilder &host, int64_t mostBlocks) {
+  launch(host, {mostBlocks}, /*isResident=*/true);
+}
+void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid, bool isResident) {
   mlir::gpu::ReturnOp::create(b);
   promiseAlignment();
   // The host calls a function of the same name; what it does is launch.
@@ -292,6 +349,7 @@ void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid) {
   sizes.resize(3, 1);
   sizes.push_back(threadCount);
   sizes.push_back(largeSharedBytes);
+  sizes.push_back(isResident ? clusterBlocks : 0);
   stub->setAttr(lowering::launchAttr, b.getDenseI64ArrayAttr(sizes));
   if (f->hasAttr(lowering::tensorMapsAttr))
     stub->setAttr(lowering::tensorMapsAttr, b.getArrayAttr(maps));

@@ -60,6 +60,18 @@ struct Access {
   static std::optional<Access> of(Value buffer);
 };
 
+/// An element of such a buffer, so many behind a place that is a multiple of
+/// some number. LLVM loads and stores neighbours at once if it sees that they
+/// are, from the place on, and aligned.
+struct Element {
+  Access access;
+  Value place;
+  int64_t behind = 0, multiple = 1;
+
+  /// Of its place, in bytes.
+  int64_t alignment() const;
+};
+
 /// A buffer of the host's code as a tensor whose boxes are copied at once.
 /// Sizes, steps and boxes are counted in elements, the axis along memory first.
 struct TensorBoxes {
@@ -87,6 +99,10 @@ public:
   Value block(mlir::gpu::Dimension d) {
     return mlir::gpu::BlockIdOp::create(b, d);
   }
+  /// How many there are along x.
+  Value blocks() {
+    return mlir::gpu::GridDimOp::create(b, mlir::gpu::Dimension::x);
+  }
 
   /// A scalar of the host's code: recomputed here if that takes no more than
   /// arithmetic and loads, else a parameter.
@@ -99,8 +115,14 @@ public:
   void store(const Access &access, ValueRange indices, Value v) {
     storeAt(access, placeOf(access, indices), v);
   }
-  Value loadAt(const Access &access, Value place);
-  void storeAt(const Access &access, Value place, Value v);
+  Value loadAt(const Access &access, Value place) {
+    return load(Element{access, place});
+  }
+  void storeAt(const Access &access, Value place, Value v) {
+    store(Element{access, place}, v);
+  }
+  Value load(const Element &e);
+  void store(const Element &e, Value v);
   /// The pointer to a buffer of the host's code, as one axis.
   Value pointer(Value root);
   /// The map of a tensor that copies of its boxes take.
@@ -121,22 +143,37 @@ public:
     return mlir::arith::ConstantOp::create(b, b.getZeroAttr(type));
   }
   void barrier() { mlir::gpu::BarrierOp::create(b); }
+
+  /// Has that many blocks, neighbours along x, run together and see each
+  /// other's shared memory.
+  void formClusters(int64_t blocks);
+  /// A block's number in its cluster.
+  Value rankInCluster();
+  /// A barrier of the cluster's threads in two steps. It orders no memory:
+  /// mbarriers and their fence do.
+  void arriveAtCluster();
+  void waitForCluster();
   /// What `body` adds is done by threads for which the condition holds.
   void when(Value condition, function_ref<void()> body);
 
   /// Ends the kernel, and has the host's code call it at `host`.
   void launch(OpBuilder &host, ArrayRef<int64_t> grid);
+  /// The same for blocks that go on, `blocks()` further each time: no more are
+  /// launched than run at the same time.
+  void launchResident(OpBuilder &host, int64_t mostBlocks);
 
 private:
+  /// Null where the element is to be had by its index.
+  Value addressBehind(const Element &e);
   Value parameter(Type type, Value hostValue);
   Value newParameter(Type type, Value hostValue);
-  /// Of buffers: the runtime takes no device memory that begins at no multiple
-  /// of 16 bytes, and a loop's slices begin at multiples of their size.
+  void launch(OpBuilder &host, ArrayRef<int64_t> grid, bool isResident);
+  /// Of buffers.
   void promiseAlignment();
 
   mlir::gpu::GPUFuncOp f;
   int64_t threadCount;
-  int64_t largeSharedBytes = 0;
+  int64_t largeSharedBytes = 0, clusterBlocks = 1;
   Value threadIndex;
   Operation *lastScalar; ///< behind it, scalars of the host's are computed
   mlir::IRMapping known; ///< of the host's values

@@ -8,9 +8,10 @@
 //
 // where a wave is one block on each multiprocessor. Arithmetic is that of data
 // sheets. Memory is what the second-level cache hands a multiprocessor, about
-// 32 bytes a cycle. Operands that an engine does not take as they are - f32 to
-// be rounded to 16 bits, lines that begin anywhere, f32 across the depth - may
-// be packed before, if what that costs is won back.
+// 32 bytes a cycle; blocks of a cluster get an operand's tiles once for both.
+// Operands that an engine does not take as they are - f32 to be rounded to 16
+// bits, lines that begin anywhere, f32 across the depth - may be packed before,
+// if what that costs is won back.
 //
 //===----------------------------------------------------------------------===//
 
@@ -193,16 +194,34 @@ private:
   }
 
   void consider(Engine engine, const Tiles &t, std::optional<Stages> stages) {
-    int64_t blocks = llvm::divideCeilSigned(p.m(), t.rows) *
-                     llvm::divideCeilSigned(p.n(), t.columns) * p.batches();
-    int64_t bytes = p.lhs.element.getIntOrFloatBitWidth() / 8;
-    double arithmetic = double(t.rows * t.columns * t.depth) /
-                        rate(engine, t, stages.has_value()),
-           memory = double((t.rows + t.columns) * t.depth * bytes) /
-                    cacheBytesACycle,
-           sums = double(t.rows * t.columns) * 4 / storedBytesACycle;
-    bool isBulk = engine == Engine::Warpgroups && isBoxes(Side(p, Lhs, t)) &&
+    Plan plan{engine, t, stages};
+    plan.isBulk = engine == Engine::Warpgroups && isBoxes(Side(p, Lhs, t)) &&
                   isBoxes(Side(p, Rhs, t));
+    considerParts(plan);
+    if (!plan.isBulk)
+      return;
+    for (Factor common : {Rhs, Lhs}) {
+      plan.common = common;
+      if (plan.clusterRows() * t.rows < p.m() + t.rows &&
+          plan.clusterColumns() * t.columns < p.n() + t.columns)
+        considerParts(plan);
+    }
+  }
+
+  void considerParts(const Plan &plan) {
+    const Tiles &t = plan.tiles;
+    int64_t rows = plan.clusterRows() * t.rows,
+            columns = plan.clusterColumns() * t.columns;
+    int64_t blocks = llvm::divideCeilSigned(p.m(), rows) *
+                     llvm::divideCeilSigned(p.n(), columns) * p.batches() *
+                     plan.clusterBlocks();
+    int64_t bytes = p.lhs.element.getIntOrFloatBitWidth() / 8;
+    double read = double(t.rows) / double(plan.clusterColumns()) +
+                  double(t.columns) / double(plan.clusterRows());
+    double arithmetic = double(t.rows * t.columns * t.depth) /
+                        rate(plan.engine, t, plan.stages.has_value()),
+           memory = read * double(t.depth * bytes) / cacheBytesACycle,
+           sums = double(t.rows * t.columns) * 4 / storedBytesACycle;
     for (int64_t parts = 1; parts <= mostParts; ++parts) {
       if (parts > 1 && p.k() / parts < leastDepth)
         break;
@@ -219,8 +238,12 @@ private:
         cycles += launchCycles + double(p.batches() * p.m() * p.n() * parts) *
                                      8 / storedBytesACycle /
                                      double(chip.multiprocessors);
-      if (!found || cycles < found->cycles)
-        found = Plan{engine, t, stages, isBulk, parts, depth, {}, cycles};
+      if (!found || cycles < found->cycles) {
+        found = plan;
+        found->parts = parts;
+        found->partDepth = depth;
+        found->cycles = cycles;
+      }
     }
   }
 

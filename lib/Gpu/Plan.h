@@ -32,6 +32,9 @@ struct Plan {
   Tiles tiles;
   std::optional<Stages> stages; ///< none: tiles go through registers
   bool isBulk = false;          ///< the memory accelerator copies tiles
+  /// Two blocks, a cluster, compute neighbouring tiles and have this operand's
+  /// in common: each brings half of it to both.
+  std::optional<Factor> common;
   /// The sum is split along its depth in this many parts, each this deep.
   int64_t parts = 1, partDepth = 0;
   /// Operands that are copied before.
@@ -40,6 +43,11 @@ struct Plan {
 
   /// Those that multiply, and a warpgroup that brings tiles.
   int64_t threads() const { return tiles.threads + (isBulk ? 128 : 0); }
+
+  /// A cluster's tiles, one below or beside the other.
+  int64_t clusterRows() const { return common == Rhs ? 2 : 1; }
+  int64_t clusterColumns() const { return common == Lhs ? 2 : 1; }
+  int64_t clusterBlocks() const { return clusterRows() * clusterColumns(); }
 };
 
 /// The plan that is estimated to take least.

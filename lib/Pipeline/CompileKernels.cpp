@@ -171,14 +171,14 @@ private:
         continue;
       auto line = modelLine(f.getLoc());
       ArrayRef<int64_t> n = sizes.asArrayRef();
-      text += llvm::formatv("// {0}: {1}grid {2} {3} {4}, block {5}\n",
-                            f.getName().split('.').second,
-                            line ? llvm::formatv("{0}:{1}, ",
-                                                 line.getFilename().getValue(),
-                                                 line.getLine())
-                                       .str()
-                                 : "",
-                            n[0], n[1], n[2], n[3]);
+      text += llvm::formatv(
+          "// {0}: {1}{2} {3} {4} {5}, block {6}\n",
+          f.getName().split('.').second,
+          line ? llvm::formatv("{0}:{1}, ", line.getFilename().getValue(),
+                               line.getLine())
+                     .str()
+               : "",
+          n[5] != 0 ? "grid up to" : "grid", n[0], n[1], n[2], n[3]);
     }
     return text;
   }

@@ -17,6 +17,7 @@ typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphExec_st *CUgraphExec;
 typedef uint64_t CUdeviceptr;
 enum {
+  attribute_multiprocessors = 16,
   attribute_major = 75, /* CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR */
   attribute_minor = 76,
   jit_error_buffer = 5, /* CU_JIT_ERROR_LOG_BUFFER */
@@ -59,6 +60,8 @@ enum {
   X(module_function, "cuModuleGetFunction",                                    \
     (CUfunction *, CUmodule, const char *))                                    \
   X(set_attribute, "cuFuncSetAttribute", (CUfunction, int, int))               \
+  X(occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor",                  \
+    (int *, CUfunction, int, size_t))                                          \
   X(launch, "cuLaunchKernel",                                                  \
     (CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,   \
      unsigned, CUstream, void **, void **))                                    \

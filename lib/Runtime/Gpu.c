@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "Gpu.h"
 #include "OpenDriver.h"
+#include "Recordings.h"
 #include <stdbool.h>
 #include <string.h>
 
@@ -13,22 +14,19 @@ struct constant {
   const void *host;
   CUdeviceptr device;
 };
-/* The recording of an entry function, for arguments of these values. */
-struct recording {
-  void **args;
-  int32_t count;
-  bool seen, running;
-  CUgraphExec graph;
+struct kernel {
+  CUfunction function;
+  int32_t at_once; /* blocks that run at the same time, once that was asked */
 };
 struct gradus_gpu_state {
   CUcontext context;
   CUmodule module;
   CUstream stream;
-  CUfunction *functions;
+  struct kernel *kernels;
+  int multiprocessors;
   struct constant *constants;
   size_t constant_count;
-  struct recording *recordings;
-  int32_t recording_count;
+  struct recordings recordings;
   bool on_host; /* and none of the above is used */
   bool failed;
   char message[1024];
@@ -50,7 +48,7 @@ static const char *load_kernels(struct gradus_gpu *model,
                                 struct gradus_gpu_state *s) {
   for (int64_t k = 0; k < model->kernels; ++k)
     if (!succeeded(s,
-                   driver.module_function(&s->functions[k], s->module,
+                   driver.module_function(&s->kernels[k].function, s->module,
                                           model->kernel_names[k]),
                    "loading kernel ", model->kernel_names[k]))
       return s->message;
@@ -78,6 +76,8 @@ static const char *load_model(struct gradus_gpu *model,
     return s->message;
   driver.device_attribute(&major, attribute_major, device);
   driver.device_attribute(&minor, attribute_minor, device);
+  driver.device_attribute(&s->multiprocessors, attribute_multiprocessors,
+                          device);
   /* Later devices of the same generation take it too. */
   int architecture = 10 * major + minor;
   if (model->cubin && architecture / 10 == model->cubin_for / 10 &&
@@ -113,18 +113,13 @@ static void close_model(struct gradus_gpu *model) {
   driver.context_set(s->context);
   if (s->stream)
     driver.stream_wait(s->stream);
-  for (int32_t i = 0; i < s->recording_count; ++i) {
-    if (s->recordings[i].graph)
-      driver.graph_exec_destroy(s->recordings[i].graph);
-    free(s->recordings[i].args);
-  }
+  forget_recordings(&s->recordings);
   for (size_t i = 0; i < s->constant_count; ++i)
     driver.release(s->constants[i].device);
   if (s->module)
     driver.module_unload(s->module);
-  free(s->recordings);
   free(s->constants);
-  free(s->functions);
+  free(s->kernels);
   free(s);
 }
 
@@ -153,8 +148,8 @@ const char *gradus_gpu_user_device(struct gradus_gpu *model, int32_t device) {
   close_model(model);
   struct gradus_gpu_state *s = calloc(1, sizeof *s);
   if (s)
-    s->functions = calloc((size_t)model->kernels + 1, sizeof *s->functions);
-  if (!s || !s->functions) {
+    s->kernels = calloc((size_t)model->kernels + 1, sizeof *s->kernels);
+  if (!s || !s->kernels) {
     free(s);
     return "there is not enough memory";
   }
@@ -244,20 +239,37 @@ const char *gradus_gpu_end(struct gradus_gpu *model) {
   return s->failed ? s->message : NULL;
 }
 
+/* Of a grid along x, in whole clusters. */
+static unsigned most_at_once(struct gradus_gpu_state *s, struct kernel *k,
+                             int32_t grid, int32_t threads,
+                             int32_t shared_bytes, int32_t cluster) {
+  if (k->at_once == 0) {
+    int each = 1;
+    driver.occupancy(&each, k->function, threads, (size_t)shared_bytes);
+    k->at_once = (each > 1 ? each : 1) * s->multiprocessors;
+  }
+  int32_t most = k->at_once / cluster * cluster;
+  return (unsigned)(most < cluster ? cluster : most < grid ? most : grid);
+}
+
 void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
                        int32_t grid_y, int32_t grid_z, int32_t threads,
-                       int32_t shared_bytes, void **args) {
+                       int32_t shared_bytes, int32_t resident, void **args) {
   struct gradus_gpu_state *s = model->state;
-  CUfunction f = s->functions[kernel];
+  struct kernel *k = &s->kernels[kernel];
   const char *name = model->kernel_names[kernel];
   if (s->failed)
     return;
   if (shared_bytes > unasked_shared_bytes &&
-      !succeeded(s, driver.set_attribute(f, attribute_shared, shared_bytes),
-                 "asking for the shared memory of kernel ", name))
+      !succeeded(
+          s, driver.set_attribute(k->function, attribute_shared, shared_bytes),
+          "asking for the shared memory of kernel ", name))
     return;
+  unsigned blocks = (unsigned)grid_x;
+  if (resident != 0)
+    blocks = most_at_once(s, k, grid_x, threads, shared_bytes, resident);
   succeeded(s,
-            driver.launch(f, (unsigned)grid_x, (unsigned)grid_y,
+            driver.launch(k->function, blocks, (unsigned)grid_y,
                           (unsigned)grid_z, (unsigned)threads, 1, 1,
                           (unsigned)shared_bytes, s->stream, args, NULL),
             "launching kernel ", name);
@@ -360,37 +372,10 @@ void *gradus_gpu_constant(struct gradus_gpu *model, const void *host,
   return (void *)device;
 }
 
-/*===-- Recordings
- * ---------------------------------------------------------===*/
-
-static struct recording *recording_of(struct gradus_gpu_state *s,
-                                      int32_t slot) {
-  if (slot >= s->recording_count) {
-    struct recording *more =
-        realloc(s->recordings, (size_t)(slot + 1) * sizeof *more);
-    if (!more)
-      return NULL;
-    memset(more + s->recording_count, 0,
-           (size_t)(slot + 1 - s->recording_count) * sizeof *more);
-    s->recordings = more;
-    s->recording_count = slot + 1;
-  }
-  return &s->recordings[slot];
-}
-
-static bool same_args(const struct recording *r, void **args, int32_t count) {
-  if (!r->seen || r->count != count)
-    return false;
-  for (int32_t i = 0; i < count; ++i)
-    if (r->args[i] != *(void **)args[i])
-      return false;
-  return true;
-}
-
 int32_t gradus_gpu_replay(struct gradus_gpu *model, int32_t slot, void **args,
                           int32_t count) {
   struct gradus_gpu_state *s = model->state;
-  struct recording *r = recording_of(s, slot);
+  struct recording *r = recording_of(&s->recordings, slot);
   if (!r || s->failed)
     return false;
   if (!same_args(r, args, count)) {
@@ -418,7 +403,7 @@ int32_t gradus_gpu_replay(struct gradus_gpu *model, int32_t slot, void **args,
 
 void gradus_gpu_recorded(struct gradus_gpu *model, int32_t slot) {
   struct gradus_gpu_state *s = model->state;
-  struct recording *r = recording_of(s, slot);
+  struct recording *r = recording_of(&s->recordings, slot);
   if (!r || !r->running)
     return;
   r->running = false;

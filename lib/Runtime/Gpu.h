@@ -47,10 +47,12 @@ int32_t gradus_gpu_on_host(const struct gradus_gpu *model);
 const char *gradus_gpu_begin(struct gradus_gpu *model);
 const char *gradus_gpu_end(struct gradus_gpu *model);
 
-/* Within. The first error is kept for the end, and nothing runs after it. */
+/* Within. The first error is kept for the end, and nothing runs after it.
+ * `resident`: if not 0, blocks, in clusters of so many, go on with what others
+ * would have done, and no more are launched than run at the same time. */
 void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
                        int32_t grid_y, int32_t grid_z, int32_t threads,
-                       int32_t shared_bytes, void **args);
+                       int32_t shared_bytes, int32_t resident, void **args);
 /* A map of a tensor of which kernels copy boxes, 128 bytes at `map`. `tensor`:
  * the bytes of an element; those that it begins after `memory`; the rank; the
  * sizes, the axis along memory first; the bytes from one index to the next,

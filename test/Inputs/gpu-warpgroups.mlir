@@ -31,4 +31,17 @@ graph.model @warpgroups {
     %c = matmul %a, %b, to = f32
     return %c
   }
+  // Blocks go on from one tile of the result to the next; a bias and what it is added to in between.
+  func @rounds(%a: bf16[3, 520, 200], %b: bf16[3, 200, 264], %bias: f32[264], %x: f32[3, 520, 264]) {
+    %c = matmul %a, %b, to = f32
+    %d = add %c, %bias
+    %e = add %d, %x
+    %y = relu %e
+    return %y
+  }
+  // Clusters one beside the other; an odd number of tiles, so that one block of a cluster has nothing to store.
+  func @beside(%a: bf16[64, 264], %b: bf16[264, 1096]) {
+    %c = matmul %a, %b, to = f32
+    return %c
+  }
 }

@@ -106,7 +106,22 @@ int cuDeviceGet(int *d, int number) {
   return number == 0 ? Success : InvalidValue;
 }
 int cuDeviceGetAttribute(int *value, int attribute, int) {
-  *value = attribute == 75 ? 9 : 0; // the major and minor compute capability
+  // Few multiprocessors, so that blocks of small models have to go on.
+  switch (attribute) {
+  case 16:
+    *value = 4;
+    break;
+  case 75: // the major compute capability; the minor is 0
+    *value = 9;
+    break;
+  default:
+    *value = 0;
+  }
+  return Success;
+}
+int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *, int,
+                                                size_t) {
+  *blocks = 1;
   return Success;
 }
 int cuDevicePrimaryCtxRetain(void **context, int) {

@@ -39,33 +39,48 @@ uint64_t bytesOf(const TensorMap &map) {
 }
 
 /// `cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx
-/// ::bytes [to], [map, {x, y}], [mbarrier]`
+/// ::bytes [to], [map, {x, y}], [mbarrier]`; with `.multicast::cluster` and a
+/// mask of blocks behind, to the same place of each of these.
 void copyBox(Warp &w, const Instruction &i, uint32_t lanes) {
-  if (!i.has("tile") || i.has("multicast::cluster"))
+  if (!i.has("tile"))
     throw Error("instruction " + i.name() + " is not known");
+  bool isMulticast = i.has("multicast::cluster");
   eachLane(lanes, [&](int l) {
     PendingBox box{};
     box.to =
         sharedAddress(w.get<uint64_t>(i.ins[0], l) + uint64_t(i.offsets[0]));
     box.map = mapAt(w, w.get<uint64_t>(i.ins[1], l) + uint64_t(i.offsets[1]));
     uint32_t rank = box.map.rank;
-    if (i.ins.size() != rank + 3 || i.opcode[4] != std::to_string(rank) + "d")
+    if (i.ins.size() != rank + 3 + isMulticast ||
+        i.opcode[4] != std::to_string(rank) + "d")
       throw Error("a box has other dimensions than its tensor");
     for (uint32_t d = 0; d < rank; ++d)
       box.first[d] = w.get<int32_t>(i.ins[2 + d], l);
     box.barrier = w.get<uint64_t>(i.ins[2 + rank], l) + uint64_t(i.offsets[2]);
-    w.block.shared.checkPassed(box.barrier);
     if (box.to % (box.map.swizzled ? patternBytes : 128) != 0)
       throw Error("an access that is not aligned");
-    w.block.shared.forget(box.to, bytesOf(box.map));
-    w.block.boxes.push_back(box);
+    std::deque<Block> &blocks = w.block.cluster->blocks;
+    uint32_t mask =
+        isMulticast ? w.get<uint16_t>(i.ins[3 + rank], l) : 1U << w.block.rank;
+    if (mask == 0 || mask >> blocks.size() != 0)
+      throw Error("a copy to blocks that the cluster has not");
+    for (Block &block : blocks) {
+      if (!(mask >> block.rank & 1))
+        continue;
+      if (block.hasEnded)
+        throw Error("a copy to a block of the cluster that has ended");
+      block.shared.checkPassed(box.barrier);
+      block.shared.forget(box.to, bytesOf(box.map));
+      block.boxes.push_back(box);
+    }
   });
 }
 
 void mbarrier(Warp &w, const Instruction &i, uint32_t lanes) {
-  SharedMemory &shared = w.block.shared;
   eachLane(lanes, [&](int l) {
     uint64_t address = w.get<uint64_t>(i.ins[0], l) + uint64_t(i.offsets[0]);
+    SharedMemory &shared =
+        i.has("shared::cluster") ? w.block.sharedAt(address) : w.block.shared;
     if (i.has("init")) {
       shared.makeBarrier(address, w.get<uint32_t>(i.ins[1], l));
     } else if (i.has("try_wait")) {
@@ -74,6 +89,8 @@ void mbarrier(Warp &w, const Instruction &i, uint32_t lanes) {
     } else if (i.has("arrive")) {
       if (i.has("expect_tx"))
         shared.expectBytes(address, w.get<uint32_t>(i.ins[1], l));
+      else if (i.ins.size() > 1 && w.get<uint32_t>(i.ins[1], l) != 1)
+        throw Error("instruction " + i.name() + " of several is not known");
       shared.arrive(address);
     } else {
       throw Error("instruction " + i.name() + " is not known");
@@ -83,6 +100,17 @@ void mbarrier(Warp &w, const Instruction &i, uint32_t lanes) {
 
 void passBarriers(Warp &w, const Instruction &, uint32_t) {
   w.block.shared.passBarriers();
+}
+/// `mapa.shared::cluster.u64 there, own, rank`
+void mapToBlock(Warp &w, const Instruction &i, uint32_t lanes) {
+  eachLane(lanes, [&](int l) {
+    uint64_t own = sharedAddress(w.get<uint64_t>(i.ins[0], l)),
+             rank = w.get<uint32_t>(i.ins[1], l);
+    w.set<uint64_t>(i.outs[0], l, own + (rank + 1) * clusterWindow);
+  });
+}
+void arriveAtCluster(Warp &w, const Instruction &, uint32_t lanes) {
+  w.arriveAtCluster(lanes);
 }
 /// Of registers and caches, which an interpreter has no need of.
 void nothing(Warp &, const Instruction &, uint32_t) {}
@@ -122,6 +150,9 @@ void ptx::landBox(Block &block) {
 Handlers ptx::bulkInstructions() {
   return {{"mbarrier", mbarrier},
           {"bulk", copyBox},
+          {"mapa.shared::cluster.u64", mapToBlock},
+          {"barrier.cluster.arrive", arriveAtCluster},
+          {"barrier.cluster.arrive.relaxed", arriveAtCluster},
           {"fence.mbarrier_init.release.cluster", passBarriers},
           {"prefetch.tensormap", nothing},
           {"setmaxnreg.inc.sync.aligned.u32", nothing},

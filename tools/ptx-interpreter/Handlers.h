@@ -16,7 +16,7 @@ using Handlers = std::vector<std::pair<std::string, Handler>>;
 
 /// Between number types and address spaces.
 Handlers conversionInstructions();
-/// Loads, stores, asynchronous copies, and shuffles between lanes.
+/// Loads, stores, asynchronous copies; shuffles and elections between lanes.
 Handlers memoryInstructions();
 /// mma.sync and ldmatrix.
 Handlers matrixInstructions();

@@ -384,7 +384,11 @@ void ptx::decode(Instruction &i) {
     i.control = Control::WarpBarrier;
     return;
   }
-  if (op == "bar" || op == "barrier") {
+  if (op == "barrier" && i.has("cluster") && i.has("wait")) {
+    i.control = Control::ClusterWait;
+    return;
+  }
+  if (op == "bar" || (op == "barrier" && !i.has("cluster"))) {
     if (i.opcode.back() == "red")
       throw Error("instruction " + i.name() + " is not known");
     i.control = Control::Barrier;

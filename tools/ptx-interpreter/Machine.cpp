@@ -1,131 +1,8 @@
-//===- Machine.cpp - blocks, warps, barriers ------------------------------===//
+//===- Machine.cpp - a warp, instruction by instruction -------------------===//
 
 #include "Machine.h"
-#include <atomic>
-#include <mutex>
-#include <thread>
 
 using namespace ptx;
-
-//===----------------------------------------------------------------------===//
-// Memory
-//===----------------------------------------------------------------------===//
-
-void DeviceMemory::add(void *begin, size_t bytes) {
-  buffers[reinterpret_cast<uint64_t>(begin)] = bytes;
-}
-bool DeviceMemory::remove(void *begin) {
-  return buffers.erase(reinterpret_cast<uint64_t>(begin)) != 0;
-}
-std::pair<char *, size_t> DeviceMemory::find(uint64_t address) const {
-  auto it = buffers.upper_bound(address);
-  if (it == buffers.begin())
-    return {nullptr, 0};
-  --it;
-  if (address - it->first >= std::max<size_t>(it->second, 1))
-    return {nullptr, 0};
-  return {reinterpret_cast<char *>(it->first), it->second};
-}
-
-SharedMemory::SharedMemory(const Kernel &kernel, size_t moreBytes) {
-  uint64_t bytes = 0;
-  auto place = [&](const std::string &name, const SharedVariable &v) {
-    bytes = (bytes + v.alignment - 1) / v.alignment * v.alignment;
-    starts[name] = bytes;
-    bytes += v.bytes;
-  };
-  for (auto &[name, variable] : kernel.shared)
-    if (variable.bytes != 0)
-      place(name, variable);
-  for (auto &[name, variable] : kernel.shared)
-    if (variable.bytes == 0)
-      place(name, variable);
-  data.resize(bytes + moreBytes);
-  written.assign(data.size(), false);
-  if (kernel.usesAsyncProxy)
-    hidden.assign(data.size(), false);
-}
-char *SharedMemory::at(uint64_t address, size_t bytes) {
-  if (address > data.size() || bytes > data.size() - address)
-    throw Error("an access outside shared memory");
-  return data.data() + address;
-}
-void SharedMemory::read(uint64_t address, void *to, size_t bytes) {
-  const char *from = at(address, bytes);
-  for (size_t b = 0; b < bytes; ++b)
-    if (!written[address + b])
-      throw Error("shared memory is read before it is written");
-  std::memcpy(to, from, bytes);
-}
-void SharedMemory::write(uint64_t address, const void *from, size_t bytes) {
-  std::memcpy(at(address, bytes), from, bytes);
-  std::memset(written.data() + address, 1, bytes);
-}
-void SharedMemory::forget(uint64_t address, size_t bytes) {
-  at(address, bytes);
-  std::memset(written.data() + address, 0, bytes);
-}
-
-void SharedMemory::hide(uint64_t address, size_t bytes) {
-  std::memset(hidden.data() + address, 1, bytes);
-}
-void SharedMemory::makeVisible(
-    const std::vector<std::pair<uint64_t, size_t>> &places) {
-  for (auto [address, bytes] : places)
-    std::memset(hidden.data() + address, 0, bytes);
-}
-void SharedMemory::checkVisible(uint64_t address, size_t bytes) {
-  at(address, bytes);
-  for (size_t b = 0; b < bytes; ++b)
-    if (hidden[address + b])
-      throw Error("the asynchronous proxy reads what was not passed to it "
-                  "(fence.proxy.async)");
-}
-
-SharedMemory::Barrier &SharedMemory::barrierAt(uint64_t address) {
-  auto it = barriers.find(address);
-  if (it == barriers.end())
-    throw Error("there is no mbarrier at this address");
-  return it->second;
-}
-void SharedMemory::makeBarrier(uint64_t address, uint32_t arrivals) {
-  at(address, 8);
-  if (address % 8 != 0 || arrivals == 0)
-    throw Error("no mbarrier can be made so");
-  barriers[address] = {arrivals, arrivals, 0, 0, false};
-}
-void SharedMemory::passBarriers() {
-  for (auto &[address, b] : barriers)
-    b.isPassed = true;
-}
-void SharedMemory::checkPassed(uint64_t address) {
-  if (!barrierAt(address).isPassed)
-    throw Error("a copy tells an mbarrier that no fence passed to it");
-}
-void SharedMemory::finishPhase(Barrier &b) {
-  ++events;
-  if (b.pending != 0 || b.bytes != 0)
-    return;
-  ++b.phase;
-  b.pending = b.arrivals;
-}
-void SharedMemory::arrive(uint64_t address) {
-  Barrier &b = barrierAt(address);
-  if (b.pending == 0)
-    throw Error("more threads arrive at an mbarrier than it was made for");
-  --b.pending;
-  finishPhase(b);
-}
-void SharedMemory::expectBytes(uint64_t address, int64_t bytes) {
-  Barrier &b = barrierAt(address);
-  b.bytes += bytes;
-  // What was expected may have come; more is expected before threads arrive.
-  if (bytes < 0)
-    finishPhase(b);
-}
-bool SharedMemory::hasEnded(uint64_t address, uint32_t parity) {
-  return (barrierAt(address).phase & 1) != parity;
-}
 
 static void checkAligned(uint64_t address, size_t bytes) {
   if (address % bytes != 0)
@@ -221,6 +98,8 @@ void Warp::preset(const Preset &p, int lane, uint32_t thread) {
       value = uint64_t(lane);
     else if (p.symbol == "%warpid")
       value = thread / lanesAWarp;
+    else if (p.symbol == "%cluster_ctarank")
+      value = block.rank;
     else if (p.symbol.rfind("%tid", 0) == 0)
       value = id[axis];
     else if (p.symbol.rfind("%ntid", 0) == 0)
@@ -247,6 +126,24 @@ void Warp::checkDefined(const Instruction &i, uint32_t lanes) const {
   for (int r : i.ins)
     if (lanes & ~defined[r])
       throw Error(i.name() + ": a register is read before it is written");
+}
+
+void Warp::arriveAtCluster(uint32_t lanes) {
+  if (arrived & lanes)
+    throw Error("a lane arrives at the cluster's barrier again");
+  arrived |= lanes;
+  eachLane(lanes, [&](int l) { arrivedIn[l] = block.cluster->phase; });
+  block.cluster->arrive(uint32_t(std::popcount(lanes)));
+}
+bool Warp::passCluster(uint32_t lanes) {
+  if (lanes & ~arrived)
+    throw Error("a lane waits for the cluster and has not arrived");
+  bool isOver = true;
+  eachLane(lanes,
+           [&](int l) { isOver &= arrivedIn[l] != block.cluster->phase; });
+  if (isOver)
+    arrived &= ~lanes;
+  return isOver;
 }
 
 Warp::State Warp::run() {
@@ -297,6 +194,15 @@ Warp::State Warp::run() {
               next[lane] = at;
           return state = State::Waiting;
         }
+        case Control::ClusterWait:
+          if (passCluster(on)) {
+            ++at;
+            break;
+          }
+          for (int lane = 0; lane < lanesAWarp; ++lane)
+            if (lanes >> lane & 1)
+              next[lane] = at;
+          return state = State::AtCluster;
         case Control::Return:
           live &= ~on;
           lanes &= ~on;
@@ -353,91 +259,4 @@ Warp::State Warp::run() {
   if (!products.empty())
     throw Error(block.kernel.name + ": a warp ends before its products");
   return state = State::Done;
-}
-
-//===----------------------------------------------------------------------===//
-// Blocks
-//===----------------------------------------------------------------------===//
-
-static void runBlock(Block &block) {
-  const auto &size = block.launch.block;
-  uint32_t threads = size[0] * size[1] * size[2];
-  std::vector<Warp> warps;
-  warps.reserve((threads + lanesAWarp - 1) / lanesAWarp);
-  for (uint32_t t = 0; t < threads; t += lanesAWarp)
-    warps.emplace_back(block, t, threads - t);
-  using State = Warp::State;
-  auto count = [&](State s) {
-    return size_t(std::count_if(warps.begin(), warps.end(),
-                                [&](const Warp &w) { return w.state == s; }));
-  };
-  while (count(State::Done) < warps.size()) {
-    size_t events = block.shared.events;
-    bool goesOn = false;
-    for (Warp &w : warps)
-      if (w.state == State::Ready || w.state == State::Waiting) {
-        bool wasWaiting = w.state == State::Waiting;
-        goesOn |= w.run() != State::Waiting || !wasWaiting;
-      }
-    if (goesOn || events != block.shared.events)
-      continue;
-    if (!block.boxes.empty()) {
-      landBox(block);
-      continue;
-    }
-    size_t atBarrier = count(State::AtBarrier);
-    if (atBarrier != warps.size())
-      throw Error(block.kernel.name +
-                  (atBarrier == 0
-                       ? ": waits for an mbarrier that nothing can end"
-                       : ": a barrier that only " + std::to_string(atBarrier) +
-                             " of " + std::to_string(warps.size()) +
-                             " warps reach"));
-    for (Warp &w : warps) {
-      w.passBarrier();
-      w.state = State::Ready;
-    }
-  }
-  if (!block.boxes.empty())
-    throw Error(block.kernel.name + ": a block ends before its copies");
-}
-
-void ptx::run(const Kernel &kernel, const Launch &launch,
-              const DeviceMemory &memory, const std::vector<char> &params) {
-  if (params.size() != kernel.paramBytes)
-    throw Error(kernel.name + " takes " + std::to_string(kernel.paramBytes) +
-                " bytes of parameters, not " + std::to_string(params.size()));
-  const auto &grid = launch.grid;
-  uint64_t blocks = uint64_t(grid[0]) * grid[1] * grid[2];
-  std::atomic<uint64_t> following = 0;
-  std::mutex lock;
-  std::string message;
-  auto work = [&] {
-    for (uint64_t b; (b = following++) < blocks;) {
-      try {
-        Block block{kernel,
-                    launch,
-                    memory,
-                    params,
-                    {uint32_t(b % grid[0]), uint32_t(b / grid[0] % grid[1]),
-                     uint32_t(b / grid[0] / grid[1])},
-                    SharedMemory(kernel, launch.sharedBytes)};
-        runBlock(block);
-      } catch (const Error &e) {
-        std::lock_guard guard(lock);
-        message = e.what();
-        following = blocks;
-      }
-    }
-  };
-  uint64_t count = std::min<uint64_t>(
-      blocks, std::max(1U, std::thread::hardware_concurrency()));
-  std::vector<std::thread> others;
-  for (uint64_t t = 1; t < count; ++t)
-    others.emplace_back(work);
-  work();
-  for (std::thread &t : others)
-    t.join();
-  if (!message.empty())
-    throw Error(message);
 }

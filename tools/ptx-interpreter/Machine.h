@@ -27,6 +27,9 @@ inline constexpr int lanesAWarp = 32;
 inline constexpr uint32_t allLanes = ~0U;
 /// Shared memory as generic addresses see it.
 inline constexpr uint64_t sharedWindow = uint64_t(1) << 60;
+/// In shared::cluster, what is below this is the block's own; then comes that
+/// of each block of the cluster.
+inline constexpr uint64_t clusterWindow = uint64_t(1) << 40;
 
 /// Device memory: places in this process that kernels may touch.
 class DeviceMemory {
@@ -45,6 +48,8 @@ private:
 struct Launch {
   std::array<uint32_t, 3> grid{1, 1, 1}, block{1, 1, 1};
   size_t sharedBytes = 0; ///< besides what the kernel declares
+
+  uint32_t threads() const { return block[0] * block[1] * block[2]; }
 };
 
 class SharedMemory {
@@ -124,6 +129,7 @@ struct PendingBox {
   std::array<int32_t, 5> first;
 };
 
+struct Cluster;
 struct Block {
   const Kernel &kernel;
   const Launch &launch;
@@ -131,7 +137,23 @@ struct Block {
   const std::vector<char> &params;
   std::array<uint32_t, 3> index;
   SharedMemory shared;
+  Cluster *cluster;
+  uint32_t rank; ///< in the cluster
   std::deque<PendingBox> boxes{};
+  bool hasEnded = false;
+
+  /// Of this block or another of the cluster, and the address there.
+  SharedMemory &sharedAt(uint64_t &address);
+};
+/// Blocks that run together.
+struct Cluster {
+  std::deque<Block> blocks;
+  /// Threads, in all and at the barrier of the cluster; how often it was
+  /// passed.
+  uint32_t all = 0, arrived = 0, phase = 0;
+  size_t events = 0; ///< that could make a wait end
+
+  void arrive(uint32_t threads);
 };
 /// Lands the copy that began first.
 void landBox(Block &block);
@@ -140,11 +162,15 @@ class Warp {
 public:
   Warp(Block &block, uint32_t firstThread, uint32_t threads);
 
-  enum class State { Ready, Waiting, AtBarrier, Done };
+  enum class State { Ready, Waiting, AtCluster, AtBarrier, Done };
   /// Runs until a barrier, a wait that is not over, or the end.
   State run();
   State state = State::Ready;
+  bool isWaiting() const {
+    return state == State::Waiting || state == State::AtCluster;
+  }
   void passBarrier() { waiting = 0; }
+  void arriveAtCluster(uint32_t lanes);
 
   template <typename T> T get(int reg, int lane) const {
     uint64_t v = registers[reg][lane];
@@ -200,6 +226,8 @@ private:
   uint32_t guarded(const Instruction &i, uint32_t lanes) const;
   void checkDefined(const Instruction &i, uint32_t lanes) const;
   void preset(const Preset &p, int lane, uint32_t thread);
+  /// Has the cluster's barrier been passed by all that these lanes wait for?
+  bool passCluster(uint32_t lanes);
 
   std::vector<std::array<uint64_t, lanesAWarp>> registers;
   std::vector<uint32_t> defined; ///< lanes, by register
@@ -208,6 +236,9 @@ private:
   std::array<size_t, lanesAWarp> next{};
   /// Lanes: not at their end; at a barrier of the block; of the warp.
   uint32_t live, waiting = 0, meeting = 0;
+  /// Lanes that have arrived at the cluster's barrier, and in which phase.
+  uint32_t arrived = 0;
+  std::array<uint32_t, lanesAWarp> arrivedIn{};
 };
 
 /// Calls f(lane) for each lane whose bit is set.

@@ -112,11 +112,24 @@ static void shuffle(Warp &w, const Instruction &i, uint32_t lanes) {
   });
 }
 
+/// `elect.sync d|p, lanes`
+void elect(Warp &w, const Instruction &i, uint32_t lanes) {
+  bool isFirst = true;
+  eachLane(lanes, [&](int l) {
+    if (w.get<uint32_t>(i.ins[0], l) != lanes)
+      throw Error("elect: not all lanes that it names are there");
+    w.set(i.outs[0], l, uint32_t(std::countr_zero(lanes)));
+    w.set<bool>(i.outs[1], l, isFirst);
+    isFirst = false;
+  });
+}
+
 Handlers ptx::memoryInstructions() {
   return {{"ld", load},
           {"st", store},
           {"cp", copyAsync},
           {"shfl", shuffle},
+          {"elect.sync", elect},
           {"cp.async.commit_group", commitCopies},
           {"cp.async.wait_group", waitForCopies},
           {"cp.async.wait_all", waitForCopies}};

@@ -20,14 +20,15 @@ struct Instruction;
 /// Runs an instruction for the lanes of a warp whose bit is set.
 using Handler = void (*)(Warp &, const Instruction &, uint32_t lanes);
 
-/// `Wait` is an instruction that may have to be tried again.
+/// `Wait` and `ClusterWait` may have to be tried again, the former by a branch.
 enum class Control : uint8_t {
   None,
   Branch,
   Return,
   Barrier,
   WarpBarrier,
-  Wait
+  Wait,
+  ClusterWait
 };
 enum class Space : uint8_t { Generic, Global, Shared };
 
@@ -80,6 +81,7 @@ struct Kernel {
   std::vector<Preset> presets;
   int registers = 0;
   bool usesAsyncProxy = false;
+  uint32_t clusterBlocks = 1; ///< along x
   std::vector<Instruction> code;
 };
 

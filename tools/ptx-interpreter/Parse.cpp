@@ -126,6 +126,8 @@ private:
       scopes = {++lastScope};
       return;
     }
+    if (startsWith(s, ".reqnctapercluster"))
+      return cluster(s);
     if (!startsWith(s, ".param"))
       return;
     auto words = split(s, " \t,");
@@ -147,6 +149,19 @@ private:
     size_t offset = (k.paramBytes + align - 1) / align * align;
     k.params.push_back({name, offset, count * width});
     k.paramBytes = offset + count * width;
+  }
+
+  /// `.reqnctapercluster 2, 1, 1`
+  void cluster(const std::string &s) {
+    auto words = split(s, " \t,");
+    for (size_t w = 2; w < words.size(); ++w)
+      if (wholeNumber(words[w]) != 1)
+        throw Error("only clusters along x are known");
+    constexpr size_t most = 16;
+    size_t blocks = words.size() < 2 ? 0 : wholeNumber(words[1]);
+    if (blocks == 0 || blocks > most)
+      throw Error("no cluster has so many blocks");
+    k.clusterBlocks = uint32_t(blocks);
   }
 
   void body(const std::string &s) {
@@ -309,7 +324,7 @@ private:
     for (const char *known : {"%tid.", "%ntid.", "%ctaid.", "%nctaid."})
       if (startsWith(s, known))
         return true;
-    return s == "%laneid" || s == "%warpid";
+    return s == "%laneid" || s == "%warpid" || s == "%cluster_ctarank";
   }
   static std::optional<uint64_t> constant(const std::string &s) {
     if (startsWith(s, "0f") || startsWith(s, "0F") || startsWith(s, "0d") ||
