@@ -43,6 +43,11 @@ struct ChunkedTile {
 struct Stages {
   ChunkedTile tiles[2];
   int64_t count = 0;
+
+  /// Of chunks for tensor cores, in all.
+  int64_t words() const {
+    return count * (tiles[Lhs].size() + tiles[Rhs].size());
+  }
 };
 
 /// What one thread multiplies, and where its sums belong. Without stages,

@@ -83,7 +83,8 @@ public:
     if (tensorCoresTake(p, precision)) {
       struct {
         int64_t rows, columns, warpRows, warpColumns;
-      } shapes[] = {{128, 128, 64, 32},
+      } shapes[] = {{128, 256, 64, 64},
+                    {128, 128, 64, 32},
                     {128, 64, 32, 32},
                     {64, 128, 32, 32},
                     {64, 64, 32, 16}};
@@ -91,7 +92,11 @@ public:
         Tiles t{s.rows, s.columns, isHalves() ? 32 : 16, 256};
         t.warpRows = s.warpRows;
         t.warpColumns = s.warpColumns;
-        consider(Engine::Warps, t, chunkedStages(t));
+        auto stages = chunkedStages(t);
+        // Half of a thread's registers are sums then: none for tiles on the
+        // way.
+        if (s.warpRows * s.warpColumns <= 2048 || stages)
+          consider(Engine::Warps, t, stages);
       }
       return *found;
     }
@@ -144,7 +149,7 @@ private:
   std::optional<Stages> chunkedStages(const Tiles &t) const {
     if (isF32() && isHalves())
       return std::nullopt;
-    return stagesOf(t, chunkedTile, Kernel::mostStaticShared);
+    return stagesOf(t, chunkedTile, chip.sharedBytes);
   }
 
   void considerRegisters(const Tiles &t) {
@@ -166,6 +171,12 @@ private:
     consider(Engine::Warpgroups, t, stages);
   }
 
+  /// What part of its rate a warp's square leaves: it reads (rows + columns)
+  /// from shared memory for rows x columns products.
+  static double ofShared(const Tiles &t) {
+    int64_t sums = t.warpRows * t.warpColumns;
+    return sums >= 4096 ? 1.0 : sums >= 2048 ? 0.9 : 0.75;
+  }
   /// Multiplications and additions of a multiprocessor in a cycle.
   double rate(Engine engine, const Tiles &t, bool isStaged) const {
     double width = isHalves() ? 1 : 0.5;
@@ -177,8 +188,7 @@ private:
                    : chip.sharedBytes > mostOfConsumers ? 1024
                                                         : 512;
       // Three products, and about as many instructions again to split f32.
-      return all * width / (splitsF32() ? 4 : 1) *
-             (t.warpRows * t.warpColumns >= 2048 ? 1.0 : 0.8) *
+      return all * width / (splitsF32() ? 4 : 1) * ofShared(t) *
              (isStaged ? 1.0 : 0.5);
     }
     case Engine::Doubles:

@@ -55,11 +55,18 @@ public:
   void allocate(Kernel &k) override {
     Type word = k.b.getI32Type();
     constexpr int64_t lineOfBanks = 128;
-    for (Factor f : {Lhs, Rhs})
-      tiles[f] =
-          stages ? k.shared(word, stages->count * stages->tiles[f].size(),
-                            lineOfBanks)
-                 : k.shared(word, (f == Lhs ? t.rows : t.columns) * pitch());
+    constexpr int64_t wordBytes = 4;
+    bool isLarge =
+        stages && stages->words() * wordBytes > Kernel::mostStaticShared;
+    for (Factor f : {Lhs, Rhs}) {
+      if (!stages) {
+        tiles[f] = k.shared(word, (f == Lhs ? t.rows : t.columns) * pitch());
+        continue;
+      }
+      int64_t words = stages->count * stages->tiles[f].size();
+      tiles[f] = isLarge ? k.largeShared(word, words, lineOfBanks)
+                         : k.shared(word, words, lineOfBanks);
+    }
     Value warp = k.at.div(k.thread(), warpSize);
     lane = k.at.rem(k.thread(), warpSize);
     int64_t warps = t.columns / t.warpColumns;

@@ -2,6 +2,7 @@
 
 #include "Tiles.h"
 #include "gradus/Lowering.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -9,6 +10,7 @@ using namespace gradus;
 using namespace gradus::gpu;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
+namespace LLVM = mlir::LLVM;
 namespace NVVM = mlir::NVVM;
 namespace scf = mlir::scf;
 
@@ -42,11 +44,28 @@ void AxisIndex::setLoops(Kernel &k, const Product &p,
   }
 }
 
+/// A step is long already; several at once would only take registers, of which
+/// ptxas, that may not know how few are left, then spills.
+static LLVM::LoopAnnotationAttr oneStepAtATime(mlir::MLIRContext *context) {
+  auto unroll = LLVM::LoopUnrollAttr::get(
+      context, /*disable=*/mlir::BoolAttr::get(context, true), /*count=*/{},
+      /*runtimeDisable=*/{}, /*full=*/{}, /*followupUnrolled=*/{},
+      /*followupRemainder=*/{}, /*followupAll=*/{});
+  return LLVM::LoopAnnotationAttr::get(
+      context, /*disableNonforced=*/{}, /*vectorize=*/{}, /*interleave=*/{},
+      unroll, /*unrollAndJam=*/{}, /*licm=*/{}, /*distribute=*/{},
+      /*pipeline=*/{}, /*peeled=*/{}, /*unswitch=*/{}, /*mustProgress=*/{},
+      /*isVectorized=*/{}, /*startLoc=*/{}, /*endLoc=*/{},
+      /*parallelAccesses=*/{});
+}
+
 SmallVector<Value> gpu::forEachTile(
     Kernel &k, const DepthRange &range, ArrayRef<Value> carried,
     function_ref<SmallVector<Value>(Value, ArrayRef<Value>)> body) {
   auto loop =
       scf::ForOp::create(k.b, range.from, range.end, range.step, carried);
+  // Under this name it stays with the branch that the loop becomes.
+  loop->setAttr("loop_annotation", oneStepAtATime(k.b.getContext()));
   OpBuilder::InsertionGuard guard(k.b);
   k.b.setInsertionPointToStart(loop.getBody());
   SmallVector<Value> now(loop.getRegionIterArgs());

@@ -54,4 +54,15 @@ graph.model @tensor {
     }
     return %last
   }
+  // As many tiles of 128 x 256 as an A100 has multiprocessors.
+  func @wide(%a: f16[1500, 72], %b: f16[72, 2296], %bias: f32[2296]) {
+    %c = matmul %a, %b, to = f32
+    %y = add %c, %bias
+    return %y
+  }
+  func @wide_words(%a: f32[1500, 72], %b: f32[2296, 72]) {
+    %t = transpose %b
+    %c = matmul %a, %t
+    return %c
+  }
 }
