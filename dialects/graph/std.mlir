@@ -16,7 +16,9 @@ graph.model @std {
     %one = constant f32[] = 1.0
     %p = pow %beta, %step
     %c = sub %one, %p
-    %r = div %x, %c
+    // Divides once, not each element.
+    %inverse = div %one, %c
+    %r = mul %x, %inverse
     return %r
   }
   func @sgd(%w: f32[shape...], %g: f32[shape...], %lr: f32[] = 1.0e-2) {

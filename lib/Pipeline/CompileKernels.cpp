@@ -39,8 +39,9 @@ nvptxMachine(StringRef chip) {
       llvm::TargetRegistry::lookupTarget(triple, reason);
   if (!target)
     return llvm::createStringError("this LLVM has no NVPTX target: " + reason);
+  // Made for no chip, or LLVM itself complains of one that it does not know.
   std::unique_ptr<llvm::MCSubtargetInfo> info(
-      target->createMCSubtargetInfo(triple, chip, ""));
+      target->createMCSubtargetInfo(triple, /*CPU=*/"", /*Features=*/""));
   unsigned number;
   if (!chip.starts_with("sm_") ||
       chip.drop_front(3).take_while(llvm::isDigit).getAsInteger(10, number) ||

@@ -1,6 +1,7 @@
 //===- MachineCode.cpp - LLVM dialect -> LLVM IR -> machine code ----------===//
 
 #include "Units.h"
+#include "dialects/graph/Syntax.h"
 #include "gradus/Lowering.h"
 #include "gradus/Pipeline.h"
 #include "lib/Runtime/Tiles.h"
@@ -26,6 +27,29 @@ using namespace gradus;
 
 static llvm::Error error(const Twine &message) {
   return llvm::createStringError(message);
+}
+
+/// Those that a user asks for: LLVM says once for each function that it ignores
+/// one, and goes on.
+static llvm::Error checkFeatures(StringRef features,
+                                 const llvm::MCSubtargetInfo &known) {
+  SmallVector<StringRef> names = llvm::map_to_vector(
+      known.getAllProcessorFeatures(),
+      [](const llvm::SubtargetFeatureKV &f) { return StringRef(f.Key); });
+  for (StringRef feature : llvm::split(features, ',')) {
+    StringRef name = feature;
+    bool isSigned = name.consume_front("+") || name.consume_front("-");
+    bool isKnown = llvm::is_contained(names, name);
+    if (feature.empty() || (isSigned && isKnown))
+      continue;
+    if (isKnown)
+      return error("--mattr=" + feature + ": say +" + name +
+                   " to turn the feature on, -" + name + " to turn it off");
+    StringRef close = graph::nearest(name, names);
+    return error("--mattr=" + feature + ": there is no such feature" +
+                 (close.empty() ? "" : "; did you mean '" + close + "'?"));
+  }
+  return llvm::Error::success();
 }
 
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
@@ -57,11 +81,14 @@ gradus::createTargetMachine(const CompileOptions &options) {
     features += (features.empty() ? "" : ",") + options.features;
   llvm::TargetOptions codegen;
   codegen.AllowFPOpFusion = llvm::FPOpFusion::Fast;
+  // Made for no CPU, or LLVM itself complains of one that it does not know.
   std::unique_ptr<llvm::MCSubtargetInfo> info(
-      target->createMCSubtargetInfo(triple, cpu, features));
+      target->createMCSubtargetInfo(triple, /*CPU=*/"", /*Features=*/""));
   if (!info || !info->isCPUStringValid(cpu))
     return error("this LLVM knows no CPU '" + cpu + "' for " + name +
                  "; -march=native means this machine's");
+  if (llvm::Error e = checkFeatures(options.features, *info))
+    return e;
   std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
       triple, cpu, features, codegen, llvm::Reloc::PIC_, std::nullopt,
       options.optLevel >= 3   ? llvm::CodeGenOptLevel::Aggressive
