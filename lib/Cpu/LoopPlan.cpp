@@ -69,8 +69,8 @@ std::optional<int64_t> LoopPlan::lengthOf(unsigned d) const {
   return first && last ? std::optional(*last - *first) : std::nullopt;
 }
 
-/// Of what the op computes and writes: a vector has as many lanes as registers
-/// hold of the widest.
+/// Of what the op computes, compares and writes: a vector has as many lanes as
+/// registers hold of the widest.
 unsigned LoopPlan::widestElement() {
   unsigned widest = 8;
   auto consider = [&](Type type) {
@@ -79,10 +79,13 @@ unsigned LoopPlan::widestElement() {
   };
   for (OpOperand &o : op.getDpsInitsMutable())
     consider(mlir::getElementTypeOrSelf(o.get().getType()));
-  for (Operation &inner : op.getBlock()->without_terminator())
+  for (Operation &inner : op.getBlock()->without_terminator()) {
     for (Type type : inner.getResultTypes())
       if (isa<FloatType>(type))
         consider(type);
+    if (isa<arith::CmpFOp, arith::CmpIOp>(inner))
+      consider(inner.getOperand(0).getType());
+  }
   return widest;
 }
 
@@ -137,12 +140,6 @@ bool LoopPlan::contiguous(OpOperand &o, unsigned d) {
       mlir::simplifyAffineExpr(map.getResult(inner) - dim, map.getNumDims(), 0);
   return strides[inner] == 1 && !rest.isFunctionOfDim(d);
 }
-/// A truth value in memory takes a byte, in a vector a bit.
-static bool packsDifferently(OpOperand &o) {
-  auto type = dyn_cast<mlir::MemRefType>(o.get().getType());
-  return type && type.getElementType().isInteger(1);
-}
-
 bool LoopPlan::bodyVectorizes() {
   for (Operation &inner : op.getBlock()->without_terminator())
     if (!isa<linalg::IndexOp>(inner) &&
@@ -154,7 +151,7 @@ bool LoopPlan::bodyVectorizes() {
 
 bool LoopPlan::canRunAlong(unsigned d) {
   for (OpOperand &o : op->getOpOperands())
-    if (moves(o, d) && (packsDifferently(o) || !contiguous(o, d)))
+    if (moves(o, d) && !contiguous(o, d))
       return false;
   for (OpOperand &o : op.getDpsInitsMutable()) {
     if (isParallel(d) && !moves(o, d))

@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "TruthVectors.h"
 #include "gradus/Graph.h"
 #include "gradus/Passes.h"
 #include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
@@ -106,6 +107,7 @@ struct LowerToLlvm : impl::LowerToLlvmBase<LowerToLlvm> {
     mlir::RewritePatternSet set(ctx);
     set.add<BroadcastConverted>(*converter, ctx, /*benefit=*/2);
     set.add<PartToPointer>(*converter);
+    addTruthVectorPatterns(*converter, set);
     mlir::vector::populateVectorMaskMaterializationPatterns(
         set, /*force32BitVectorIndices=*/false);
     mlir::vector::populateVectorStepLoweringPatterns(set);
