@@ -16,102 +16,63 @@ namespace LLVM = mlir::LLVM;
 namespace vector = mlir::vector;
 
 namespace {
-/// What the patterns of four ops have in common.
+/// Where an op reads or writes truth values.
+struct Bytes {
+  mlir::ConversionPatternRewriter &b;
+  Location loc;
+  mlir::VectorType type;
+  Value address;
+  static constexpr unsigned alignment = 1;
+
+  Value toTruths(Value bytes) const {
+    Value zeros = LLVM::ZeroOp::create(b, loc, type);
+    return LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::ne, bytes, zeros);
+  }
+  Value fromTruths(Value truths) const {
+    return LLVM::ZExtOp::create(b, loc, type, truths);
+  }
+};
+
+void replace(vector::LoadOp op, vector::LoadOp::Adaptor, const Bytes &at) {
+  Value bytes =
+      LLVM::LoadOp::create(at.b, at.loc, at.type, at.address, Bytes::alignment);
+  at.b.replaceOp(op, at.toTruths(bytes));
+}
+void replace(vector::MaskedLoadOp op, vector::MaskedLoadOp::Adaptor adaptor,
+             const Bytes &at) {
+  Value bytes = LLVM::MaskedLoadOp::create(
+      at.b, at.loc, at.type, at.address, adaptor.getMask(),
+      at.fromTruths(adaptor.getPassThru()), Bytes::alignment);
+  at.b.replaceOp(op, at.toTruths(bytes));
+}
+void replace(vector::StoreOp op, vector::StoreOp::Adaptor adaptor,
+             const Bytes &at) {
+  at.b.replaceOpWithNewOp<LLVM::StoreOp>(
+      op, at.fromTruths(adaptor.getValueToStore()), at.address,
+      Bytes::alignment);
+}
+void replace(vector::MaskedStoreOp op, vector::MaskedStoreOp::Adaptor adaptor,
+             const Bytes &at) {
+  at.b.replaceOpWithNewOp<LLVM::MaskedStoreOp>(
+      op, at.fromTruths(adaptor.getValueToStore()), at.address,
+      adaptor.getMask(), Bytes::alignment);
+}
+
 template <typename Op> struct TruthPattern : mlir::ConvertOpToLLVMPattern<Op> {
   explicit TruthPattern(const mlir::LLVMTypeConverter &converter)
       : mlir::ConvertOpToLLVMPattern<Op>(converter, /*benefit=*/2) {}
 
-protected:
-  using Adaptor = typename Op::Adaptor;
-
-  static mlir::VectorType bytesOf(Op op) {
-    return op.getVectorType().clone(
-        IntegerType::get(op.getContext(), /*width=*/8));
-  }
-  static bool isOfTruths(Op op) {
-    return op.getVectorType().getElementType().isInteger(1);
-  }
-  Value pointer(Op op, Adaptor adaptor,
-                mlir::ConversionPatternRewriter &rewriter) const {
-    return this->getStridedElementPtr(rewriter, op.getLoc(), op.getMemRefType(),
-                                      adaptor.getBase(), adaptor.getIndices());
-  }
-  static Value zeros(Op op, mlir::ConversionPatternRewriter &rewriter) {
-    return LLVM::ZeroOp::create(rewriter, op.getLoc(), bytesOf(op));
-  }
-  static void replaceByTruths(Op op, Value bytes,
-                              mlir::ConversionPatternRewriter &rewriter) {
-    rewriter.replaceOpWithNewOp<LLVM::ICmpOp>(op, LLVM::ICmpPredicate::ne,
-                                              bytes, zeros(op, rewriter));
-  }
-  static Value toBytes(Op op, Value truths,
-                       mlir::ConversionPatternRewriter &rewriter) {
-    return LLVM::ZExtOp::create(rewriter, op.getLoc(), bytesOf(op), truths);
-  }
-};
-
-struct LoadTruths : TruthPattern<vector::LoadOp> {
-  using TruthPattern::TruthPattern;
-
   LogicalResult
-  matchAndRewrite(vector::LoadOp op, OpAdaptor adaptor,
+  matchAndRewrite(Op op, typename Op::Adaptor adaptor,
                   mlir::ConversionPatternRewriter &rewriter) const override {
-    if (!isOfTruths(op))
+    mlir::VectorType type = op.getVectorType();
+    if (!type.getElementType().isInteger(1))
       return failure();
-    Value from = pointer(op, adaptor, rewriter);
-    replaceByTruths(op,
-                    LLVM::LoadOp::create(rewriter, op.getLoc(), bytesOf(op),
-                                         from, /*alignment=*/1),
-                    rewriter);
-    return success();
-  }
-};
-struct LoadMaskedTruths : TruthPattern<vector::MaskedLoadOp> {
-  using TruthPattern::TruthPattern;
-
-  LogicalResult
-  matchAndRewrite(vector::MaskedLoadOp op, OpAdaptor adaptor,
-                  mlir::ConversionPatternRewriter &rewriter) const override {
-    if (!isOfTruths(op))
-      return failure();
-    Value from = pointer(op, adaptor, rewriter);
-    Value others = toBytes(op, adaptor.getPassThru(), rewriter);
-    replaceByTruths(op,
-                    LLVM::MaskedLoadOp::create(rewriter, op.getLoc(),
-                                               bytesOf(op), from,
-                                               adaptor.getMask(), others,
-                                               /*alignment=*/1),
-                    rewriter);
-    return success();
-  }
-};
-struct StoreTruths : TruthPattern<vector::StoreOp> {
-  using TruthPattern::TruthPattern;
-
-  LogicalResult
-  matchAndRewrite(vector::StoreOp op, OpAdaptor adaptor,
-                  mlir::ConversionPatternRewriter &rewriter) const override {
-    if (!isOfTruths(op))
-      return failure();
-    Value to = pointer(op, adaptor, rewriter);
-    rewriter.replaceOpWithNewOp<LLVM::StoreOp>(
-        op, toBytes(op, adaptor.getValueToStore(), rewriter), to,
-        /*alignment=*/1);
-    return success();
-  }
-};
-struct StoreMaskedTruths : TruthPattern<vector::MaskedStoreOp> {
-  using TruthPattern::TruthPattern;
-
-  LogicalResult
-  matchAndRewrite(vector::MaskedStoreOp op, OpAdaptor adaptor,
-                  mlir::ConversionPatternRewriter &rewriter) const override {
-    if (!isOfTruths(op))
-      return failure();
-    Value to = pointer(op, adaptor, rewriter);
-    rewriter.replaceOpWithNewOp<LLVM::MaskedStoreOp>(
-        op, toBytes(op, adaptor.getValueToStore(), rewriter), to,
-        adaptor.getMask(), /*alignment=*/1);
+    Value address =
+        this->getStridedElementPtr(rewriter, op.getLoc(), op.getMemRefType(),
+                                   adaptor.getBase(), adaptor.getIndices());
+    replace(op, adaptor,
+            {rewriter, op.getLoc(), type.clone(rewriter.getI8Type()), address});
     return success();
   }
 };
@@ -119,6 +80,8 @@ struct StoreMaskedTruths : TruthPattern<vector::MaskedStoreOp> {
 
 void gradus::addTruthVectorPatterns(const mlir::LLVMTypeConverter &converter,
                                     mlir::RewritePatternSet &patterns) {
-  patterns.add<LoadTruths, LoadMaskedTruths, StoreTruths, StoreMaskedTruths>(
-      converter);
+  patterns
+      .add<TruthPattern<vector::LoadOp>, TruthPattern<vector::MaskedLoadOp>,
+           TruthPattern<vector::StoreOp>, TruthPattern<vector::MaskedStoreOp>>(
+          converter);
 }
