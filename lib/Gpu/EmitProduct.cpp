@@ -330,7 +330,6 @@ private:
   void emitSums() {
     constexpr int64_t threads = 256;
     Kernel k(kernels, "parts", op.getLoc(), threads);
-    auto &b = k.b;
     int64_t each = p.m() * p.n(), all = each * p.batches();
     Value element = k.at.add(
         k.at.mul(k.block(mlir::gpu::Dimension::x), threads), k.thread());
@@ -342,10 +341,7 @@ private:
       for (int64_t i = 0; i < parts; ++i) {
         Value term = k.loadAt(
             from, partialPlace(k, k.at.number(i), at[0], at[1], at[2]));
-        sum = !sum ? term
-              : isa<FloatType>(term.getType())
-                  ? Value(arith::AddFOp::create(b, sum, term))
-                  : Value(arith::AddIOp::create(b, sum, term));
+        sum = sum ? k.sum(sum, term) : term;
       }
       end.finish(k, AxisIndex(k, p.batch, at[0]), AxisIndex(k, p.rows, at[1]),
                  AxisIndex(k, p.columns, at[2]), sum);

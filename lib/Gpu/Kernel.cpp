@@ -279,6 +279,12 @@ Value Kernel::address(Value memory, Value place) {
                              ArrayRef<LLVM::GEPArg>{offset});
 }
 
+Value Kernel::sum(Value x, Value y) {
+  if (isa<FloatType>(x.getType()))
+    return arith::AddFOp::create(b, x, y);
+  return arith::AddIOp::create(b, x, y);
+}
+
 void Kernel::formClusters(int64_t blocks) {
   clusterBlocks = blocks;
   f.setKnownClusterSizeAttr(b.getDenseI32ArrayAttr({int32_t(blocks), 1, 1}));

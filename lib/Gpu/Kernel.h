@@ -142,6 +142,8 @@ public:
   Value zero(Type type) {
     return mlir::arith::ConstantOp::create(b, b.getZeroAttr(type));
   }
+  /// Of numbers of one type, whole or not.
+  Value sum(Value x, Value y);
   void barrier() { mlir::gpu::BarrierOp::create(b); }
 
   /// Has that many blocks, neighbours along x, run together and see each

@@ -6,7 +6,6 @@
 
 using namespace gradus;
 using namespace gradus::gpu;
-namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 
 bool ProductEnd::areInLine(int64_t count) {
@@ -61,12 +60,8 @@ void ProductEnd::finish(Kernel &k, const AxisIndex &batch, const AxisIndex &row,
 SmallVector<ProductEnd::Stored>
 ProductEnd::finish(Kernel &k, const Position &at, Element result, Value sum) {
   SmallVector<Stored> stored;
-  if (!epilogue.startsAtZero) {
-    Value old = k.load(result);
-    sum = isa<FloatType>(old.getType())
-              ? Value(arith::AddFOp::create(k.b, old, sum))
-              : Value(arith::AddIOp::create(k.b, old, sum));
-  }
+  if (!epilogue.startsAtZero)
+    sum = k.sum(k.load(result), sum);
   if (epilogue.stores)
     stored.push_back({result, sum});
   if (follower)

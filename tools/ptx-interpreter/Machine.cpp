@@ -146,6 +146,10 @@ bool Warp::passCluster(uint32_t lanes) {
   return isOver;
 }
 
+void Warp::sendTo(size_t instruction, uint32_t lanes) {
+  eachLane(lanes, [&](int l) { next[l] = instruction; });
+}
+
 Warp::State Warp::run() {
   const auto &code = block.kernel.code;
   while (uint32_t runnable = live & ~waiting & ~meeting) {
@@ -189,9 +193,7 @@ Warp::State Warp::run() {
           ++at;
           if (isOver)
             break;
-          for (int lane = 0; lane < lanesAWarp; ++lane)
-            if (lanes >> lane & 1)
-              next[lane] = at;
+          sendTo(at, lanes);
           return state = State::Waiting;
         }
         case Control::ClusterWait:
@@ -199,9 +201,7 @@ Warp::State Warp::run() {
             ++at;
             break;
           }
-          for (int lane = 0; lane < lanesAWarp; ++lane)
-            if (lanes >> lane & 1)
-              next[lane] = at;
+          sendTo(at, lanes);
           return state = State::AtCluster;
         case Control::Return:
           live &= ~on;
@@ -211,18 +211,14 @@ Warp::State Warp::run() {
           break;
         case Control::Barrier:
           waiting |= on;
-          for (int lane = 0; lane < lanesAWarp; ++lane)
-            if (lanes >> lane & 1)
-              next[lane] = at + 1;
+          sendTo(at + 1, lanes);
           together = false;
           break;
         case Control::WarpBarrier:
           if (get<uint32_t>(i.ins[0], 0) != allLanes)
             throw Error("a barrier of some lanes of a warp");
           meeting |= on;
-          for (int lane = 0; lane < lanesAWarp; ++lane)
-            if (lanes >> lane & 1)
-              next[lane] = at + 1;
+          sendTo(at + 1, lanes);
           if (meeting == live)
             meeting = 0;
           together = false;
@@ -246,9 +242,7 @@ Warp::State Warp::run() {
     if (together) {
       if (at >= code.size())
         live &= ~lanes;
-      for (int lane = 0; lane < lanesAWarp; ++lane)
-        if (lanes >> lane & 1)
-          next[lane] = at;
+      sendTo(at, lanes);
     }
   }
   if (meeting)

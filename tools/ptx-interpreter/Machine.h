@@ -226,6 +226,8 @@ private:
   uint32_t guarded(const Instruction &i, uint32_t lanes) const;
   void checkDefined(const Instruction &i, uint32_t lanes) const;
   void preset(const Preset &p, int lane, uint32_t thread);
+  /// These lanes go on there.
+  void sendTo(size_t instruction, uint32_t lanes);
   /// Has the cluster's barrier been passed by all that these lanes wait for?
   bool passCluster(uint32_t lanes);
 
