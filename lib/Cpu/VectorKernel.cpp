@@ -28,21 +28,34 @@ public:
   void emit(const Offsets &at, int64_t height, int64_t width, int64_t depth,
             bool zero) override {
     int64_t vectors = llvm::divideCeil(width, lanes);
+    // What is there comes first: products are added in one order, however deep
+    // the blocks are.
     Accumulators sums(height * vectors, zeroVector(c.element));
-    sums = reduce(0, at, height, width, steps(depth), sums);
-    for (int64_t r = 0; r < height; ++r) {
-      Value row = add(at.out, r * outAcross());
-      forVectors(width, [&](int64_t v, Value mask) {
-        Value sum = sums[r * vectors + v], place = add(row, v * lanes);
-        if (!zero)
-          sum = plus(loadVector(out, place, mask), sum);
-        storeVector(sum, out, place, mask);
+    if (!zero)
+      forSums(at, height, width, [&](int64_t i, Value place, Value mask) {
+        sums[i] = loadVector(out, place, mask);
       });
-    }
+    sums = reduce(0, at, height, width, steps(depth), sums);
+    forSums(at, height, width, [&](int64_t i, Value place, Value mask) {
+      storeVector(sums[i], out, place, mask);
+    });
   }
 
 private:
   using Accumulators = SmallVector<Value>;
+
+  /// Calls visit(number, place in the result, mask or null) for each vector of
+  /// a tile.
+  void forSums(const Offsets &at, int64_t height, int64_t width,
+               function_ref<void(int64_t, Value, Value)> visit) {
+    int64_t vectors = llvm::divideCeil(width, lanes);
+    for (int64_t r = 0; r < height; ++r) {
+      Value row = add(at.out, r * outAcross());
+      forVectors(width, [&](int64_t v, Value mask) {
+        visit(r * vectors + v, add(row, v * lanes), mask);
+      });
+    }
+  }
 
   /// Runs reduction loop `n` and those inside it; `rest` steps are left of
   /// the block.
@@ -135,12 +148,6 @@ private:
   }
 
   //===-- Products --------------------------------------------------------===//
-
-  Value plus(Value x, Value y) {
-    if (isa<FloatType>(c.element))
-      return arith::AddFOp::create(b, x, y);
-    return arith::AddIOp::create(b, x, y);
-  }
 
   Value call(const Twine &intrinsic, mlir::VectorType result,
              ValueRange operands) {
