@@ -213,8 +213,8 @@ void $cppClass::getAsmResultNames(::mlir::OpAsmSetValueNameFn set) { ::gradus::g
       "[[maybe_unused]] V ct_" # o.name # "(&builder_, cts_[result_++]);\n  "))>.all
   # !if(!eq(!size(rets), 1), "[[maybe_unused]] auto &ct = ct_" # rets[0].name # ";\n  ", "")
   # Joined<!foreach(i, !range(!size(reverse)), !if(operands[i].variadic,
-      "for (unsigned i = 0; i < " # operands[i].name # ".size(); ++i, ++operand_) if (needed_[operand_]) grads_[operand_] = ([&]() -> V { " # Body<reverse[i]>.cpp # " }()).value();\n  ",
-      "if (" # !if(operands[i].optional, operands[i].name, "true") # ") { if (needed_[operand_]) grads_[operand_] = ([&]() -> V { " # Body<reverse[i]>.cpp # " }()).value(); ++operand_; }\n  "))>.all # [{
+      "for (unsigned i = 0; i < " # operands[i].name # ".size(); ++i, ++operand_) if (needed_[operand_]) { grads_[operand_] = ([&]() -> V { " # Body<reverse[i]>.cpp # " }()).value(); }\n  ",
+      "if (" # !if(operands[i].optional, operands[i].name, "true") # ") { if (needed_[operand_]) { grads_[operand_] = ([&]() -> V { " # Body<reverse[i]>.cpp # " }()).value(); } ++operand_; }\n  "))>.all # [{
   return grads_;
 }
 }]);

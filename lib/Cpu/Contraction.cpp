@@ -191,7 +191,8 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
 /// From element to element of the innermost loop lie the columns of a panel,
 /// and from panel to panel all steps.
 void Contraction::readPanels(mlir::DenseI64ArrayAttr form) {
-  constexpr unsigned widthPlace = 1, wordPlace = 4;
+  constexpr unsigned widthPlace = 1;
+  [[maybe_unused]] constexpr unsigned wordPlace = 4;
   panel = form[widthPlace];
   assert(form[wordPlace] == words.elements && "packed for another machine");
   unsigned inner = reductions.back();

@@ -31,7 +31,8 @@ namespace vector = mlir::vector;
 namespace {
 /// What `ldtilecfg` reads (Intel, Software Developer's Manual, vol. 1, 18.3).
 struct TileSizes {
-  static constexpr int64_t bytes = 64, registers = 8;
+  static constexpr int64_t bytes = 64;
+  [[maybe_unused]] static constexpr int64_t registers = 8;
   std::array<int8_t, bytes> data{/*palette=*/1};
 
   void set(int64_t number, int64_t rows, int64_t rowBytes) {

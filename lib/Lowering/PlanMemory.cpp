@@ -90,8 +90,10 @@ private:
     SmallVector<Buffer *> bySize, byOffset;
     for (Buffer &buffer : buffers)
       bySize.push_back(&buffer);
-    llvm::stable_sort(bySize,
-                      [](Buffer *a, Buffer *b) { return a->size > b->size; });
+    // Equal ones as they come.
+    llvm::sort(bySize, [](Buffer *a, Buffer *b) {
+      return std::pair(b->size, a) < std::pair(a->size, b);
+    });
     for (Buffer *buffer : bySize) {
       int64_t offset = 0;
       for (Buffer *other : byOffset) {

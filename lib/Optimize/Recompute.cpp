@@ -24,6 +24,7 @@
 #include "gradus/Passes.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include <map>
 
 namespace gradus {
 #define GEN_PASS_DEF_RECOMPUTE
@@ -70,10 +71,6 @@ public:
   int64_t apply(const Selection &selection) {
     Operation *point = now->order[now->peak];
     llvm::DenseMap<Value, Value> madeAgain;
-    SmallVector<Value> needed;
-    for (const auto &[v, s] : now->tensors)
-      if (selection.again.contains(v) && s.last > now->peak)
-        needed.push_back(v);
     auto firstRead = [&](Value v) {
       int64_t first = INT64_MAX;
       for (const Use &use : now->tensors[v].uses)
@@ -81,9 +78,11 @@ public:
           first = std::min(first, use.at);
       return first;
     };
-    llvm::stable_sort(
-        needed, [&](Value a, Value b) { return firstRead(a) < firstRead(b); });
-    for (Value v : needed) {
+    std::multimap<int64_t, Value> needed; // by where it is
+    for (const auto &[v, s] : now->tensors)
+      if (selection.again.contains(v) && s.last > now->peak)
+        needed.emplace(firstRead(v), v);
+    for (auto [at, v] : needed) {
       now->peak = llvm::find(now->order, point) - now->order.begin();
       Copies c;
       c.tensor = v;

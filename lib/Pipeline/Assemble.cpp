@@ -152,7 +152,7 @@ runJitLink(const JitLink &link, const std::string &ptx, StringRef chip) {
   if (int code = link.create(&handle, std::size(options), options))
     return llvm::createStringError("nvJitLink knows no " + chip +
                                    " (its code " + Twine(code) + ")");
-  auto destroy = llvm::make_scope_exit([&] { link.destroy(&handle); });
+  llvm::scope_exit destroy([&] { link.destroy(&handle); });
   constexpr int kindPtx = 2;
   size_t size = 0;
   // The text with the zero after it.

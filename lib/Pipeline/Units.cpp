@@ -67,8 +67,8 @@ gradus::splitIntoUnits(std::unique_ptr<llvm::Module> module, unsigned most) {
   SmallVector<KernelFunctions *> bySize;
   for (auto &[name, kernel] : kernels)
     bySize.push_back(&kernel);
-  llvm::stable_sort(bySize, [](auto *a, auto *b) {
-    return a->instructions > b->instructions;
+  llvm::sort(bySize, [](auto *a, auto *b) {
+    return std::pair(b->instructions, a) < std::pair(a->instructions, b);
   });
   size_t count = most ? most : bySize.size();
   std::vector<std::pair<size_t, Unit>> units(count);
