@@ -97,14 +97,17 @@ inline constexpr llvm::StringLiteral bytesAttr = "graph.bytes";
 inline constexpr llvm::StringLiteral cNameAttr = "graph.c_name";
 /// Runs every part of a job (lib/Runtime/Parallel.h).
 inline constexpr llvm::StringLiteral parallelFunction = "gradus_parallel";
-/// Asks for leave to use tile registers (lib/Runtime/Tiles.h).
-inline constexpr llvm::StringLiteral needTilesFunction = "gradus_need_tiles";
+/// Checks what the processor has (lib/Runtime/Processor.h).
+inline constexpr llvm::StringLiteral needProcessorFunction =
+    "gradus_need_processor";
 /// Buffers and variables start at multiples of this many bytes: a cache line,
 /// and the widest vector.
 inline constexpr int64_t alignment = 64;
 
 /// The buffer that a view, or a view of one, is of.
 Value viewedBuffer(Value v);
+/// Does the function, or one that it calls, run a loop?
+bool runsLoops(Operation *function);
 /// Is the scalar a constant zero?
 bool isZero(Value v);
 /// What a tensor or buffer takes, without gaps.

@@ -263,8 +263,12 @@ def FlushDenormals : Pass<"cpu-flush-denormals", "::mlir::ModuleOp"> {
   let summary = "Treat denormal numbers as zero while an entry function runs (x86)";
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
-def RequestTiles : Pass<"cpu-request-tiles", "::mlir::ModuleOp"> {
-  let summary = "Have entry functions ask the system for tile registers where kernels use them (AMX)";
+def NeedProcessor : Pass<"cpu-need-processor", "::mlir::ModuleOp"> {
+  let summary = "Have entry functions that run loops check that the processor is one that they are compiled for (x86)";
+  let description = [{
+    Where kernels use tile registers (AMX), they ask the system for them.
+  }];
+  let options = [Option<"features", "features", "uint64_t", "0", "A mask, as lib/Runtime/Processor.h numbers features">];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 def LowerToLlvm : Pass<"cpu-lower-to-llvm", "::mlir::func::FuncOp"> {

@@ -70,6 +70,7 @@ llvm::Expected<Program> Program::load(ArrayRef<Object> objects,
                                       ModelInterface model) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
+  llvm::InitializeNativeTargetAsmParser();
   auto jit = llvm::orc::LLJITBuilder().create();
   if (!jit)
     return jit.takeError();

@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -24,13 +25,13 @@ using namespace gradus;
 namespace func = mlir::func;
 namespace LLVM = mlir::LLVM;
 
-static bool runsLoops(func::FuncOp f, ModuleOp module) {
-  return f
-      .walk([&](Operation *op) {
+bool lowering::runsLoops(Operation *function) {
+  auto module = function->getParentOfType<ModuleOp>();
+  return function
+      ->walk([&](Operation *op) {
         bool loops = isa<mlir::scf::ForOp>(op);
         if (auto call = dyn_cast<func::CallOp>(op))
-          loops = runsLoops(module.lookupSymbol<func::FuncOp>(call.getCallee()),
-                            module);
+          loops = runsLoops(module.lookupSymbol(call.getCallee()));
         return loops ? WalkResult::interrupt() : WalkResult::advance();
       })
       .wasInterrupted();
@@ -62,7 +63,7 @@ namespace {
 struct FlushDenormals : impl::FlushDenormalsBase<FlushDenormals> {
   void runOnOperation() override {
     for (auto f : getOperation().getOps<func::FuncOp>())
-      if (!f.isPrivate() && runsLoops(f, getOperation()))
+      if (!f.isPrivate() && lowering::runsLoops(f))
         flush(f);
   }
 };

@@ -4,7 +4,7 @@
 #include "dialects/graph/Syntax.h"
 #include "gradus/Lowering.h"
 #include "gradus/Pipeline.h"
-#include "lib/Runtime/Tiles.h"
+#include "lib/Runtime/Processor.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Bitcode/BitcodeReader.h"
@@ -56,6 +56,7 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 gradus::createTargetMachine(const CompileOptions &options) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
+  llvm::InitializeNativeTargetAsmParser(); // the runtime asks the processor
   std::string name = options.triple.empty()
                          ? llvm::sys::getDefaultTargetTriple()
                          : options.triple;
@@ -174,8 +175,8 @@ llvm::Error gradus::optimizeForTarget(llvm::Module &module,
 static const unsigned char threadPool[] = {
 #include "lib/Runtime/Parallel.bc.inc"
 };
-static const unsigned char tileRuntime[] = {
-#include "lib/Runtime/Tiles.bc.inc"
+static const unsigned char processorRuntime[] = {
+#include "lib/Runtime/Processor.bc.inc"
 };
 static const unsigned char gpuRuntime[] = {
 #include "lib/Runtime/Gpu.bc.inc"
@@ -250,9 +251,9 @@ gradus::translateToLLVM(ModuleOp source, llvm::LLVMContext &context,
           *module, lowering::parallelFunction, threadPool,
           "the thread pool is for x86-64 Linux (compile with --threads=1)"))
     return std::move(e);
-  if (auto e = linkShared(*module, lowering::needTilesFunction, tileRuntime,
-                          "tile registers are for x86-64 Linux (compile with "
-                          "-mattr=-amx-tile)"))
+  if (auto e =
+          linkShared(*module, lowering::needProcessorFunction, processorRuntime,
+                     "the check of the processor is for x86-64 Linux"))
     return std::move(e);
   if (auto e = linkGpuRuntime(*module))
     return std::move(e);

@@ -6,6 +6,7 @@
 
 #include "gradus/Pipeline.h"
 #include "gradus/Passes.h"
+#include "lib/Runtime/Processor.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Conversion/VectorToSCF/VectorToSCF.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
@@ -149,6 +150,14 @@ public:
     return machine &&
            machine->getMCSubtargetInfo()->checkFeatures(features.str());
   }
+  /// Those that the runtime can check, as a mask.
+  uint64_t features() const {
+    uint64_t mask = 0;
+    for (auto [i, f] : llvm::enumerate(gradus_features))
+      if (has(std::string("+") + f.name))
+        mask |= uint64_t(1) << i;
+    return mask;
+  }
 
 private:
   std::unique_ptr<llvm::TargetMachine> machine;
@@ -210,11 +219,10 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createPlanMemory({/*frozen=*/!options.freeze.empty()}));
 }
 
-static bool isX86(const CompileOptions &options) {
+static llvm::Triple tripleOf(const CompileOptions &options) {
   return llvm::Triple(options.triple.empty()
                           ? llvm::sys::getDefaultTargetTriple()
-                          : options.triple)
-      .isX86();
+                          : options.triple);
 }
 
 void gradus::buildPtx(OpPassManager &pm, const CompileOptions &options) {
@@ -246,10 +254,13 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   if (!options.gpu.empty())
     buildPtx(pm, options);
   Processor processor(options);
-  if (isX86(options) && options.gpu.empty())
+  llvm::Triple triple = tripleOf(options);
+  if (triple.isX86() && options.gpu.empty()) {
     pm.addPass(createFlushDenormals());
-  if (processor.has("+amx-tile"))
-    pm.addPass(createRequestTiles());
+    // The first thing that an entry function does.
+    if (triple.isArch64Bit() && triple.isOSLinux())
+      pm.addPass(createNeedProcessor({processor.features()}));
+  }
   auto &f = pm.nest<func::FuncOp>();
   bool roundsToBf16 = processor.has("+avx512bf16");
   f.addPass(createApproximateMath({roundsToBf16, /*all=*/false}));

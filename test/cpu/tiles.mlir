@@ -7,11 +7,11 @@
 // RUN: gradus compile %s --emit=asm -march=sapphirerapids --dims batch=33 -o - | FileCheck %s
 // RUN: gradus compile %s --emit=asm -march=sapphirerapids --mattr=-amx-tile --dims batch=33 -o - \
 // RUN:   | FileCheck %s --check-prefix=WITHOUT
-// WITHOUT-NOT: {{tdp|ldtilecfg|gradus_need_tiles}}
+// WITHOUT-NOT: {{tdp|ldtilecfg}}
 // Functions ask for leave before they use tiles; what asks is in the object. The sizes of tiles are set before the loop
 // over whole tiles, not in it, and the innermost loop does nothing else than read and multiply.
 // CHECK-LABEL: m_inplace:
-// CHECK: gradus_need_tiles
+// CHECK: gradus_need_processor
 // CHECK-LABEL: kernel0:
 // CHECK: ldtilecfg
 // CHECK: tileloadd {{.*}}%tmm6
