@@ -104,12 +104,6 @@ LogicalResult Compilation::runTo(Stage stage) {
 LogicalResult Compilation::addStage(Stage stage) {
   if (failed(runPasses(stage)))
     return failure();
-  if (stage == Stage::Graph && !settings.gpu.empty() &&
-      !settings.bounds.empty()) {
-    llvm::errs() << "error: sizes up to a bound are for CPUs; give a GPU sizes "
-                    "with --dims\n";
-    return failure();
-  }
   if (stage == Stage::Simple && settings.memoryLimit > 0 &&
       failed(limitMemory()))
     return failure();

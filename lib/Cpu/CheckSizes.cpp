@@ -3,7 +3,7 @@
 // On the LLVM dialect. In: entry functions that take sizes of dimensions with
 // bounds. Out: each is private; in its place stands a function of the same
 // name that returns a message if a size is out of bounds, and else calls it, or
-// one that is made for the size, and returns null.
+// one that is made for the size, and returns null or what that returns.
 //
 //===----------------------------------------------------------------------===//
 
@@ -94,9 +94,12 @@ private:
       LLVM::ReturnOp::create(b, message(b, s.name, s.most));
       block = next;
     }
+    // A GPU's functions return messages of their own.
     auto callAndReturn = [&](LLVM::LLVMFuncOp callee, ValueRange actual) {
-      LLVM::CallOp::create(b, callee, actual);
-      LLVM::ReturnOp::create(b, LLVM::ZeroOp::create(b, pointer).getResult());
+      auto call = LLVM::CallOp::create(b, callee, actual);
+      LLVM::ReturnOp::create(b, call.getNumResults() == 1
+                                    ? call.getResult()
+                                    : LLVM::ZeroOp::create(b, pointer));
     };
     for (const Special &special : specials) {
       const Size *size = llvm::find_if(

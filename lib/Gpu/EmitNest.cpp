@@ -35,6 +35,30 @@ static bool isParallel(scf::ForOp outermost, scf::ForOp loop) {
   return ok;
 }
 
+Value StepCloner::here(Value v) {
+  if (Value there = known.lookupOrNull(v))
+    return there;
+  return k.inside(v);
+}
+SmallVector<Value> StepCloner::indices(ValueRange host) {
+  return llvm::map_to_vector(host, [&](Value v) { return here(v); });
+}
+void StepCloner::clone(Operation *op) {
+  if (auto load = dyn_cast<memref::LoadOp>(op)) {
+    known.map(load.getResult(), k.load(*Access::of(load.getMemRef()),
+                                       indices(load.getIndices())));
+    return;
+  }
+  if (auto store = dyn_cast<memref::StoreOp>(op)) {
+    k.store(*Access::of(store.getMemRef()), indices(store.getIndices()),
+            here(store.getValue()));
+    return;
+  }
+  for (Value v : op->getOperands())
+    known.map(v, here(v));
+  k.b.clone(*op, known);
+}
+
 namespace {
 class NestEmitter {
 public:
@@ -48,6 +72,7 @@ public:
       count *= s;
     int64_t threads = std::min<int64_t>(llvm::alignTo(count, warpSize), 256);
     Kernel k(kernels, "loops", op->getLoc(), threads);
+    StepCloner step(k);
     Value iteration = k.at.add(
         k.at.mul(k.block(mlir::gpu::Dimension::x), threads), k.thread());
     auto inside = scf::IfOp::create(k.b, k.at.below(iteration, count),
@@ -57,8 +82,8 @@ public:
       k.b.setInsertionPointToStart(inside.thenBlock());
       for (auto [loop, i] :
            llvm::zip(parallel, k.at.takenApart(iteration, sizes)))
-        map.map(loop.getInductionVar(), i);
-      clone(k, op);
+        step.map(loop.getInductionVar(), i);
+      clone(k, step, op);
     }
     k.launch(host, {llvm::divideCeilSigned(count, threads)});
   }
@@ -79,46 +104,23 @@ private:
     }
   }
 
-  Value here(Kernel &k, Value v) {
-    if (Value there = map.lookupOrNull(v))
-      return there;
-    return k.inside(v);
-  }
-
-  void clone(Kernel &k, Operation *op) {
-    auto indices = [&](ValueRange host) {
-      return llvm::map_to_vector(host, [&](Value v) { return here(k, v); });
-    };
-    if (auto load = dyn_cast<memref::LoadOp>(op)) {
-      map.map(load.getResult(), k.load(*Access::of(load.getMemRef()),
-                                       indices(load.getIndices())));
-      return;
-    }
-    if (auto store = dyn_cast<memref::StoreOp>(op)) {
-      k.store(*Access::of(store.getMemRef()), indices(store.getIndices()),
-              here(k, store.getValue()));
-      return;
-    }
+  void clone(Kernel &k, StepCloner &step, Operation *op) {
     auto loop = dyn_cast<scf::ForOp>(op);
-    if (!loop) {
-      for (Value v : op->getOperands())
-        map.map(v, here(k, v));
-      k.b.clone(*op, map);
-      return;
-    }
+    if (!loop)
+      return step.clone(op);
     if (llvm::is_contained(parallel, loop))
-      return cloneBody(k, loop);
-    auto inner = scf::ForOp::create(k.b, here(k, loop.getLowerBound()),
-                                    here(k, loop.getUpperBound()),
-                                    here(k, loop.getStep()));
-    map.map(loop.getInductionVar(), inner.getInductionVar());
+      return cloneBody(k, step, loop);
+    auto inner = scf::ForOp::create(k.b, step.here(loop.getLowerBound()),
+                                    step.here(loop.getUpperBound()),
+                                    step.here(loop.getStep()));
+    step.map(loop.getInductionVar(), inner.getInductionVar());
     OpBuilder::InsertionGuard guard(k.b);
     k.b.setInsertionPointToStart(inner.getBody());
-    cloneBody(k, loop);
+    cloneBody(k, step, loop);
   }
-  void cloneBody(Kernel &k, scf::ForOp loop) {
+  void cloneBody(Kernel &k, StepCloner &step, scf::ForOp loop) {
     for (Operation &inner : loop.getBody()->without_terminator())
-      clone(k, &inner);
+      clone(k, step, &inner);
   }
 
   OpBuilder &host;
@@ -126,7 +128,6 @@ private:
   Operation *op;
   SmallVector<scf::ForOp> parallel;
   SmallVector<int64_t> sizes;
-  mlir::IRMapping map;
 };
 } // namespace
 

@@ -3,6 +3,9 @@
 // A thread has one result, or a slice of the sum that a result is. Slices meet
 // in shared memory, in a fixed order: results are the same from run to run.
 //
+// Windows that overlap are not put back one after the other: a place of the
+// result finds those that cover it, and adds up what they say.
+//
 //===----------------------------------------------------------------------===//
 
 #include "EmitOp.h"
@@ -17,44 +20,79 @@ namespace memref = mlir::memref;
 namespace scf = mlir::scf;
 using mlir::OpOperand;
 
-/// Does each step of the loops touch an element of the result that no other
-/// does? Such are sums of windows that do not overlap.
-static bool touchesOnce(linalg::LinalgOp op) {
-  if (op.getNumDpsInits() != 1)
-    return false;
-  auto sizes = op.getStaticLoopRanges();
-  llvm::SmallDenseSet<unsigned> seen;
-  auto first = [&](mlir::AffineExpr e) {
-    auto d = dyn_cast<mlir::AffineDimExpr>(e);
-    return d && seen.insert(d.getPosition()).second;
-  };
-  for (mlir::AffineExpr e : op.getIndexingMapsArray().back().getResults()) {
-    if (first(e))
-      continue;
-    // window * step + place in it
-    auto sum = dyn_cast<mlir::AffineBinaryOpExpr>(e);
-    if (!sum || e.getKind() != mlir::AffineExprKind::Add)
-      return false;
-    auto product = dyn_cast<mlir::AffineBinaryOpExpr>(sum.getLHS());
-    auto inner = dyn_cast<mlir::AffineDimExpr>(sum.getRHS());
-    if (!product || !inner || product.getKind() != mlir::AffineExprKind::Mul)
-      return false;
-    auto step = dyn_cast<mlir::AffineConstantExpr>(product.getRHS());
-    if (!step || step.getValue() < sizes[inner.getPosition()] ||
-        !first(product.getLHS()) || !first(inner))
-      return false;
-  }
-  return seen.size() == op.getNumLoops();
-}
-
 OpEmitter::OpEmitter(linalg::LinalgOp op, ArrayRef<unsigned> rowLoops)
-    : op(op), rowLoops(rowLoops), sizes(op.getStaticLoopRanges()) {
+    : op(op), rowLoops(rowLoops), sizes(op.getStaticLoopRanges()),
+      lengths(loopLengths(op)) {
   bool inAnyOrder = touchesOnce(op);
-  for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray()))
+  auto kinds = op.getIteratorTypesArray();
+  for (auto [d, kind] : llvm::enumerate(kinds))
     if (kind == mlir::utils::IteratorType::reduction && !inAnyOrder)
       reductions.push_back(d);
     else if (!llvm::is_contained(rowLoops, d))
       parallel.push_back(d);
+  SmallVector<Window> found = windowsOf(op);
+  if (llvm::all_of(found, [&](const Window &w) {
+        return llvm::is_contained(reductions, w.position);
+      }))
+    for (const Window &w : found)
+      findPlaces(w);
+}
+
+/// Has each place along the window's axis be a result by itself.
+void OpEmitter::findPlaces(const Window &w) {
+  llvm::erase(reductions, w.position);
+  // Behind the loops of axes before, so that neighbours stay neighbours.
+  mlir::AffineMap written = resultMap();
+  auto *before = llvm::find_if(parallel, [&](unsigned d) {
+    auto axis =
+        written.getResultPosition(mlir::getAffineDimExpr(d, op->getContext()));
+    return axis && *axis > w.axis;
+  });
+  parallel.insert(before, sizes.size());
+  sizes.push_back(
+      cast<mlir::MemRefType>(op.getDpsInits()[0].getType()).getDimSize(w.axis));
+  windows.push_back(w);
+}
+
+mlir::AffineMap OpEmitter::resultMap() {
+  SmallVector<mlir::AffineExpr> axes(
+      op.getIndexingMapsArray().back().getResults());
+  for (auto [i, w] : llvm::enumerate(windows))
+    axes[w.axis] =
+        mlir::getAffineDimExpr(op.getNumLoops() + i, op->getContext());
+  return mlir::AffineMap::get(sizes.size(), 0, axes, op->getContext());
+}
+mlir::AffineMap OpEmitter::mapOf(OpOperand &operand) {
+  return windows.empty() || op.isDpsInput(&operand)
+             ? op.getMatchingIndexingMap(&operand)
+             : resultMap();
+}
+
+Value OpEmitter::reached(Kernel &k, ArrayRef<unsigned> which,
+                         ValueRange loops) {
+  Value all;
+  for (unsigned d : which)
+    if (d < lengths.size() && lengths[d])
+      all = k.at.both(all, k.at.below(loops[d], k.length(op, lengths[d])));
+  return all;
+}
+
+Value OpEmitter::findPositions(Kernel &k, SmallVectorImpl<Value> &loops) {
+  auto &b = k.b;
+  Value all;
+  auto require = [&](Value condition) { all = k.at.both(all, condition); };
+  for (auto [i, w] : llvm::enumerate(windows)) {
+    Value rest =
+        mlir::affine::expandAffineExpr(b, b.getLoc(), w.rest, loops, {});
+    // Below zero is, as unsigned, far above.
+    Value way = arith::SubIOp::create(b, loops[op.getNumLoops() + i], rest);
+    require(k.at.below(way, sizes[w.position] * w.step));
+    if (w.step > 1)
+      require(k.at.below(k.at.rem(way, w.step), 1));
+    loops[w.position] = k.at.div(way, w.step);
+    require(reached(k, w.position, loops));
+  }
+  return all;
 }
 
 int64_t OpEmitter::count(ArrayRef<unsigned> loops) {
@@ -65,10 +103,11 @@ int64_t OpEmitter::count(ArrayRef<unsigned> loops) {
 }
 
 bool OpEmitter::isSum(OpOperand &init) {
-  mlir::AffineMap map = op.getMatchingIndexingMap(&init);
-  return !reductions.empty() && llvm::none_of(reductions, [&](unsigned d) {
-    return map.isFunctionOfDim(d);
-  });
+  mlir::AffineMap map = mapOf(init);
+  bool isAddedUp = !reductions.empty() || !windows.empty();
+  return isAddedUp && llvm::none_of(reductions, [&](unsigned d) {
+           return map.isFunctionOfDim(d);
+         });
 }
 
 /// The operation that adds to a sum, if the sum goes nowhere else.
@@ -140,8 +179,7 @@ Value OpEmitter::read(Kernel &k, const BufferFacts &facts, OpOperand &operand,
   Value v = operand.get();
   if (!isa<mlir::MemRefType>(v.getType()))
     return k.inside(v);
-  SmallVector<Value> indices =
-      operandIndices(k, op.getMatchingIndexingMap(&operand), loops);
+  SmallVector<Value> indices = operandIndices(k, mapOf(operand), loops);
   if (Value start = facts.filled.lookup(v); start && op.isDpsInit(&operand))
     return k.inside(start);
   if (Value row = facts.rows.lookup(v)) {
@@ -152,8 +190,7 @@ Value OpEmitter::read(Kernel &k, const BufferFacts &facts, OpOperand &operand,
 }
 void OpEmitter::write(Kernel &k, const BufferFacts &facts, OpOperand &operand,
                       ValueRange loops, Value v) {
-  SmallVector<Value> indices =
-      operandIndices(k, op.getMatchingIndexingMap(&operand), loops);
+  SmallVector<Value> indices = operandIndices(k, mapOf(operand), loops);
   Value buffer = operand.get();
   if (Value row = facts.rows.lookup(buffer)) {
     Value place = placeInRow(k, buffer, indices, facts.rowAxes);
@@ -263,7 +300,7 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
   });
 
   Value flat = k.at.add(first, result);
-  SmallVector<Value> loops(op.getNumLoops());
+  SmallVector<Value> loops(sizes.size());
   for (auto [d, row] : llvm::zip(rowLoops, rows))
     loops[d] = row;
   auto place = [&](ArrayRef<unsigned> which, Value index) {
@@ -281,6 +318,23 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
     atFirst();
     for (auto [i, v] : llvm::zip(sums, values))
       write(k, facts, *op.getDpsInitOperand(i), loops, v);
+  };
+  auto guarded = [&](Value condition, mlir::TypeRange types,
+                     function_ref<SmallVector<Value>()> then,
+                     function_ref<SmallVector<Value>()> otherwise) {
+    if (!condition)
+      return then();
+    bool withElse = !types.empty();
+    auto branch = scf::IfOp::create(b, types, condition, withElse);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    SmallVector<Value> values = then();
+    if (withElse) {
+      scf::YieldOp::create(b, values);
+      b.setInsertionPointToStart(branch.elseBlock());
+      scf::YieldOp::create(b, otherwise());
+    }
+    return SmallVector<Value>(branch.getResults());
   };
   /// One step: reads, computes, writes what is no sum.
   auto step = [&](ValueRange carried) {
@@ -309,14 +363,19 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
                                         neutralFor(b, adderOf(op, i)));
       starts.push_back(start);
     }
-    if (reductions.empty())
+    if (sums.empty() && reductions.empty())
       return step({});
     auto loop = scf::ForOp::create(b, slice, k.at.number(reductionCount()),
                                    k.at.number(sharing.slices), starts);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
     place(reductions, loop.getInductionVar());
-    SmallVector<Value> next = step(loop.getRegionIterArgs());
+    SmallVector<Value> before(loop.getRegionIterArgs());
+    Value isThere =
+        k.at.both(reached(k, reductions, loops), findPositions(k, loops));
+    SmallVector<Value> next = guarded(
+        isThere, sumTypes, [&] { return step(before); },
+        [&] { return before; });
     if (!starts.empty())
       scf::YieldOp::create(b, next);
     return SmallVector<Value>(loop.getResults());
@@ -328,25 +387,12 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
     has = k.at.below(k.thread(), used);
   if (resultCount() % sharing.results != 0 || sharing.results > resultCount()) {
     Value within = k.at.below(flat, resultCount());
-    has = has ? Value(arith::AndIOp::create(b, has, within)) : within;
+    has = k.at.both(has, within);
   }
-  auto guarded = [&](Value condition, mlir::TypeRange types,
-                     function_ref<SmallVector<Value>()> then,
-                     function_ref<SmallVector<Value>()> otherwise) {
-    if (!condition)
-      return then();
-    bool withElse = !types.empty();
-    auto branch = scf::IfOp::create(b, types, condition, withElse);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    SmallVector<Value> values = then();
-    if (withElse) {
-      scf::YieldOp::create(b, values);
-      b.setInsertionPointToStart(branch.elseBlock());
-      scf::YieldOp::create(b, otherwise());
-    }
-    return SmallVector<Value>(branch.getResults());
-  };
+  if (!lengths.empty()) {
+    place(parallel, flat);
+    has = k.at.both(has, reached(k, parallel, loops));
+  }
   auto none = [] { return SmallVector<Value>(); };
   if (sharing.slices == 1) {
     guarded(
@@ -365,9 +411,7 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
   });
   SmallVector<Value> totals =
       combineSlices(k, sums, parts, result, slice, sharing);
-  Value stores = k.at.below(slice, 1);
-  if (has)
-    stores = arith::AndIOp::create(b, has, stores);
+  Value stores = k.at.both(has, k.at.below(slice, 1));
   guarded(
       stores, {},
       [&] {

@@ -4,7 +4,7 @@
 #define GRADUS_GPU_EMITOP_H
 
 #include "Kernel.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "Windows.h"
 
 namespace gradus::gpu {
 
@@ -33,6 +33,8 @@ public:
 
   int64_t resultCount() { return count(parallel); }
   int64_t reductionCount() { return count(reductions); }
+  /// Are windows that overlap added up in each place of the result?
+  bool addsWindows() { return !windows.empty(); }
   /// Can several threads add up parts of a sum?
   bool canSlice();
   /// Do neighbours along the reduction lie side by side in the largest operand?
@@ -65,9 +67,23 @@ private:
                                    ArrayRef<Value> parts, Value result,
                                    Value slice, const Sharing &sharing);
 
+  void findPlaces(const Window &w);
+  /// Where the only result is, in terms of loops and places.
+  mlir::AffineMap resultMap();
+  mlir::AffineMap mapOf(mlir::OpOperand &operand);
+  /// Are those of the loops to which a call sets an end before it? Null: all
+  /// are.
+  Value reached(Kernel &k, ArrayRef<unsigned> which, ValueRange loops);
+  /// Sets the positions of windows; whether they are there, or null if there
+  /// are no windows.
+  Value findPositions(Kernel &k, SmallVectorImpl<Value> &loops);
+
   mlir::linalg::LinalgOp op;
+  /// By number; behind the op's own come places along windows' axes.
   SmallVector<unsigned> rowLoops, parallel, reductions;
   SmallVector<int64_t> sizes;
+  SmallVector<Window> windows;
+  RuntimeLengths lengths; ///< of loops; empty if all are known
 };
 
 } // namespace gradus::gpu

@@ -135,7 +135,8 @@ private:
   DepthRange depthOf(Kernel &k, const TilePlace &place) {
     DepthRange range;
     range.from = k.at.mul(place.part, plan.partDepth);
-    range.end = k.at.number(p.k());
+    range.end =
+        p.depthLength ? k.length(op, p.depthLength) : k.at.number(p.k());
     if (parts > 1)
       range.end = arith::MinUIOp::create(
           k.b, k.at.add(range.from, plan.partDepth), range.end);
@@ -162,7 +163,8 @@ private:
     };
     SmallVector<Value> carried = multiplier->zeros(k);
     size_t sums = carried.size();
-    llvm::append_range(carried, readBoth(range.from, p.k() % t.depth == 0));
+    bool isWhole = p.k() % t.depth == 0 && !p.depthLength;
+    llvm::append_range(carried, readBoth(range.from, isWhole));
     carried =
         forEachTile(k, range, carried, [&](Value depth, ArrayRef<Value> now) {
           ArrayRef<Value> shares = now.drop_front(sums);
@@ -235,9 +237,15 @@ private:
     if (plan.isBulk)
       return emitBulk(k);
     TilePlace place = placeOf(k, k.block(mlir::gpu::Dimension::x));
-    storeSums(k,
-              plan.stages ? addStaged(k, place) : addThroughRegisters(k, place),
-              place);
+    auto compute = [&] {
+      storeSums(
+          k, plan.stages ? addStaged(k, place) : addThroughRegisters(k, place),
+          place);
+    };
+    if (p.rowsLength)
+      k.when(k.at.below(place.row, k.length(op, p.rowsLength)), compute);
+    else
+      compute();
     k.launch(host, {tileCount()});
   }
 

@@ -3,8 +3,8 @@
 // In: functions whose buffers are device memory, launches made. Out: an entry
 // function copies those inputs to the device that are not there, calls
 // `NAME.work` with buffers there, and copies the outputs back to where they are
-// wanted. Where host code decides by a value that the device computed, it reads
-// it.
+// wanted: of those of which a call says how many rows they have, so many. Where
+// host code decides by a value that the device computed, it reads it.
 //
 // These are calls of functions without a body that say what they are
 // (`graph.transfer`); LaunchKernels.cpp gives them one.
@@ -13,6 +13,7 @@
 
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
@@ -78,7 +79,17 @@ private:
     Block *block = f.addEntryBlock();
     b.setInsertionPointToStart(block);
     SmallVector<Value> buffers;
-    SmallVector<std::pair<Value, Value>> outputs;
+    SmallVector<std::array<Value, 3>> outputs; // to, from, bytes
+    auto copy = [&](Value to, Value from, Value bytes) {
+      Type type = to.getType();
+      SmallVector<Type> types{type, type};
+      SmallVector<Value> args{to, from};
+      if (bytes) {
+        types.push_back(bytes.getType());
+        args.push_back(bytes);
+      }
+      func::CallOp::create(b, f.getLoc(), transfer("copy", types, {}), args);
+    };
     auto call = [&](StringRef kind, Value x, Value y, ArrayRef<Type> results) {
       Type type = x.getType();
       return func::CallOp::create(b, f.getLoc(),
@@ -94,18 +105,35 @@ private:
       auto type = cast<mlir::MemRefType>(arg.getType());
       Value device = memref::AllocOp::create(b, f.getLoc(), type);
       bool isOutput = f.getArgAttr(i, lowering::outputAttr) != nullptr;
-      if (type.getNumElements() > 0)
+      // Kernels read and write as many rows as the bound says: not the user's.
+      Value bytes = bytesOf(b, arg);
+      if (bytes && !isOutput)
+        copy(device, arg, bytes);
+      else if (!bytes && type.getNumElements() > 0)
         device =
             call(isOutput ? "place" : "bring", arg, device, type).getResult(0);
       buffers.push_back(device);
       if (isOutput)
-        outputs.push_back({arg, device});
+        outputs.push_back({arg, device, bytes});
     }
     func::CallOp::create(b, f.getLoc(), work, buffers);
-    for (auto [to, from] : outputs)
+    for (auto [to, from, bytes] : outputs)
       if (cast<mlir::MemRefType>(to.getType()).getNumElements() > 0)
-        call("copy", to, from, {});
+        copy(to, from, bytes);
     func::ReturnOp::create(b, f.getLoc());
+  }
+
+  /// Those of an argument's rows, where a call says how many there are.
+  static Value bytesOf(OpBuilder &b, BlockArgument arg) {
+    RuntimeLengths lengths = argumentLengths(arg);
+    auto type = cast<mlir::MemRefType>(arg.getType());
+    if (lengths.empty() || !lengths[0] || type.getNumElements() == 0)
+      return {};
+    int64_t bytesARow = lowering::byteCount(type) / type.getDimSize(0);
+    Value rows = lengths[0].build(b, arg.getLoc());
+    return mlir::arith::MulIOp::create(
+        b, arg.getLoc(), rows,
+        mlir::arith::ConstantIndexOp::create(b, arg.getLoc(), bytesARow));
   }
 
   llvm::DenseMap<std::pair<Attribute, Type>, func::FuncOp> transfers;

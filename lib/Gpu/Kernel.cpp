@@ -1,6 +1,7 @@
 //===- Kernel.cpp - a GPU kernel under construction -----------------------===//
 
 #include "Kernel.h"
+#include "gradus/Graph.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -148,7 +149,8 @@ Value Kernel::inside(Value v) {
     }
   bool isArithmetic =
       op && op->getNumRegions() == 0 && op->getNumResults() == 1 &&
-      mlir::isPure(op) && !isa<memref::ExtractStridedMetadataOp>(op) &&
+      mlir::isPure(op) &&
+      !isa<memref::ExtractStridedMetadataOp, graph::RuntimeSizeOp>(op) &&
       llvm::none_of(op->getOperandTypes(), llvm::IsaPred<mlir::BaseMemRefType>);
   if (!isArithmetic)
     return parameter(v.getType(), v);
@@ -157,6 +159,15 @@ Value Kernel::inside(Value v) {
   b.setInsertionPointAfter(lastScalar);
   lastScalar = b.clone(*op, known);
   return lastScalar->getResult(0);
+}
+
+Value Kernel::length(Operation *op, const RuntimeLength &length) {
+  Value &size = sizes[length.dim];
+  if (!size) {
+    OpBuilder host(op);
+    size = inside(RuntimeLength{length.dim, 1}.build(host, op->getLoc()));
+  }
+  return at.mul(size, length.times);
 }
 
 Value Kernel::placeOf(const Access &access, ValueRange indices) {

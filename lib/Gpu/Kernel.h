@@ -4,6 +4,7 @@
 #define GRADUS_GPU_KERNEL_H
 
 #include "gradus/LLVM.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -36,6 +37,16 @@ public:
   Value below(Value x, int64_t n) {
     return b.createOrFold<mlir::arith::CmpIOp>(mlir::arith::CmpIPredicate::ult,
                                                x, number(n));
+  }
+  Value below(Value x, Value y) {
+    return mlir::arith::CmpIOp::create(b, mlir::arith::CmpIPredicate::ult, x,
+                                       y);
+  }
+  /// Both, where one may be missing.
+  Value both(Value x, Value y) {
+    if (!x || !y)
+      return x ? x : y;
+    return mlir::arith::AndIOp::create(b, x, y);
   }
   /// The indices of loops of these sizes, the last one the fastest.
   SmallVector<Value> takenApart(Value flat, ArrayRef<int64_t> sizes);
@@ -107,6 +118,8 @@ public:
   /// A scalar of the host's code: recomputed here if that takes no more than
   /// arithmetic and loads, else a parameter.
   Value inside(Value hostScalar);
+  /// What a call says that a length of an op of the host's is.
+  Value length(Operation *op, const RuntimeLength &length);
   /// The place of an element in its buffer.
   Value placeOf(const Access &access, ValueRange indices);
   Value load(const Access &access, ValueRange indices) {
@@ -179,6 +192,7 @@ private:
   Value threadIndex;
   Operation *lastScalar; ///< behind it, scalars of the host's are computed
   mlir::IRMapping known; ///< of the host's values
+  llvm::DenseMap<Attribute, Value> sizes; ///< of dimensions with a bound
   SmallVector<Value> hostArgs;
   /// What each tensor map among the parameters is made of; empty: no map.
   SmallVector<Attribute> maps;

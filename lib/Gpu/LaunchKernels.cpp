@@ -14,6 +14,7 @@
 
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 namespace gradus {
@@ -243,8 +244,13 @@ private:
     StringRef kind =
         f->getAttrOfType<StringAttr>(lowering::transferAttr).getValue();
     ImplicitLocOpBuilder b = define(f);
-    Value size = number(
-        b, i64, f->getAttrOfType<IntegerAttr>(lowering::bytesAttr).getInt());
+    // So many as the call says, or all.
+    Value size =
+        f.getNumArguments() == 3
+            ? f.getArgument(2)
+            : number(
+                  b, i64,
+                  f->getAttrOfType<IntegerAttr>(lowering::bytesAttr).getInt());
     if (kind != "read") {
       auto done = call(
           b, ("gradus_gpu_" + kind).str(), kind == "copy" ? none() : pointer,
@@ -315,6 +321,9 @@ private:
     f.setLinkage(LLVM::Linkage::Internal);
     auto wrapper = LLVM::LLVMFuncOp::create(
         b, name, LLVM::LLVMFunctionType::get(pointer, f.getArgumentTypes()));
+    for (unsigned i = 0; i < f.getNumArguments(); ++i)
+      if (Attribute size = f.removeArgAttr(i, lowering::sizeAttr))
+        wrapper.setArgAttr(i, lowering::sizeAttr, size);
     Block *start = wrapper.addEntryBlock(b),
           *refuse = b.createBlock(&wrapper.getBody(), wrapper.getBody().end()),
           *go = b.createBlock(&wrapper.getBody(), wrapper.getBody().end());

@@ -7,12 +7,14 @@
 // The ops of a row group are one launch, a block for each row; what they hand
 // each other stays in shared memory where it fits. A product is one launch with
 // the op that follows it (EmitProduct.cpp). Each other op is one launch: a
-// thread has a result, or threads share a sum that is long.
+// thread has a result, or threads share a sum that is long; so are loops that
+// add at looked-up places (EmitScatter.cpp), and other loops (EmitNest.cpp).
 //
 //===----------------------------------------------------------------------===//
 
 #include "EmitNest.h"
 #include "EmitOp.h"
+#include "EmitScatter.h"
 #include "Plan.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
@@ -115,8 +117,9 @@ private:
     for (OpOperand &init : generic.getDpsInitsMutable())
       if (init.get() == buffer) {
         auto map = generic.getMatchingIndexingMap(&init);
-        return map.isProjectedPermutation() &&
-               map.getNumResults() == generic.getNumParallelLoops();
+        return (map.isProjectedPermutation() &&
+                map.getNumResults() == generic.getNumParallelLoops()) ||
+               OpEmitter(cast<linalg::LinalgOp>(op)).addsWindows();
       }
     return false;
   }
@@ -124,8 +127,11 @@ private:
   void emit(Operation *op) {
     OpBuilder host(op);
     auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
-    if (!linalgOp)
+    if (!linalgOp) {
+      if (auto scatter = Scatter::match(op))
+        return emitScatter(host, kernels, *scatter);
       return emitNest(host, kernels, op);
+    }
     if (auto product = Product::match(linalgOp))
       return emitProduct(*product);
     emitAlone(linalgOp);
@@ -246,16 +252,37 @@ private:
     shareRows(k, group, facts, rows);
     SmallVector<Value> row =
         k.at.takenApart(k.block(mlir::gpu::Dimension::x), group.sizes);
-    bool isFirst = true;
-    for (linalg::LinalgOp op : group.ops) {
-      if (done.contains(op))
-        continue;
-      if (!std::exchange(isFirst, false))
-        k.barrier();
-      emitMember(k, OpEmitter(op, group.loops.find(op)->second), facts, row);
-    }
+    auto members = [&] {
+      bool isFirst = true;
+      for (linalg::LinalgOp op : group.ops) {
+        if (done.contains(op))
+          continue;
+        if (!std::exchange(isFirst, false))
+          k.barrier();
+        emitMember(k, OpEmitter(op, group.loops.find(op)->second), facts, row);
+      }
+    };
+    if (Value isThere = reached(k, group, row))
+      k.when(isThere, members);
+    else
+      members();
     OpBuilder host(last);
     k.launch(host, {rows});
+  }
+  /// Is the row one of so many as a call says? Null: all are there.
+  static Value reached(Kernel &k, const RowGroup &group, ValueRange row) {
+    Value all;
+    for (size_t axis = 0; axis < row.size(); ++axis)
+      for (linalg::LinalgOp op : group.ops) {
+        RuntimeLengths lengths = loopLengths(op);
+        unsigned loop = group.loops.find(op)->second[axis];
+        if (lengths.empty() || !lengths[loop])
+          continue;
+        all =
+            k.at.both(all, k.at.below(row[axis], k.length(op, lengths[loop])));
+        break;
+      }
+    return all;
   }
   void shareRows(Kernel &k, const RowGroup &group, BufferFacts &facts,
                  int64_t rows) {

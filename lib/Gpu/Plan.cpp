@@ -205,8 +205,9 @@ private:
 
   void consider(Engine engine, const Tiles &t, std::optional<Stages> stages) {
     Plan plan{engine, t, stages};
-    plan.isBulk = engine == Engine::Warpgroups && isBoxes(Side(p, Lhs, t)) &&
-                  isBoxes(Side(p, Rhs, t));
+    // A tensor's map cannot say that a call uses a part of its depth.
+    plan.isBulk = engine == Engine::Warpgroups && !p.depthLength &&
+                  isBoxes(Side(p, Lhs, t)) && isBoxes(Side(p, Rhs, t));
     considerParts(plan);
     if (!plan.isBulk)
       return;
@@ -327,8 +328,8 @@ double cyclesOf(const PackedOperand &o, const Product &p, const Chip &chip) {
 Plan gpu::planProduct(const Product &p, const ProductOptions &options,
                       const Chip &chip) {
   SmallVector<Packing> all = packings(p, options.precision, chip);
-  // None comes first, both last.
-  if (options.packing == ProductOptions::Never)
+  // None comes first, both last. Lines are packed to their ends.
+  if (options.packing == ProductOptions::Never || p.depthLength)
     all.truncate(1);
   else if (options.packing == ProductOptions::Always)
     all.erase(all.begin(), all.end() - 1);

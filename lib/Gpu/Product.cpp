@@ -1,6 +1,7 @@
 //===- Product.cpp - what is a product to the GPU -------------------------===//
 
 #include "Product.h"
+#include "Linear.h"
 #include "gradus/Lowering.h"
 
 using namespace gradus;
@@ -19,30 +20,6 @@ int64_t Product::sizeOf(ArrayRef<Axis> axes) {
 }
 bool Product::isF32() const {
   return lhs.element.isF32() && rhs.element.isF32() && out.element.isF32();
-}
-
-/// Adds `times` the coefficients of a linear expression; false if it is none.
-static bool addCoefficients(mlir::AffineExpr e, int64_t times,
-                            SmallVectorImpl<int64_t> &coefficients,
-                            int64_t &constant) {
-  if (auto d = dyn_cast<mlir::AffineDimExpr>(e)) {
-    coefficients[d.getPosition()] += times;
-    return true;
-  }
-  if (auto c = dyn_cast<mlir::AffineConstantExpr>(e)) {
-    constant += times * c.getValue();
-    return true;
-  }
-  auto binary = dyn_cast<mlir::AffineBinaryOpExpr>(e);
-  if (!binary)
-    return false;
-  if (e.getKind() == mlir::AffineExprKind::Add)
-    return addCoefficients(binary.getLHS(), times, coefficients, constant) &&
-           addCoefficients(binary.getRHS(), times, coefficients, constant);
-  auto factor = dyn_cast<mlir::AffineConstantExpr>(binary.getRHS());
-  return e.getKind() == mlir::AffineExprKind::Mul && factor &&
-         addCoefficients(binary.getLHS(), times * factor.getValue(),
-                         coefficients, constant);
 }
 
 /// The steps of an operand's place along each loop; its offset takes up the
@@ -76,6 +53,15 @@ static void addLoop(SmallVectorImpl<Axis> &axes, const Axis &inner) {
   axes.push_back(inner);
 }
 
+/// Of a loop inside loops that are so long, together with them.
+static RuntimeLength longer(RuntimeLength outer, const RuntimeLength &inner,
+                            int64_t size) {
+  if (!outer)
+    return inner;
+  outer.times *= size;
+  return outer;
+}
+
 std::optional<Product> Product::match(linalg::LinalgOp linalgOp) {
   auto op = dyn_cast<linalg::GenericOp>(linalgOp.getOperation());
   if (!op || !lowering::addsProducts(op))
@@ -96,15 +82,24 @@ std::optional<Product> Product::match(linalg::LinalgOp linalgOp) {
     steps[i] = *own;
   }
   auto sizes = op.getStaticLoopRanges();
+  RuntimeLengths lengths = loopLengths(op);
+  lengths.resize(sizes.size());
   for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
     Axis loop{
         sizes[d], {steps[Lhs][d], steps[Rhs][d], steps[Out][d]}, {unsigned(d)}};
     bool inLhs = steps[Lhs][d] != 0, inRhs = steps[Rhs][d] != 0;
-    if (kind == mlir::utils::IteratorType::reduction)
+    if (kind == mlir::utils::IteratorType::reduction) {
+      // An end before the last step is one of the whole sum's if this loop is
+      // the outermost.
+      if (lengths[d] && !p.depth.empty())
+        return std::nullopt;
       addLoop(p.depth, loop);
-    else if (inLhs && !inRhs)
+      p.depthLength = longer(p.depthLength, lengths[d], loop.size);
+    } else if (inLhs && !inRhs) {
+      if (p.rows.empty() || p.rowsLength)
+        p.rowsLength = longer(p.rowsLength, lengths[d], loop.size);
       addLoop(p.rows, loop);
-    else if (inRhs && !inLhs)
+    } else if (inRhs && !inLhs)
       addLoop(p.columns, loop);
     else
       addLoop(p.batch, loop);

@@ -33,6 +33,8 @@ struct Product {
   mlir::linalg::GenericOp op;
   SmallVector<Axis> batch, rows, columns, depth;
   Access lhs, rhs, out;
+  /// Of depth and rows, where a call says how many steps there are.
+  RuntimeLength depthLength, rowsLength;
 
   /// The product that an op on buffers is, or none: one that adds products of
   /// elements at places linear in its loops, with rows and columns enough.

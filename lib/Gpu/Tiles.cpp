@@ -73,16 +73,6 @@ SmallVector<Value> gpu::forEachTile(
   return SmallVector<Value>(loop.getResults());
 }
 
-/// Both, where one may be missing.
-static Value both(Kernel &k, Value a, Value b) {
-  if (!a || !b)
-    return a ? a : b;
-  return arith::AndIOp::create(k.b, a, b);
-}
-static Value isBefore(Kernel &k, Value depth, Value end) {
-  return arith::CmpIOp::create(k.b, arith::CmpIPredicate::ult, depth, end);
-}
-
 //===----------------------------------------------------------------------===//
 // By way of registers
 //===----------------------------------------------------------------------===//
@@ -118,7 +108,7 @@ SmallVector<Value> TileReader::read(Kernel &k, Value from, Value end,
     for (int64_t i = 0; i < together; ++i) {
       Value depth = k.at.add(k.at.add(from, s.depth), i);
       Value inside =
-          whole ? s.inside : both(k, s.inside, isBefore(k, depth, end));
+          whole ? s.inside : k.at.both(s.inside, k.at.below(depth, end));
       Value place =
           k.at.add(k.at.add(start, s.place),
                    AxisIndex(k, side.p.depth, depth).part(k, side.operand));
@@ -256,7 +246,7 @@ void TileCopier::copy(Kernel &k, Value from, Value end, Value memory,
         first = k.at.mul(stage, tile.size());
   for (const Share &s : shares) {
     Value depth = k.at.add(from, s.depth);
-    Value inside = both(k, s.inside, isBefore(k, depth, end));
+    Value inside = k.at.both(s.inside, k.at.below(depth, end));
     Value place =
         k.at.add(k.at.add(start, s.place),
                  AxisIndex(k, side.p.depth, depth).part(k, side.operand));

@@ -205,6 +205,7 @@ static void buildBuffers(OpPassManager &pm, const CompileOptions &options) {
     pm.addPass(createLowerToLaunches(
         {options.precision, options.gpu, options.packing}));
     pm.addPass(createHostMemory());
+    pm.addPass(createPassSizes());
     pm.addPass(createPlanMemory({/*frozen=*/!options.freeze.empty()}));
     return;
   }
@@ -282,10 +283,10 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   abi.useBarePtrCallConv = true; // the C ABI
   pm.addPass(mlir::createConvertFuncToLLVMPass(abi));
   pm.addPass(mlir::createReconcileUnrealizedCastsPass());
-  pm.addPass(createCheckSizes());
   pm.addPass(createLaunchParts());
   pm.addPass(
       createLaunchKernels({gpuArchitecture(options.gpu), options.cpuFallback}));
+  pm.addPass(createCheckSizes());
   // Lines of the model in the debugger and the profiler.
   pm.addPass(createModelLocations());
   pm.addPass(mlir::LLVM::createDIScopeForLLVMFuncOpPass());

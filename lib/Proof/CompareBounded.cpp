@@ -13,8 +13,10 @@ static constexpr int64_t sizes[] = {1, 4, 11, 7, 0};
 static bool isFloat(StringRef shape) { return !shape.starts_with("i"); }
 
 /// @all: the program for a batch; @slope: a mean over the batch of its results,
-/// and the gradient of that. Only the first operand differs.
-static std::string batchOf(const ProgramText &program) {
+/// in numbers of the type `wide`, and the gradient of that. Only the first
+/// operand differs.
+static std::string batchOf(const ProgramText &program,
+                           const std::string &wide) {
   std::string args, names, over, wrt;
   unsigned floats = 0;
   for (auto [i, o] : llvm::enumerate(program.operands)) {
@@ -37,11 +39,11 @@ static std::string batchOf(const ProgramText &program) {
   for (size_t i = 0; i < count; ++i) {
     std::string k = std::to_string(i);
     all += (i ? ", %y#" : "%y#") + k;
-    terms += "%c." + k + " = cast %y#" + k + ", to = f64\n %m." + k +
+    terms += "%c." + k + " = cast %y#" + k + ", to = " + wide + "\n %m." + k +
              " = reduce_mean %c." + k + "\n %q." + k + " = sin %m." + k +
              "\n " +
              (i ? "%t." + k + " = add %t." + std::to_string(i - 1) + ", %q." + k
-                : "%z = constant f64[] = 0.0\n %t.0 = add %q.0, %z") +
+                : "%z = constant " + wide + "[] = 0.0\n %t.0 = add %q.0, %z") +
              "\n ";
   }
   std::string text = "graph.model @m {\n func @op(" + declareOperands(program) +
@@ -66,19 +68,20 @@ public:
   BoundedCode(const ProgramText &program, std::string text, MLIRContext *ctx)
       : program(program), text(std::move(text)), ctx(ctx) {}
 
-  /// False if the batch's size is needed.
-  bool compile(StringRef cpu) {
+  /// What is wrong with the code; an error without text stands already: the
+  /// batch's size is needed.
+  llvm::Error compile(StringRef cpu) {
     CompileOptions options;
-    options.cpu = cpu.str();
+    (cpu.starts_with("sm_") ? options.gpu : options.cpu) = cpu.str();
     options.bounds = {"batch=" + std::to_string(largest)};
     options.functions = {"all"};
     if (StringRef(text).contains("@slope"))
       options.functions.push_back("slope");
     auto made = compileText(text, options);
     if (!made)
-      return llvm::consumeError(made.takeError()), false;
+      return made.takeError();
     code.emplace(std::move(*made));
-    return true;
+    return llvm::Error::success();
   }
 
   std::string compare(int64_t batch, double &worst) {
@@ -149,10 +152,13 @@ std::string gradus::compareBounded(const ProgramText &program, StringRef cpu,
   if (program.operands.empty())
     return "";
   // The gradients of the others add up over the batch.
-  BoundedCode code(program, batchOf(program), ctx);
-  if (!code.compile(cpu)) {
-    refused = true;
-    return "";
+  // A GPU has no functions of f64 without a library.
+  std::string wide = cpu.starts_with("sm_") ? "f32" : "f64";
+  BoundedCode code(program, batchOf(program, wide), ctx);
+  if (llvm::Error e = code.compile(cpu)) {
+    std::string what = llvm::toString(std::move(e));
+    refused = what.empty();
+    return what;
   }
   for (int64_t batch : sizes)
     if (std::string what = code.compare(batch, worst); !what.empty())

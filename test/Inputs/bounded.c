@@ -9,6 +9,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifdef ON_GPU
+#define ALLOCATE(bytes) mlp_allocate(bytes)
+#else
+#define ALLOCATE(bytes) aligned_alloc(64, bytes)
+#endif
+
 enum { most = 64, features = 784, classes = 10 };
 static char *page_end;
 
@@ -25,8 +31,8 @@ static float *guarded(size_t count) {
 }
 
 int main(void) {
-  void *variables = aligned_alloc(64, MLP_VARIABLES_BYTES),
-       *arena = aligned_alloc(64, MLP_ARENA_BYTES + 64);
+  void *variables = ALLOCATE(MLP_VARIABLES_BYTES),
+       *arena = ALLOCATE(MLP_ARENA_BYTES + 64);
   int64_t seed = 1;
   mlp_init(variables, &seed, arena);
   float *x = guarded(most * features), *y = guarded(most * classes);
@@ -38,8 +44,10 @@ int main(void) {
     float *some = guarded((size_t)n * features),
           *got = guarded((size_t)n * classes);
     memcpy(some, x, (size_t)n * features * sizeof(float));
+#ifndef ON_GPU
     memset(arena, 0x7f,
            MLP_ARENA_BYTES); /* what lies past the batch is no number */
+#endif
     if (mlp_logits(variables, some, got, n, arena))
       return 3;
     for (int i = 0; i < n * classes; ++i)

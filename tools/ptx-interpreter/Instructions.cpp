@@ -72,10 +72,11 @@ static uint32_t funnelRight(uint32_t a, uint32_t b, uint32_t n) {
   return uint32_t((uint64_t(b) << 32 | a) >> (n & 31));
 }
 /// `length` bits from `start`, of which only the lowest byte counts.
-static uint32_t extractBits(uint32_t a, uint32_t start, uint32_t length) {
-  uint32_t shifted = shiftRight(a, start & 255);
+template <typename U>
+static U extractBits(U a, uint32_t start, uint32_t length) {
+  U shifted = shiftRight(a, start & 255);
   length &= 255;
-  return length >= 32 ? shifted : shifted & ((1U << length) - 1);
+  return length >= 8 * sizeof(U) ? shifted : shifted & ((U(1) << length) - 1);
 }
 /// The same, its highest bit repeated upwards.
 static int32_t extractSigned(int32_t a, int32_t start, uint32_t length) {
@@ -231,7 +232,10 @@ public:
     known["shf.r.wrap.b32"] =
         ternary<uint32_t, uint32_t, uint32_t, funnelRight>;
     known["prmt.b32"] = ternary<uint32_t, uint32_t, uint32_t, permute>;
-    known["bfe.u32"] = ternary<uint32_t, uint32_t, uint32_t, extractBits>;
+    known["bfe.u32"] =
+        ternary<uint32_t, uint32_t, uint32_t, extractBits<uint32_t>>;
+    known["bfe.u64"] =
+        ternary<uint64_t, uint32_t, uint32_t, extractBits<uint64_t>>;
     known["bfe.s32"] = ternary<int32_t, int32_t, uint32_t, extractSigned>;
     for (const Handlers &more :
          {conversionInstructions(), memoryInstructions(), matrixInstructions(),

@@ -1,4 +1,4 @@
-//===- MemoryInstructions.cpp - loads, stores, copies, shuffles -----------===//
+//===- MemoryInstructions.cpp - loads, stores, copies, shuffles, votes ----===//
 
 #include "Handlers.h"
 #include "Machine.h"
@@ -113,7 +113,7 @@ static void shuffle(Warp &w, const Instruction &i, uint32_t lanes) {
 }
 
 /// `elect.sync d|p, lanes`
-void elect(Warp &w, const Instruction &i, uint32_t lanes) {
+static void elect(Warp &w, const Instruction &i, uint32_t lanes) {
   bool isFirst = true;
   eachLane(lanes, [&](int l) {
     if (w.get<uint32_t>(i.ins[0], l) != lanes)
@@ -124,12 +124,24 @@ void elect(Warp &w, const Instruction &i, uint32_t lanes) {
   });
 }
 
+/// `vote.sync.ballot.b32 d, p, lanes`
+static void vote(Warp &w, const Instruction &i, uint32_t lanes) {
+  uint32_t ballot = 0;
+  eachLane(lanes, [&](int l) {
+    if (w.get<uint32_t>(i.ins[1], l) != lanes)
+      throw Error("vote: not all lanes that it names are there");
+    ballot |= uint32_t(w.get<bool>(i.ins[0], l)) << l;
+  });
+  eachLane(lanes, [&](int l) { w.set(i.outs[0], l, ballot); });
+}
+
 Handlers ptx::memoryInstructions() {
   return {{"ld", load},
           {"st", store},
           {"cp", copyAsync},
           {"shfl", shuffle},
           {"elect.sync", elect},
+          {"vote.sync.ballot.b32", vote},
           {"cp.async.commit_group", commitCopies},
           {"cp.async.wait_group", waitForCopies},
           {"cp.async.wait_all", waitForCopies}};
