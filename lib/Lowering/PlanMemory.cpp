@@ -254,10 +254,34 @@ private:
     for (Buffer &buffer : plan.buffers)
       replaceByView(buffer, arena, first);
     f->setAttr(lowering::arenaAttr, b.getI64IntegerAttr(bytes));
-    f->setAttr(lowering::liveAttr, b.getI64IntegerAttr(plan.live));
-    if (plan.peak && modelLine(plan.peak->getLoc()))
-      f->setAttr(lowering::peakAttr, modelLine(plan.peak->getLoc()));
+    describePeak(f, plan);
     return bytes;
+  }
+  /// Says how much is in use where most is, and where that is: within the body
+  /// that is called there, if one is.
+  static void describePeak(func::FuncOp f, const Plan &plan) {
+    int64_t live = plan.live;
+    Attribute line =
+        plan.peak ? modelLine(plan.peak->getLoc()) : mlir::FileLineColLoc();
+    if (auto call = dyn_cast_or_null<func::CallOp>(plan.peak)) {
+      auto body = f->getParentOfType<ModuleOp>().lookupSymbol<func::FuncOp>(
+          call.getCallee());
+      Attribute within = body->getAttr(lowering::peakAttr);
+      if (body->hasAttr(lowering::bodyAttr) && within) {
+        line = within;
+        // Of the body's arena, what is in use.
+        auto bytes = [&](StringRef name) {
+          return body->getAttrOfType<IntegerAttr>(name).getInt();
+        };
+        live -=
+            alignedBytes(bytesType(f.getContext(), bytes(lowering::arenaAttr)));
+        live += bytes(lowering::liveAttr);
+      }
+    }
+    f->setAttr(lowering::liveAttr,
+               Builder(f.getContext()).getI64IntegerAttr(live));
+    if (line)
+      f->setAttr(lowering::peakAttr, line);
   }
   /// `first`: where the arena starts that is used, if not at its beginning.
   static void replaceByView(Buffer &buffer, Value arena, Value first) {
