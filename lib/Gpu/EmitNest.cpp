@@ -38,25 +38,25 @@ static bool isParallel(scf::ForOp outermost, scf::ForOp loop) {
 Value StepCloner::here(Value v) {
   if (Value there = known.lookupOrNull(v))
     return there;
-  return k.inside(v);
+  return k->inside(v);
 }
 SmallVector<Value> StepCloner::indices(ValueRange host) {
   return llvm::map_to_vector(host, [&](Value v) { return here(v); });
 }
 void StepCloner::clone(Operation *op) {
   if (auto load = dyn_cast<memref::LoadOp>(op)) {
-    known.map(load.getResult(), k.load(*Access::of(load.getMemRef()),
-                                       indices(load.getIndices())));
+    known.map(load.getResult(), k->load(*Access::of(load.getMemRef()),
+                                        indices(load.getIndices())));
     return;
   }
   if (auto store = dyn_cast<memref::StoreOp>(op)) {
-    k.store(*Access::of(store.getMemRef()), indices(store.getIndices()),
-            here(store.getValue()));
+    k->store(*Access::of(store.getMemRef()), indices(store.getIndices()),
+             here(store.getValue()));
     return;
   }
   for (Value v : op->getOperands())
     known.map(v, here(v));
-  k.b.clone(*op, known);
+  k->b.clone(*op, known);
 }
 
 namespace {

@@ -10,7 +10,7 @@ namespace gradus::gpu {
 /// Copies what a nest of the host's code does in a step into a kernel.
 class StepCloner {
 public:
-  explicit StepCloner(Kernel &k) : k(k) {}
+  explicit StepCloner(Kernel &k) : k(&k) {}
 
   /// What a value of the host's code is in the kernel: said before, or to be
   /// had there.
@@ -22,7 +22,7 @@ public:
 private:
   SmallVector<Value> indices(ValueRange host);
 
-  Kernel &k;
+  Kernel *k;
   mlir::IRMapping known;
 };
 

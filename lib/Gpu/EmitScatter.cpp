@@ -3,7 +3,8 @@
 // In:   for each item, for each column: buffer[place(item), column] += term
 //
 // Where several items may have one place, adding them one after the other takes
-// a trip to memory for each. So a warp has an item and 32 columns:
+// a trip to memory for each. So a warp has an item and some columns, 32 or,
+// where there are warps enough, up to 256:
 //
 //   is there an earlier item with this place?          then it is not its turn
 //   sum = buffer[place, column]
@@ -19,7 +20,6 @@
 #include "EmitScatter.h"
 #include "gradus/Graph.h"
 #include "gradus/Lowering.h"
-
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -151,10 +151,15 @@ public:
     mostItems = s.itemSizes.front() * ofFirst;
     scf::ForOp first = s.items.front();
     items = at.mul(k.inside(first.getUpperBound()), ofFirst);
+    // Votes are the same for all columns.
+    constexpr int64_t enoughWarps = 2048, mostColumns = 8;
+    while (columnsALane < mostColumns && columns >= 2 * columnsAWarp() &&
+           mostItems * columns >= 2 * columnsAWarp() * enoughWarps)
+      columnsALane *= 2;
   }
 
   void emit(OpBuilder &host) {
-    int64_t acrossWarps = llvm::divideCeilSigned(columns, warpSize),
+    int64_t acrossWarps = llvm::divideCeilSigned(columns, columnsAWarp()),
             warps = mostItems * acrossWarps;
     Value warp = at.div(
         at.add(at.mul(k.block(mlir::gpu::Dimension::x), threads), k.thread()),
@@ -162,12 +167,9 @@ public:
     lane = at.rem(k.thread(), warpSize);
     Value item = at.div(warp, acrossWarps);
     k.when(at.below(item, items), [&] {
-      Value column = at.add(at.mul(at.rem(warp, acrossWarps), warpSize), lane);
-      // Lanes without a column stay, to vote.
-      Value has = columns % warpSize == 0 ? Value() : at.below(column, columns);
-      if (has)
-        column = arith::MinUIOp::create(b, column, at.number(columns - 1));
-      addAll(item, column, has);
+      Value first =
+          at.add(at.mul(at.rem(warp, acrossWarps), columnsAWarp()), lane);
+      addAll(item, first);
     });
     k.launch(host, {llvm::divideCeilSigned(warps * warpSize, threads)});
   }
@@ -239,31 +241,56 @@ private:
     return isNot(loop.getResult(1), 0);
   }
 
-  void addAll(Value item, Value column, Value has) {
+  /// A step for each of a lane's columns.
+  SmallVector<StepCloner> stepsOf(Value item, ArrayRef<Value> ofColumns) {
+    SmallVector<StepCloner> steps;
+    StepCloner step = stepOf(item);
+    for (Value column : ofColumns) {
+      for (auto [loop, i] :
+           llvm::zip(s.columns, at.takenApart(column, s.columnSizes)))
+        step.map(loop.getInductionVar(), i);
+      steps.push_back(step);
+    }
+    return steps;
+  }
+
+  void addAll(Value item, Value firstColumn) {
     StepCloner own = stepOf(item);
     Value place = placeOf(own);
     Value isFirst = arith::XOrIOp::create(
         b, hasEarlier(item, place),
         arith::ConstantIntOp::create(b, b.getI1Type(), 1));
     k.when(isFirst, [&] {
-      SmallVector<Value> at = k.at.takenApart(column, s.columnSizes);
-      auto setColumns = [&](StepCloner &step) {
-        for (auto [loop, i] : llvm::zip(s.columns, at))
-          step.map(loop.getInductionVar(), i);
-      };
-      setColumns(own);
-      own.clone(s.old);
-      Value sum = addFrom(item, place, own.here(s.old), setColumns);
-      own.map(s.store.getValue(), sum);
-      if (has)
-        k.when(has, [&] { own.clone(s.store); });
-      else
-        own.clone(s.store);
+      SmallVector<Value> ofColumns, has, sums;
+      for (int64_t i = 0; i < columnsALane; ++i) {
+        Value column = at.add(firstColumn, i * warpSize);
+        has.push_back(columns % columnsAWarp() == 0
+                          ? Value()
+                          : at.below(column, columns));
+        // Lanes without a column stay, to vote.
+        if (has.back())
+          column = arith::MinUIOp::create(b, column, at.number(columns - 1));
+        ofColumns.push_back(column);
+      }
+      SmallVector<StepCloner> steps = stepsOf(item, ofColumns);
+      for (StepCloner &step : steps) {
+        step.clone(s.old);
+        sums.push_back(step.here(s.old));
+      }
+      sums = addFrom(item, place, ofColumns, sums);
+      for (auto [step, isThere, sum] : llvm::zip(steps, has, sums)) {
+        step.map(s.store.getValue(), sum);
+        auto store = [&] { step.clone(s.store); };
+        if (isThere)
+          k.when(isThere, store);
+        else
+          store();
+      }
     });
   }
 
-  Value addFrom(Value item, Value place, Value old,
-                function_ref<void(StepCloner &)> setColumns) {
+  SmallVector<Value> addFrom(Value item, Value place, ArrayRef<Value> ofColumns,
+                             ArrayRef<Value> old) {
     Value start = at.mul(at.div(item, warpSize), warpSize);
     auto loop = scf::ForOp::create(b, start, items, at.number(warpSize), old);
     OpBuilder::InsertionGuard guard(b);
@@ -274,54 +301,60 @@ private:
           arith::CmpIOp::create(b, arith::CmpIPredicate::uge, other, item);
       return arith::AndIOp::create(b, behind, at.below(other, items));
     });
-    Value sum = ifElse(isNot(votes, 0), loop.getRegionIterArg(0), [&] {
-      return addVoted(first, votes, loop.getRegionIterArg(0), setColumns);
-    });
-    scf::YieldOp::create(b, sum);
-    return loop.getResult(0);
+    scf::YieldOp::create(
+        b, ifElse(isNot(votes, 0), loop.getRegionIterArgs(), [&] {
+          return addVoted(first, votes, ofColumns, loop.getRegionIterArgs());
+        }));
+    return loop.getResults();
   }
 
-  Value addVoted(Value first, Value votes, Value sum,
-                 function_ref<void(StepCloner &)> setColumns) {
+  SmallVector<Value> addVoted(Value first, Value votes,
+                              ArrayRef<Value> ofColumns, ValueRange sums) {
     auto loop = scf::ForOp::create(b, at.number(0), at.number(warpSize),
-                                   at.number(1), sum);
+                                   at.number(1), sums);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    Value bit =
-        arith::ShLIOp::create(b, word(1),
-                              arith::IndexCastUIOp::create(
-                                  b, b.getI32Type(), loop.getInductionVar()));
+    Value number = arith::IndexCastUIOp::create(b, b.getI32Type(),
+                                                loop.getInductionVar()),
+          bit = arith::ShLIOp::create(b, word(1), number);
     Value isVoted = isNot(arith::AndIOp::create(b, votes, bit), 0);
-    sum = ifElse(isVoted, loop.getRegionIterArg(0), [&]() -> Value {
-      StepCloner step = stepOf(at.add(first, loop.getInductionVar()));
-      setColumns(step);
-      step.map(s.old, loop.getRegionIterArg(0));
-      for (Operation &op : s.store->getBlock()->without_terminator())
-        if (&op != s.store && &op != s.old && !s.ofPlace.contains(&op))
-          step.clone(&op);
-      return step.here(s.store.getValue());
-    });
-    scf::YieldOp::create(b, sum);
-    return loop.getResult(0);
+    scf::YieldOp::create(
+        b, ifElse(isVoted, loop.getRegionIterArgs(), [&] {
+          SmallVector<Value> added;
+          auto steps =
+              stepsOf(at.add(first, loop.getInductionVar()), ofColumns);
+          for (auto [step, sum] : llvm::zip(steps, loop.getRegionIterArgs())) {
+            step.map(s.old, sum);
+            for (Operation &op : s.store->getBlock()->without_terminator())
+              if (&op != s.store && &op != s.old && !s.ofPlace.contains(&op))
+                step.clone(&op);
+            added.push_back(step.here(s.store.getValue()));
+          }
+          return added;
+        }));
+    return loop.getResults();
   }
 
-  Value ifElse(Value condition, Value otherwise, function_ref<Value()> then) {
-    auto branch = scf::IfOp::create(b, otherwise.getType(), condition,
+  SmallVector<Value> ifElse(Value condition, ValueRange otherwise,
+                            function_ref<SmallVector<Value>()> then) {
+    auto branch = scf::IfOp::create(b, otherwise.getTypes(), condition,
                                     /*withElseRegion=*/true);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
     scf::YieldOp::create(b, then());
     b.setInsertionPointToStart(branch.elseBlock());
     scf::YieldOp::create(b, otherwise);
-    return branch.getResult(0);
+    return branch.getResults();
   }
+
+  int64_t columnsAWarp() const { return columnsALane * warpSize; }
 
   Scatter s;
   Kernel k;
   IndexBuilder &at;
   ImplicitLocOpBuilder &b;
   Access buffer;
-  int64_t columns = 1, mostItems;
+  int64_t columns = 1, columnsALane = 1, mostItems;
   Value items, lane;
 };
 } // namespace

@@ -15,6 +15,11 @@ graph.model @sums {
     %y = scatter_add %g, %ids, to = f32[3, 40]
     return %y
   }
+  // So many that a lane has several columns.
+  func @many(%g: f32[700, 300], %ids: i32[700]) {
+    %y = scatter_add %g, %ids, to = f32[50, 300]
+    return %y
+  }
   func @between(%x: f32[3, 20, 5], %ids: i32[70]) {
     %e = gather %x, %ids, axis = 1
     %q = mul %e, %e
