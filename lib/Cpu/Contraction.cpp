@@ -272,8 +272,15 @@ void Blocking::chooseVectors(const Contraction &c, const RegisterFile &machine,
   // memory than the caches take, or where it makes the sum one block deep. An
   // element takes as long to copy as to multiply with some 16 rows; what is not
   // cut into blocks of depth reads all of rhs for each tile of rows.
+  // Where a panel is one line wide, in place each step reads a line far from
+  // the last one's.
+  constexpr int64_t lineBytes = 64, farApart = 1024;
   bool free = c.isNarrow() || c.constant || !blocked;
-  int64_t often = free ? 24 : rowStride >= pageBytes ? 96 : 192;
+  bool scattered = panel * bytes <= lineBytes && rowStride >= farApart;
+  int64_t often = free                     ? 24
+                  : rowStride >= pageBytes ? scattered ? 24 : 96
+                  : scattered              ? 48
+                                           : 192;
   bool deep = c.depth() > deepestInPlace && c.columns() >= 2 * panel;
   pack = !c.panel &&
          (turned || words.part ||

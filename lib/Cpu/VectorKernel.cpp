@@ -141,7 +141,11 @@ private:
       return;
     int64_t ahead = inPanels ? panelSteps * panel * rhsElements()
                              : rowSteps * c.rhs.step[c.reductions[0]];
-    for (int64_t v = 0; v < vectors; ++v)
+    // Once a line.
+    constexpr int64_t lineBits = 512;
+    int64_t bits = lanes * words.type().getIntOrFloatBitWidth(),
+            together = std::max<int64_t>(lineBits / bits, 1);
+    for (int64_t v = 0; v < vectors; v += together)
       memref::PrefetchOp::create(
           b, rhs, ValueRange{add(at.rhs, v * lanes * rhsElements() + ahead)},
           /*isWrite=*/false, intoFirstCache, /*isDataCache=*/true);
