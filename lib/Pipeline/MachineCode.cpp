@@ -9,6 +9,7 @@
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/IR/Operator.h"
@@ -100,19 +101,26 @@ gradus::createTargetMachine(const CompileOptions &options) {
   return machine;
 }
 
-/// Sums may be reordered and contracted, so that reductions use vectors. The
-/// order is fixed at compile time: results are the same from run to run. Two
-/// roundings stay two: f64 to bf16 at once is a function that few libraries
-/// have.
+/// Products and sums may be contracted, and the lanes of a vector added up in
+/// any order. Nothing else may be reordered: x - x + y is a NaN where x is
+/// infinite. The order is fixed at compile time: results are the same from run
+/// to run. Two roundings stay two: f64 to bf16 at once is a function that few
+/// libraries have.
 static void allowVectorSums(llvm::Module &module) {
-  llvm::FastMathFlags flags;
-  flags.setAllowReassoc();
-  flags.setAllowContract();
-  flags.setNoSignedZeros();
   for (llvm::Function &f : module)
-    for (llvm::Instruction &i : llvm::instructions(f))
-      if (isa<llvm::FPMathOperator>(i) && !isa<llvm::CastInst>(i))
-        i.setFastMathFlags(flags);
+    for (llvm::Instruction &i : llvm::instructions(f)) {
+      if (!isa<llvm::FPMathOperator>(i) || isa<llvm::CastInst>(i))
+        continue;
+      llvm::FastMathFlags flags;
+      flags.setAllowContract();
+      flags.setNoSignedZeros();
+      auto *call = dyn_cast<llvm::IntrinsicInst>(&i);
+      flags.setAllowReassoc(
+          call &&
+          (call->getIntrinsicID() == llvm::Intrinsic::vector_reduce_fadd ||
+           call->getIntrinsicID() == llvm::Intrinsic::vector_reduce_fmul));
+      i.setFastMathFlags(flags);
+    }
 }
 
 /// Kernels write to buffers that no other argument shares, from aligned
