@@ -67,10 +67,12 @@ inline constexpr llvm::StringLiteral bodyAttr = "graph.body";
 inline constexpr llvm::StringLiteral inPlaceAttr = "graph.in_place";
 /// Private function: a kernel.
 inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
-/// Op: the group of ops that run row by row together; and its own loops that
-/// run over the rows.
+/// Op: the group of ops that run row by row together; its own loops that run
+/// over the rows; and, where that is more than one, how many rows of the last
+/// of them it computes at a time.
 inline constexpr llvm::StringLiteral groupAttr = "graph.group";
 inline constexpr llvm::StringLiteral rowLoopsAttr = "graph.row_loops";
+inline constexpr llvm::StringLiteral rowBlockAttr = "graph.row_block";
 /// Op: runs on each block of its group's product as soon as that is complete.
 inline constexpr llvm::StringLiteral epilogueAttr = "graph.epilogue";
 /// Loop: its iterations are independent parts, one for a thread. Function: runs

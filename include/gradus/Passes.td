@@ -170,7 +170,7 @@ def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
   let summary = "Mark ops that hand each other the same rows, to be run row by row in one kernel";
   let description = [{
     Softmax and layer norm, a convolution with what follows it, the products of attention: what a row's ops hand on stays
-    in the cache, and only what is read elsewhere is written to memory.
+    in the cache, and only what is read elsewhere is written to memory. Long sequences are taken in blocks of rows.
   }];
   let options = [Option<"rowBytes", "row-bytes", "int64_t", "512 * 1024",
                         "What a row's intermediates may take: half of a second-level cache, or a GPU's shared memory">,

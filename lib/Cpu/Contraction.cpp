@@ -47,9 +47,11 @@ static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
     if (!addLinear(e, stride, access))
       return std::nullopt;
   if (Value local = row.buffers.local.lookup(operand->get())) {
-    access.buffer = local; // holds one row
+    access.buffer = local;
+    access.isLocal = true;
     for (auto [loop, at] : row.loops)
-      access.step[loop] = 0;
+      if (loop != row.loops.back().first || row.block == 1)
+        access.step[loop] = 0;
   }
   return access;
 }
@@ -131,6 +133,8 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
     c.size[loop] = 1;
     c.lengths[loop] = {};
   }
+  if (!row.loops.empty())
+    c.size[row.loops.back().first] = row.block;
   c.element = cast<mlir::MemRefType>(out->buffer.getType()).getElementType();
   c.dots = machine.dots;
   c.lanes = machine.vectorBits / c.element.getIntOrFloatBitWidth();
@@ -183,18 +187,19 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
       llvm::any_of(ArrayRef(c.reductions).drop_front(), isBound))
     return std::nullopt;
   c.words = wordsFor(c);
-  if (auto form = constantForm(c.rhs.buffer, lowering::panelsAttr))
-    c.readPanels(form);
+  if (auto form = constantForm(c.rhs.buffer, lowering::panelsAttr)) {
+    constexpr unsigned widthPlace = 1;
+    [[maybe_unused]] constexpr unsigned wordPlace = 4;
+    assert(form[wordPlace] == c.words.elements && "packed for another machine");
+    c.readPanels(form[widthPlace]);
+  }
   return c;
 }
 
 /// From element to element of the innermost loop lie the columns of a panel,
 /// and from panel to panel all steps.
-void Contraction::readPanels(mlir::DenseI64ArrayAttr form) {
-  constexpr unsigned widthPlace = 1;
-  [[maybe_unused]] constexpr unsigned wordPlace = 4;
-  panel = form[widthPlace];
-  assert(form[wordPlace] == words.elements && "packed for another machine");
+void Contraction::readPanels(int64_t columns) {
+  panel = columns;
   unsigned inner = reductions.back();
   rhs.step[inner] = panel;
   int64_t step = panel * words.steps(size[inner]) * words.elements;

@@ -17,6 +17,7 @@ struct LinearAccess {
   Value buffer;
   int64_t start = 0;
   SmallVector<int64_t> step;
+  bool isLocal = false; ///< it holds one row of a group, whichever is computed
 };
 
 /// What the code generator knows of the machine.
@@ -25,9 +26,10 @@ struct RegisterFile {
   DotInstructions dots;
 };
 
-/// The row that an op of a group is emitted for.
+/// The row, or block of rows, that an op of a group is emitted for.
 struct RowPlace {
-  SmallVector<std::pair<unsigned, Value>> loops; ///< with their indices
+  SmallVector<std::pair<unsigned, Value>> loops; ///< with their first indices
+  int64_t block = 1; ///< indices of the last of them
   LocalBuffers buffers;
 };
 
@@ -38,7 +40,7 @@ struct RowPlace {
 /// stays in registers while the reduction loops run.
 struct Contraction {
   LinearAccess lhs, rhs, out;
-  SmallVector<int64_t> size; ///< of each loop; 1 for those of the row
+  SmallVector<int64_t> size; ///< of each loop; of those of the row: see there
   RuntimeLengths lengths;    ///< where `size` is only a bound
   SmallVector<std::pair<unsigned, Value>> rowLoops;
   unsigned column;
@@ -49,8 +51,8 @@ struct Contraction {
   Type element; ///< of the result and the sums; operands may be narrower
   DotInstructions dots;  ///< that the machine has
   int64_t lanes;         ///< elements in a vector
-  int64_t panel = 0;     ///< columns of the panels that rhs lies in already
-                         ///< (`graph.panels`); 0 if it does not
+  int64_t panel = 0;     ///< columns of the panels that rhs lies in already;
+                         ///< 0 if it does not
   bool constant = false; ///< copying rhs to panels takes no time
   Words words;           ///< what is multiplied at once; no part changes it
 
@@ -60,8 +62,8 @@ struct Contraction {
                                           const RegisterFile &machine,
                                           const RowPlace &row);
 
-  /// Has `rhs` be as lowering::panelsAttr says.
-  void readPanels(mlir::DenseI64ArrayAttr form);
+  /// Has `rhs` lie in panels of so many columns.
+  void readPanels(int64_t columns);
   bool isBound(unsigned loop) const {
     return loop < lengths.size() && lengths[loop];
   }
@@ -131,6 +133,11 @@ int64_t evenPart(int64_t size, int64_t most);
 std::optional<std::pair<unsigned, Split>>
 splitContraction(const Contraction &c, const RegisterFile &machine,
                  int64_t threads);
+
+/// Copies all of rhs to panels as wide as `blocking` says at the insertion
+/// point; the contraction that reads them.
+Contraction emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
+                       const Blocking &blocking);
 
 /// Emits the loops at the insertion point. `startsAtZero`: the result's old
 /// value is not to be read. `blocking` fits a part's sizes if there is a split.

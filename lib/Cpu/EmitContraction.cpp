@@ -51,13 +51,35 @@ public:
     Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start),
                 SmallVector<Value>(c.size.size())};
     for (auto [loop, i] : c.rowLoops)
-      at = moved(at, loop, i);
+      at = movedToRow(at, loop, i);
     if (split) {
       parts(split->first, split->second, at);
     } else {
       allocatePanels();
       whole(at);
     }
+  }
+
+  /// All of rhs in panels, and nothing else. They are written word by word, and
+  /// read as panels of constants are, as elements.
+  Value emitPanels() {
+    rhs = flattenedBuffer(b, c.rhs.buffer);
+    int64_t count =
+        llvm::alignTo(c.columns(), panel) * kernel->steps(c.depth());
+    auto bytesOf = [](Type t) { return t.getIntOrFloatBitWidth() / 8; };
+    Value bytes = memref::AllocOp::create(
+        b,
+        mlir::MemRefType::get({count * bytesOf(words.type())}, b.getI8Type()));
+    auto viewAs = [&](Type type, int64_t size) -> Value {
+      return memref::ViewOp::create(b, mlir::MemRefType::get({size}, type),
+                                    bytes, index(0), ValueRange());
+    };
+    kernel->rhs = viewAs(words.type(), count);
+    Value from = index(c.rhs.start);
+    for (auto [loop, i] : c.rowLoops)
+      from = advance(from, i, c.rhs.step[loop]);
+    pack(from, c.columns(), c.depth());
+    return viewAs(words.element(), count * words.elements);
   }
 
 private:
@@ -74,6 +96,18 @@ private:
     if (epilogue)
       p.loops[loop] = p.loops[loop] ? add(p.loops[loop], i) : i;
     return p;
+  }
+
+  /// A buffer that holds one row has it at its start.
+  Position movedToRow(const Position &p, unsigned loop, Value i) {
+    Position there = moved(p, loop, i);
+    if (c.lhs.isLocal)
+      there.lhs = p.lhs;
+    if (c.rhs.isLocal)
+      there.rhs = p.rhs;
+    if (c.out.isLocal)
+      there.out = p.out;
+    return there;
   }
 
   //===-- The loops -------------------------------------------------------===//
@@ -361,6 +395,15 @@ private:
   Value tile;
 };
 } // namespace
+
+Contraction gradus::emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
+                               const Blocking &blocking) {
+  Contraction packed = c;
+  packed.rhs = {Emitter(b, c, blocking, false, nullptr).emitPanels(), 0,
+                SmallVector<int64_t>(c.size.size()), /*isLocal=*/true};
+  packed.readPanels(blocking.tileVectors * c.lanes);
+  return packed;
+}
 
 void gradus::emitContraction(
     ImplicitLocOpBuilder &b, const Contraction &c, const Blocking &blocking,

@@ -289,8 +289,9 @@ private:
       SmallVector<mlir::OpFoldResult> operands;
       for (unsigned d = 0; d < ivs.size(); ++d) {
         bool moves = ivs[d] && e.isFunctionOfDim(d);
-        operands.push_back(moves ? mlir::OpFoldResult(tile ? ivs[d] : place(d))
-                                 : b.getIndexAttr(0));
+        operands.push_back(
+            moves ? mlir::OpFoldResult(tile || local ? ivs[d] : place(d))
+                  : b.getIndexAttr(0));
       }
       Value v = mlir::getValueOrCreateConstantIndexOp(
           b, b.getLoc(),

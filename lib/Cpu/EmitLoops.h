@@ -20,10 +20,11 @@ struct LoopRange {
 /// that is not known.
 SmallVector<LoopRange> wholeRanges(OpBuilder &b, mlir::linalg::LinalgOp op);
 
-/// Small buffers that stand for large ones. `local` holds one row at a time:
-/// the leading `rows` indices are dropped. `tile` holds the ranges that the
-/// loops run over, from their origins; it has no axes for indices that are
-/// given.
+/// Small buffers that stand for large ones. `local` holds one row, or a block
+/// of rows, at a time: the leading `rows` indices are dropped, and in the loops
+/// that are left of those over rows counted from their origins. `tile` holds
+/// the ranges that the loops run over, from their origins; it has no axes for
+/// indices that are given.
 struct LocalBuffers {
   unsigned rows = 0;
   llvm::DenseMap<Value, Value> local;

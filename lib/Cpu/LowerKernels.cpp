@@ -2,8 +2,9 @@
 //
 // In: bufferised kernels. Out: no linalg. Each op becomes loops where it
 // stands (EmitContraction.cpp, EmitLoops.cpp); the ops of a group become one
-// nest over its rows, with the members' loops for one row inside. Temporaries
-// of a group that only its members touch shrink to one row.
+// nest over its rows, or blocks of them, with the members' loops for one
+// inside. Temporaries of a group that only its members touch shrink to one row
+// or block.
 //
 // A fill with zero that a contraction starts from is dropped: its accumulators
 // start there. Large work is cut into parts along a parallel loop, or along the
@@ -108,7 +109,8 @@ private:
         return next.getDpsInits()[0] == buffer && !sumsToRuntimeLength(next) &&
                next->getBlock() == op->getBlock() &&
                !llvm::is_contained(next.getDpsInputs(), buffer) &&
-               contraction(next, group ? placeOf(*group, next) : RowPlace());
+               contraction(next, group ? placeOf(*group, next, group->block)
+                                       : RowPlace());
     return false;
   }
   /// Adds up blocks of a number that a call says: each adds to what is there.
@@ -134,9 +136,10 @@ private:
   //===-- One op ----------------------------------------------------------===//
 
   std::optional<Winograd> winogradOf(linalg::LinalgOp op, const RowPlace &row) {
-    // Its tiles of several images at once are cut to sizes that are known.
-    auto c = winograd && loopLengths(op).empty() ? contraction(op, row)
-                                                 : std::nullopt;
+    // Its tiles of several images at once are cut to sizes that are known, and
+    // not to blocks of rows.
+    bool whole = loopLengths(op).empty() && row.block == 1;
+    auto c = winograd && whole ? contraction(op, row) : std::nullopt;
     return c ? Winograd::match(*c) : std::nullopt;
   }
   void lower(ImplicitLocOpBuilder &b, const Winograd &w, bool startsAtZero) {
@@ -257,8 +260,9 @@ private:
   //===-- A group, row by row ---------------------------------------------===//
 
   /// The op's loops over the rows, at indices that are not known yet.
-  static RowPlace placeOf(const RowGroup &group, Operation *op) {
+  static RowPlace placeOf(const RowGroup &group, Operation *op, int64_t block) {
     RowPlace place;
+    place.block = block;
     for (unsigned d : group.loops.find(op)->second)
       place.loops.push_back({d, Value()});
     return place;
@@ -272,8 +276,11 @@ private:
       work += workOf(op);
     std::optional<LoopSplit> best;
     if (threads > 1 && work > 2 * worthAThread)
-      for (auto [axis, size] : llvm::enumerate(group.sizes))
-        takeEvener(best, axis, Split(size, 1, threads), threads);
+      for (auto [axis, size] : llvm::enumerate(group.sizes)) {
+        int64_t unit = axis + 1 == group.sizes.size() ? group.block : 1;
+        if (size % unit == 0) // a part has whole blocks
+          takeEvener(best, axis, Split(size, unit, threads), threads);
+      }
     auto wholeRows = [&](OpBuilder &at) {
       SmallVector<LoopRange> all =
                                  wholeRanges(at, cast<linalg::LinalgOp>(last)),
@@ -283,7 +290,7 @@ private:
       return rows;
     };
     if (!best)
-      return rowNest(b, group, wholeRows(b));
+      return rowNests(b, group, wholeRows(b));
     RuntimeLengths lengths = loopLengths(last);
     lengths.resize(cast<linalg::LinalgOp>(last).getNumLoops());
     createParts(b, best->second, [&](OpBuilder &nested, Value part) {
@@ -291,42 +298,89 @@ private:
       SmallVector<LoopRange> rows = wholeRows(inner);
       unsigned loop = group.loops.find(last)->second[best->first];
       rows[best->first] = rangeOfPart(inner, best->second, part, lengths[loop]);
-      rowNest(inner, group, rows);
+      rowNests(inner, group, rows);
     });
   }
 
-  void rowNest(ImplicitLocOpBuilder &b, const RowGroup &group,
-               SmallVector<LoopRange> rows) {
-    LocalBuffers buffers = rowBuffers(b, group);
+  /// Whole blocks, and then one of the rows that are left.
+  void rowNests(ImplicitLocOpBuilder &b, const RowGroup &group,
+                SmallVector<LoopRange> rows) {
+    int64_t rest = group.sizes.back() % group.block;
+    if (rest == 0)
+      return rowNest(b, group, group.block, rows);
+    int64_t whole = group.sizes.back() - rest;
+    rows.back().high = b.getIndexAttr(whole);
+    rowNest(b, group, group.block, rows);
+    rows.back().low = b.getIndexAttr(whole);
+    rows.back().high = b.getIndexAttr(whole + rest);
+    rowNest(b, group, rest, rows);
+  }
+  void rowNest(ImplicitLocOpBuilder &b, const RowGroup &group, int64_t block,
+               ArrayRef<LoopRange> rows) {
+    LocalBuffers buffers = rowBuffers(b, group, block);
     // What is the same for all rows comes first.
     llvm::DenseMap<Operation *, Value> filters;
     for (linalg::LinalgOp op : group.ops)
-      if (auto w = winogradOf(op, placeOf(group, op)))
+      if (auto w = winogradOf(op, placeOf(group, op, block)))
         filters[op] = w->emitFilter(b);
     OpBuilder::InsertionGuard guard(b);
     SmallVector<Value> at;
+    llvm::DenseMap<Operation *, Contraction> packed;
     for (const LoopRange &row : rows) {
+      if (block > 1 && &row == &rows.back())
+        packed = packForBlocks(b, group, block, at);
       auto bound = [&](mlir::OpFoldResult v) {
         return mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), v);
       };
+      int64_t step = &row == &rows.back() ? block : 1;
       auto loop = scf::ForOp::create(b, bound(row.low), bound(row.high),
-                                     arith::ConstantIndexOp::create(b, 1));
+                                     arith::ConstantIndexOp::create(b, step));
       at.push_back(loop.getInductionVar());
       b.setInsertionPointToStart(loop.getBody());
     }
     for (auto [i, op] : llvm::enumerate(group.ops)) {
       ArrayRef<linalg::LinalgOp> all(group.ops);
       if (!startsContraction(op, all.drop_front(i + 1), &group))
-        lowerRow(b, op, group, at, buffers, filters.lookup(op),
+        lowerRow(b, op, placeOf(group, op, block), at, buffers,
+                 filters.lookup(op), packed,
                  startedBy(op, all.take_front(i), &group));
     }
   }
+  /// The products whose right-hand side all blocks of rows read, and which
+  /// would copy it to panels if these were one: it is copied before the first.
+  /// `at`: the row's indices along the other axes.
+  llvm::DenseMap<Operation *, Contraction>
+  packForBlocks(ImplicitLocOpBuilder &b, const RowGroup &group, int64_t block,
+                ArrayRef<Value> at) {
+    llvm::DenseMap<Operation *, Contraction> packed;
+    for (linalg::LinalgOp op : group.ops) {
+      RowPlace place = placeOf(group, op, block);
+      for (auto [loop, i] : llvm::zip(place.loops, at))
+        loop.second = i;
+      unsigned blocked = place.loops.back().first;
+      place.loops.back().second = arith::ConstantIndexOp::create(b, 0);
+      auto c = contraction(op, place);
+      auto isLong = [&](unsigned d) { return c->size[d] > 1; };
+      if (!c || c->rhs.step[blocked] != 0 || c->panel != 0 ||
+          llvm::any_of(c->outer, isLong) || group.writes(c->rhs.buffer))
+        continue;
+      Contraction all = *c;
+      if (block == group.block) // not a rest of rows
+        all.size[blocked] = group.sizes.back();
+      Blocking blocking = Blocking::choose(all, machine);
+      if (blocking.pack)
+        packed[op] = emitPanels(b, *c, blocking);
+    }
+    return packed;
+  }
 
-  /// The temporaries that only the group's members touch, one row large.
-  static LocalBuffers rowBuffers(ImplicitLocOpBuilder &b,
-                                 const RowGroup &group) {
+  /// The temporaries that only the group's members touch, one row or block
+  /// large.
+  static LocalBuffers rowBuffers(ImplicitLocOpBuilder &b, const RowGroup &group,
+                                 int64_t block) {
     LocalBuffers buffers;
-    buffers.rows = group.sizes.size();
+    size_t axes = group.sizes.size();
+    buffers.rows = block > 1 ? axes - 1 : axes;
     for (linalg::LinalgOp op : group.ops)
       for (OpOperand &o : op->getOpOperands()) {
         auto alloc = o.get().getDefiningOp<memref::AllocOp>();
@@ -334,25 +388,33 @@ private:
           continue;
         auto type = alloc.getType();
         SmallVector<int64_t> shape(type.getShape());
-        std::fill_n(shape.begin(), buffers.rows, 1);
+        std::fill_n(shape.begin(), axes, 1);
+        shape[axes - 1] = block;
         buffers.local[alloc] = memref::AllocOp::create(
             b, mlir::MemRefType::get(shape, type.getElementType()));
       }
     return buffers;
   }
-  void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
-                const RowGroup &group, ArrayRef<Value> at,
-                const LocalBuffers &buffers, Value filter, bool startsAtZero) {
-    RowPlace place = placeOf(group, op);
+  void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op, RowPlace place,
+                ArrayRef<Value> at, const LocalBuffers &buffers, Value filter,
+                const llvm::DenseMap<Operation *, Contraction> &packed,
+                bool startsAtZero) {
     place.buffers = buffers;
     SmallVector<LoopRange> ranges = wholeRanges(b, op);
     for (auto [loop, i] : llvm::zip(place.loops, at))
       ranges[loop.first].at = loop.second = i;
+    if (place.block > 1)
+      ranges[place.loops.back().first] = {
+          Value(), b.getIndexAttr(0), b.getIndexAttr(place.block), at.back()};
     if (auto w = winogradOf(op, place))
       w->emit(b, filter, startsAtZero, machine);
-    else if (auto c = contraction(op, place))
+    else if (auto c = contraction(op, place)) {
+      if (auto it = packed.find(op); it != packed.end()) {
+        c->rhs = it->second.rhs;
+        c->panel = it->second.panel;
+      }
       emitContraction(b, *c, Blocking::choose(*c, machine), startsAtZero, {});
-    else
+    } else
       emitLoops(b, op, ranges, buffers, vectorBits);
   }
 

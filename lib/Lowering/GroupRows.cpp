@@ -7,7 +7,9 @@
 // what they hand to each other stays in the cache.
 //
 // A row is a fixed index of the leading one to three axes of every tensor that
-// goes from one member to another: one image, one head of one sequence. Groups
+// goes from one member to another: one image, one head of one sequence. Where
+// one would be too large and one of the next axis too small for products, rows
+// are taken in blocks: `graph.row_block` of them along the last axis. Groups
 // grow from producers to consumers, in the order of the program. A consumer
 // joins the groups of its producers if
 //   - it reads every tensor of theirs at its own row,
@@ -18,12 +20,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "gradus/Lowering.h"
+#include "RowFit.h"
 #include "gradus/Passes.h"
-#include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/MapVector.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_GROUPROWS
@@ -35,61 +36,71 @@ namespace linalg = mlir::linalg;
 using mlir::AffineMap;
 using mlir::OpOperand;
 
-/// Bytes of an operand that each row of a product reads anew.
-static constexpr int64_t mostSharedBytes = 160 * 1024;
-/// Results of a product a row, so that its tiles stay large.
-static constexpr int64_t leastResults = 1024;
-static constexpr unsigned mostRowAxes = 3;
-
 static int64_t bytesOf(Value v) {
   return lowering::byteCount(cast<ShapedType>(v.getType()));
 }
 
 namespace {
-/// Loops of an op by the axis of the row that they run over.
-using RowLoops = SmallVector<unsigned, mostRowAxes>;
-
-struct Group {
-  llvm::SetVector<Operation *> members;
-  llvm::DenseMap<Operation *, RowLoops> loops;
-  SmallVector<int64_t> sizes; ///< of the row axes that all members share
-
-  int64_t rows(unsigned axes) const {
-    int64_t n = 1;
-    for (int64_t s : ArrayRef(sizes).take_front(axes))
-      n *= s;
-    return n;
+/// The groups of a function's ops.
+class Grouping {
+public:
+  /// `rowBytes`: what a row's intermediates may take. `splits`: a product whose
+  /// result is larger than what it reads begins a group.
+  Grouping(Block &body, int64_t rowBytes, bool products, bool splits)
+      : body(body), fit(rowBytes, products), splits(splits) {
+    do
+      formGroups();
+    while (rejectBlocks());
   }
-};
 
-struct GroupRows : impl::GroupRowsBase<GroupRows> {
-  using GroupRowsBase::GroupRowsBase;
+  /// Bytes of results that no other op than members reads.
+  int64_t bytesKept() const {
+    int64_t bytes = 0;
+    for (auto &group : groups)
+      if (group)
+        for (Operation *op : group->members)
+          for (Value v : op->getResults())
+            if (group->keeps(v))
+              bytes += bytesOf(v);
+    return bytes;
+  }
 
-  void runOnOperation() override {
-    lengths = LengthAnalysis();
-    groups.clear();
-    groupOf.clear();
-    Block &body = getOperation().getBody().front();
-    for (auto op : body.getOps<linalg::GenericOp>())
-      join(op);
-    Builder b(&getContext());
+  void mark() {
+    Builder b(body.getParentOp()->getContext());
     int64_t number = 0;
     for (auto &group : groups) {
-      auto axes = group ? fittingAxes(*group) : std::nullopt;
-      if (!axes)
+      auto rows = group ? fit.of(*group) : std::nullopt;
+      if (!rows)
         continue;
       for (Operation *op : group->members) {
-        auto loops =
-            llvm::map_to_vector(ArrayRef(group->loops[op]).take_front(*axes),
-                                [](unsigned d) { return int64_t(d); });
+        auto loops = llvm::map_to_vector(
+            ArrayRef(group->loops[op]).take_front(rows->axes),
+            [](unsigned d) { return int64_t(d); });
         op->setAttr(lowering::groupAttr, b.getI64IntegerAttr(number));
         op->setAttr(lowering::rowLoopsAttr, b.getDenseI64ArrayAttr(loops));
+        if (rows->block > 1)
+          op->setAttr(lowering::rowBlockAttr, b.getI64IntegerAttr(rows->block));
       }
       ++number;
     }
   }
 
 private:
+  void formGroups() {
+    groups.clear();
+    groupOf.clear();
+    for (auto op : body.getOps<linalg::GenericOp>())
+      if (!splits || !isProductOfTiles(op) || !isLargerThanOperands(op))
+        join(op);
+  }
+  /// Whether some group is none after all, so that all are to be formed anew.
+  bool rejectBlocks() {
+    bool any = false;
+    for (auto &group : groups)
+      any |= group && fit.reject(*group);
+    return any;
+  }
+
   /// The loops that the leading results of a map are, as long as they are plain
   /// and parallel.
   static RowLoops leadingLoops(linalg::GenericOp op, AffineMap map) {
@@ -111,20 +122,21 @@ private:
     a.truncate(n);
   }
 
-  /// The op joins the groups of as many of its producers as it can, the nearest
-  /// first; they become one.
+  /// The op joins the groups of as many of its producers as it can, those that
+  /// hand it most first, of equals the nearest; they become one.
   void join(linalg::GenericOp op) {
-    llvm::SetVector<Operation *> producers;
+    llvm::MapVector<Operation *, int64_t> producers;
     for (Value v : op.getDpsInputs())
       if (auto producer = v.getDefiningOp<linalg::GenericOp>())
-        producers.insert(producer);
-    SmallVector<Operation *> nearest = producers.takeVector();
-    llvm::sort(nearest, [](Operation *a, Operation *b) {
-      return b->isBeforeInBlock(a);
+        producers[producer] += bytesOf(v);
+    auto ordered = producers.takeVector();
+    llvm::sort(ordered, [](auto &a, auto &b) {
+      return a.second != b.second ? a.second > b.second
+                                  : b.first->isBeforeInBlock(a.first);
     });
     SmallVector<Operation *> accepted;
-    std::optional<Group> best;
-    for (Operation *producer : nearest) {
+    std::optional<RowCandidates> best;
+    for (Operation *producer : llvm::make_first_range(ordered)) {
       accepted.push_back(producer);
       if (auto group = merged(op, accepted))
         best = std::move(group);
@@ -142,16 +154,16 @@ private:
   }
 
   /// The groups of the producers and the op as one, if that works.
-  std::optional<Group> merged(linalg::GenericOp op,
-                              ArrayRef<Operation *> producers) {
-    Group group;
+  std::optional<RowCandidates> merged(linalg::GenericOp op,
+                                      ArrayRef<Operation *> producers) {
+    RowCandidates group;
     for (Operation *producer : producers) {
       auto it = groupOf.find(producer);
       if (it == groupOf.end()) {
         group.members.insert(producer);
         continue;
       }
-      const Group &g = *groups[it->second];
+      const RowCandidates &g = *groups[it->second];
       group.members.insert(g.members.begin(), g.members.end());
       for (auto &[member, loops] : g.loops)
         group.loops[member] = loops;
@@ -184,7 +196,7 @@ private:
     auto ranges = op.getStaticLoopRanges();
     for (unsigned d : ArrayRef(*own).take_front(axes))
       group.sizes.push_back(ranges[d]);
-    if (!fittingAxes(group) || !canStandAt(group, op))
+    if (!fit.of(group) || !canStandAt(group, op))
       return std::nullopt;
     return group;
   }
@@ -195,81 +207,15 @@ private:
       all = one;
   }
 
-  /// The least number of row axes with which the group works, if there is one.
-  std::optional<unsigned> fittingAxes(const Group &group) {
-    for (unsigned axes = 1; axes <= group.sizes.size(); ++axes)
-      if (group.rows(axes) > 1 && fits(group, axes))
-        return axes;
-    return std::nullopt;
-  }
-  bool fits(const Group &group, unsigned axes) {
-    int64_t handedOn = 0, rows = group.rows(axes);
-    for (Operation *op : group.members) {
-      auto generic = cast<linalg::GenericOp>(op);
-      for (Value v : op->getResults())
-        if (llvm::any_of(v.getUsers(), [&](Operation *user) {
-              return group.members.contains(user);
-            }))
-          handedOn += bytesOf(v) / rows;
-      auto loops = ArrayRef(group.loops.find(op)->second).take_front(axes);
-      if (!knowsRow(generic, loops) || !writesOwnRow(generic, loops) ||
-          takesVectors(generic, loops) ||
-          (isProduct(generic) &&
-           (!products || !keepsWork(generic, loops, rows))))
-        return false;
-    }
-    return handedOn <= rowBytes;
-  }
-  /// Does each call have rows of the same length?
-  bool knowsRow(linalg::GenericOp op, ArrayRef<unsigned> rowLoops) {
-    for (auto [d, length] : llvm::enumerate(lengths.ofLoops(op)))
-      if (length && !llvm::is_contained(rowLoops, d))
-        return false;
-    return true;
-  }
-  /// Is each row loop by itself an axis of every result?
-  static bool writesOwnRow(linalg::GenericOp op, ArrayRef<unsigned> rowLoops) {
-    return llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &out) {
-      AffineMap map = op.getMatchingIndexingMap(&out);
-      return llvm::all_of(rowLoops, [&](unsigned d) {
-        return map
-            .getResultPosition(mlir::getAffineDimExpr(d, map.getContext()))
-            .has_value();
-      });
-    });
-  }
-  /// Do rows take the axis along which the op's largest operands are
-  /// contiguous?
-  static bool takesVectors(linalg::GenericOp op, ArrayRef<unsigned> rowLoops) {
-    auto maps = op.getIndexingMapsArray();
-    unsigned rank = 0;
-    for (AffineMap map : maps)
-      rank = std::max(rank, map.getNumResults());
-    return llvm::any_of(maps, [&](AffineMap map) {
-      return map.getNumResults() == rank && rank > 0 &&
-             llvm::any_of(rowLoops, [&](unsigned d) {
-               return map.getResults().back().isFunctionOfDim(d);
-             });
-    });
-  }
-  static bool isProduct(linalg::GenericOp op) {
-    return op.getNumDpsInputs() == 2 && op.getNumReductionLoops() > 0;
-  }
-  static bool keepsWork(linalg::GenericOp op, ArrayRef<unsigned> rowLoops,
-                        int64_t rows) {
-    auto out = cast<RankedTensorType>(op.getResult(0).getType());
-    if (out.getNumElements() / rows < leastResults)
-      return false;
-    return llvm::all_of(op.getDpsInputOperands(), [&](OpOperand *in) {
-      AffineMap map = op.getMatchingIndexingMap(in);
-      bool moves = llvm::any_of(
-          rowLoops, [&](unsigned d) { return map.isFunctionOfDim(d); });
-      return moves || bytesOf(in->get()) <= mostSharedBytes;
-    });
+  static bool isLargerThanOperands(linalg::GenericOp op) {
+    int64_t operands = 0;
+    for (Value v : op.getDpsInputs())
+      operands += bytesOf(v);
+    return bytesOf(op.getResult(0)) > operands;
   }
 
   /// May all members run where `last` stands, row by row?
-  static bool canStandAt(const Group &group, Operation *last) {
+  static bool canStandAt(const RowCandidates &group, Operation *last) {
     for (Operation *op : group.members)
       for (OpOperand &use : op->getUses()) {
         Operation *user =
@@ -295,8 +241,23 @@ private:
     return true;
   }
 
-  LengthAnalysis lengths;
-  std::vector<std::optional<Group>> groups;
+  Block &body;
+  RowFit fit;
+  bool splits;
+  std::vector<std::optional<RowCandidates>> groups;
   llvm::DenseMap<Operation *, unsigned> groupOf;
+};
+
+struct GroupRows : impl::GroupRowsBase<GroupRows> {
+  using GroupRowsBase::GroupRowsBase;
+
+  void runOnOperation() override {
+    // Ops join the first group that they can. A product such as one that makes
+    // scores may so keep from its consumers what it hands them.
+    Block &body = getOperation().getBody().front();
+    Grouping whole(body, rowBytes, products, /*splits=*/false),
+        split(body, rowBytes, products, /*splits=*/true);
+    (split.bytesKept() > whole.bytesKept() ? split : whole).mark();
+  }
 };
 } // namespace

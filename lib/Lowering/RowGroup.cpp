@@ -40,9 +40,12 @@ bool RowGroup::add(linalg::LinalgOp op) {
   SmallVector<int64_t> own;
   for (int64_t d : rows.asArrayRef())
     own.push_back(ranges[d]);
-  if (!ops.empty() && own != sizes)
+  auto blockAttr = op->getAttrOfType<mlir::IntegerAttr>(lowering::rowBlockAttr);
+  int64_t ownBlock = blockAttr ? blockAttr.getInt() : 1;
+  if (!ops.empty() && (own != sizes || ownBlock != block))
     return false;
   sizes = own;
+  block = ownBlock;
   loops[op] = SmallVector<unsigned>(rows.asArrayRef());
   ops.push_back(op);
   return true;
@@ -66,6 +69,13 @@ bool RowGroup::owns(Value buffer) const {
            return contains(use.getOwner()) && atItsRow(use);
          });
 }
+bool RowGroup::writes(Value buffer) const {
+  return llvm::any_of(ops, [&](linalg::LinalgOp op) {
+    return llvm::any_of(op.getDpsInits(), [&](Value out) {
+      return lowering::viewedBuffer(out) == lowering::viewedBuffer(buffer);
+    });
+  });
+}
 bool RowGroup::atItsRow(OpOperand &use) const {
   auto map =
       cast<linalg::LinalgOp>(use.getOwner()).getMatchingIndexingMap(&use);
@@ -75,5 +85,10 @@ bool RowGroup::atItsRow(OpOperand &use) const {
   for (auto [e, d] : llvm::zip(map.getResults(), own))
     if (e != mlir::getAffineDimExpr(d, map.getContext()))
       return false;
-  return true;
+  // Within a block an index is counted from its first row: no other axis may
+  // have it.
+  return block == 1 || llvm::none_of(map.getResults().drop_front(own.size()),
+                                     [&](mlir::AffineExpr e) {
+                                       return e.isFunctionOfDim(own.back());
+                                     });
 }

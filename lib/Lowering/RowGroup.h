@@ -13,6 +13,7 @@ struct RowGroup {
   SmallVector<mlir::linalg::LinalgOp> ops;
   llvm::DenseMap<Operation *, SmallVector<unsigned>> loops;
   SmallVector<int64_t> sizes;
+  int64_t block = 1; ///< rows at a time, along the last of those loops
 
   /// The group that a kernel's ops are, if they still stand together.
   static std::optional<RowGroup> find(ArrayRef<mlir::linalg::LinalgOp> work);
@@ -20,6 +21,8 @@ struct RowGroup {
   bool contains(Operation *op) const { return loops.contains(op); }
   /// Is the buffer a temporary that only members touch, each at its own row?
   bool owns(Value buffer) const;
+  /// Does any member write to the buffer that this one is, or is a view of?
+  bool writes(Value buffer) const;
 
 private:
   bool add(mlir::linalg::LinalgOp op);
