@@ -231,7 +231,8 @@ def LowerKernels : Pass<"cpu-lower-kernels", "::mlir::func::FuncOp"> {
                  ListOption<"dots", "dots", "std::string",
                             "Instructions for several elements: vpmaddwd, vpdpwssd, vdpbf16ps, tdpbssd, tdpbf16ps">,
                  Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">,
-                 Option<"winograd", "winograd", "bool", "true", "F(2x2, 3x3) for 3 x 3 convolutions with many channels">];
+                 Option<"winograd", "winograd", "bool", "true", "F(2x2, 3x3) for 3 x 3 convolutions with many channels">,
+                 Option<"streams", "streams", "bool", "false", "Write results that no cache holds past the caches, on x86">];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
                            "::mlir::affine::AffineDialect", "::mlir::vector::VectorDialect", "::mlir::LLVM::LLVMDialect"];
 }

@@ -231,6 +231,7 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
     b.pack = whole->pack;
   b.blockDepth = whole ? whole->blockDepth : b.chooseDepth(c);
   b.chooseCaches(c);
+  b.streams = machine.streams && !hasEpilogue && b.chooseStreams(c);
   return b;
 }
 
@@ -341,6 +342,20 @@ int64_t Blocking::chooseDepth(const Contraction &c) const {
   int64_t depth = llvm::divideCeil(c.depth(), blocks);
   return blocks > 1 ? llvm::alignTo(depth, words.elements * words.stepsAtOnce)
                     : depth;
+}
+
+/// Is the result written once, to whole vectors, and more than caches keep for
+/// who reads it next? In tile registers nothing is written so.
+bool Blocking::chooseStreams(const Contraction &c) const {
+  constexpr int64_t leastBytes = 32 << 20;
+  auto isWhole = [&](unsigned d) {
+    return d == c.column || c.out.step[d] % c.lanes == 0;
+  };
+  return !words.tiles && c.rowLoops.empty() && blockDepth == c.depth() &&
+         c.out.start % c.lanes == 0 &&
+         llvm::all_of(llvm::seq<unsigned>(c.size.size()), isWhole) &&
+         lowering::byteCount(cast<ShapedType>(c.out.buffer.getType())) >=
+             leastBytes;
 }
 
 /// A panel of rhs stays in the first cache and a block of lhs in the second.

@@ -24,6 +24,7 @@ struct LinearAccess {
 struct RegisterFile {
   unsigned vectorBits, registers;
   DotInstructions dots;
+  bool streams = false; ///< it writes past the caches, if asked
 };
 
 /// The row, or block of rows, that an op of a group is emitted for.
@@ -96,8 +97,9 @@ struct Blocking {
   int64_t tileRows, tileVectors;               ///< in registers
   int64_t blockRows, blockColumns, blockDepth; ///< in caches
   Words words;                                 ///< of the copies
-  bool pack;    ///< rhs copied to panels of tileVectors vectors
-  bool packLhs; ///< lhs copied to panels of rows
+  bool pack;            ///< rhs copied to panels of tileVectors vectors
+  bool packLhs;         ///< lhs copied to panels of rows
+  bool streams = false; ///< the result is written past the caches
 
   /// `whole`: of the product that `c` is a thread's part of. In which order
   /// products are added up is for the whole to say.
@@ -111,6 +113,7 @@ private:
   void chooseTiles(const Contraction &c);
   int64_t chooseDepth(const Contraction &c) const;
   void chooseCaches(const Contraction &c);
+  bool chooseStreams(const Contraction &c) const;
 };
 
 /// What runs on each block of a contraction's result once that is complete.

@@ -52,7 +52,7 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
   using LowerKernelsBase::LowerKernelsBase;
 
   void runOnOperation() override {
-    machine = {vectorBits, registers, DotInstructions::of(dots)};
+    machine = {vectorBits, registers, DotInstructions::of(dots), streams};
     SmallVector<linalg::LinalgOp> work;
     getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
     if (auto group = RowGroup::find(work)) {

@@ -25,6 +25,18 @@ class VectorKernel : public MicroKernel {
 public:
   using MicroKernel::MicroKernel;
 
+  void open() override {
+    if (k.streams)
+      startsAtVector = isAligned(out);
+  }
+  /// Other threads see what was written past the caches before they see that
+  /// this part is done.
+  void close() override {
+    if (k.streams)
+      mlir::LLVM::CallIntrinsicOp::create(
+          b, b.getStringAttr("llvm.x86.sse.sfence"), ValueRange());
+  }
+
   void emit(const Offsets &at, int64_t height, int64_t width, int64_t depth,
             bool zero) override {
     int64_t vectors = llvm::divideCeil(width, lanes);
@@ -36,13 +48,38 @@ public:
         sums[i] = loadVector(out, place, mask);
       });
     sums = reduce(0, at, height, width, steps(depth), sums);
-    forSums(at, height, width, [&](int64_t i, Value place, Value mask) {
-      storeVector(sums[i], out, place, mask);
-    });
+    auto store = [&](bool streams) {
+      forSums(at, height, width, [&](int64_t i, Value place, Value mask) {
+        if (streams)
+          vector::StoreOp::create(b, sums[i], out, ValueRange{place},
+                                  /*nontemporal=*/true,
+                                  llvm::MaybeAlign(vectorBytes()));
+        else
+          storeVector(sums[i], out, place, mask);
+      });
+    };
+    if (!startsAtVector || !zero || width % lanes != 0)
+      return store(/*streams=*/false);
+    auto choice = scf::IfOp::create(b, startsAtVector, /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(choice.thenBlock());
+    store(/*streams=*/true);
+    b.setInsertionPointToStart(choice.elseBlock());
+    store(/*streams=*/false);
   }
 
 private:
   using Accumulators = SmallVector<Value>;
+
+  int64_t vectorBytes() const {
+    return lanes * c.element.getIntOrFloatBitWidth() / 8;
+  }
+  /// Does the buffer start where a vector may? A caller's need not.
+  Value isAligned(Value buffer) {
+    Value at = memref::ExtractAlignedPointerAsIndexOp::create(b, buffer);
+    Value rest = arith::RemUIOp::create(b, at, index(vectorBytes()));
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::eq, rest, index(0));
+  }
 
   /// Calls visit(number, place in the result, mask or null) for each vector of
   /// a tile.
@@ -182,6 +219,8 @@ private:
                                       : "llvm.x86.sse2.pmadd.wd";
     return arith::AddIOp::create(b, sum, call(product, type, {x, y}));
   }
+
+  Value startsAtVector; ///< null if the result is not written past the caches
 };
 } // namespace
 

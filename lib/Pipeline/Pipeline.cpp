@@ -181,6 +181,7 @@ static LowerKernelsOptions machineOptions(const CompileOptions &options) {
     result.dots.push_back("tdpbssd");
   if (processor.has("+amx-bf16,+avx512vl"))
     result.dots.push_back("tdpbf16ps");
+  result.streams = processor.has("+avx");
   if (processor.has("+avx512f")) {
     result.vectorBits = 512;
     result.registers = 32;
