@@ -183,6 +183,10 @@ def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
     block of the product while that is in the cache. What nothing else reads is never written to memory.
   }];
 }
+def ExtractNumbers : Pass<"graph-extract-numbers", "::mlir::func::FuncOp"> {
+  let summary = "Extract a number that many ops read from its tensor, once";
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
 def OutlineKernels : Pass<"graph-outline-kernels", "::mlir::ModuleOp"> {
   let summary = "Move each fusion group into a function of its own, shared when equal";
   let description = [{

@@ -41,19 +41,50 @@ static bool readsElementwise(linalg::GenericOp op, OpOperand &operand) {
          llvm::count(op->getOperands(), operand.get()) == 1;
 }
 
+namespace {
+/// Where the ops of a block stand. The block's own numbers are made anew
+/// whenever some ops move to one place, all of them.
+class BlockOrder {
+public:
+  explicit BlockOrder(Block &block) {
+    constexpr int64_t room = 1 << 20; // for ops that move there
+    for (auto [i, op] : llvm::enumerate(block))
+      place[&op] = int64_t(i) * room;
+  }
+  bool isBefore(Operation *a, Operation *b) const {
+    return place.lookup(a) < place.lookup(b);
+  }
+  /// The ops stand behind `last`, to which none has moved before.
+  void moveAfter(Operation *last, ArrayRef<Operation *> ops) {
+    for (Operation *op : ops) {
+      op->moveAfter(last);
+      place[op] = place.lookup(last) + 1;
+      last = op;
+    }
+  }
+  void sort(SmallVectorImpl<Operation *> &ops) const {
+    llvm::sort(ops, [&](Operation *a, Operation *b) { return isBefore(a, b); });
+  }
+
+private:
+  llvm::DenseMap<Operation *, int64_t> place;
+};
+} // namespace
+
 /// Does any other user of the value stand before `op`?
-static bool readBefore(Value v, Operation *op) {
+static bool readBefore(const BlockOrder &order, Value v, Operation *op) {
   return llvm::any_of(v.getUsers(), [&](Operation *user) {
     Operation *top = op->getBlock()->findAncestorOpInBlock(*user);
-    return top != op && (!top || top->isBeforeInBlock(op));
+    return top != op && (!top || order.isBefore(top, op));
   });
 }
 /// Does any user of the value but `op` stand between the two?
-static bool readBetween(Value v, Operation *first, Operation *op) {
+static bool readBetween(const BlockOrder &order, Value v, Operation *first,
+                        Operation *op) {
   return llvm::any_of(v.getUsers(), [&](Operation *user) {
     Operation *top = op->getBlock()->findAncestorOpInBlock(*user);
-    return top && top != op && first->isBeforeInBlock(top) &&
-           top->isBeforeInBlock(op);
+    return top && top != op && order.isBefore(first, top) &&
+           order.isBefore(top, op);
   });
 }
 
@@ -73,7 +104,8 @@ static bool isSmall(Operation *op) {
 /// What must move for `op` to stand right after `product`, in order; none if
 /// that would change what something reads.
 static std::optional<SmallVector<Operation *>>
-opsToMove(linalg::GenericOp product, linalg::GenericOp op) {
+opsToMove(const BlockOrder &order, linalg::GenericOp product,
+          linalg::GenericOp op) {
   llvm::SetVector<Operation *> moving;
   SmallVector<Operation *> work{op};
   while (!work.empty()) {
@@ -83,9 +115,9 @@ opsToMove(linalg::GenericOp product, linalg::GenericOp op) {
     for (Value v : next->getOperands()) {
       Operation *def = v.getDefiningOp();
       // An update in place must not overtake those that read the old value.
-      if (!def && next == op && readBetween(v, product, op))
+      if (!def && next == op && readBetween(order, v, product, op))
         return std::nullopt;
-      if (!def || def == product || def->isBeforeInBlock(product))
+      if (!def || def == product || order.isBefore(def, product))
         continue;
       if (!isSmall(def))
         return std::nullopt;
@@ -93,8 +125,7 @@ opsToMove(linalg::GenericOp product, linalg::GenericOp op) {
     }
   }
   SmallVector<Operation *> ordered = moving.takeVector();
-  llvm::sort(ordered,
-             [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  order.sort(ordered);
   return ordered;
 }
 
@@ -108,17 +139,14 @@ struct FuseEpilogues : impl::FuseEpiloguesBase<FuseEpilogues> {
       if (auto group = op.getAttrOfType<IntegerAttr>(lowering::groupAttr))
         number = std::max(number, group.getInt() + 1);
     Builder b(&getContext());
+    BlockOrder order(body);
     for (auto op :
          llvm::make_early_inc_range(body.getOps<linalg::GenericOp>())) {
-      linalg::GenericOp product = productBefore(op);
-      auto moving = product ? opsToMove(product, op) : std::nullopt;
+      linalg::GenericOp product = productBefore(order, op);
+      auto moving = product ? opsToMove(order, product, op) : std::nullopt;
       if (!moving)
         continue;
-      Operation *last = product;
-      for (Operation *moved : *moving) {
-        moved->moveAfter(last);
-        last = moved;
-      }
+      order.moveAfter(product, *moving);
       for (Operation *member : {product.getOperation(), op.getOperation()})
         member->setAttr(lowering::groupAttr, b.getI64IntegerAttr(number));
       op->setAttr(lowering::epilogueAttr, b.getUnitAttr());
@@ -133,16 +161,17 @@ private:
   }
 
   /// The last product that `op` can be the epilogue of.
-  linalg::GenericOp productBefore(linalg::GenericOp op) {
+  linalg::GenericOp productBefore(const BlockOrder &order,
+                                  linalg::GenericOp op) {
     linalg::GenericOp last;
     if (inGroup(op))
       return last;
     for (OpOperand *in : op.getDpsInputOperands()) {
       auto product = in->get().getDefiningOp<linalg::GenericOp>();
       if (product && lowering::addsProducts(product) && !inGroup(product) &&
-          readsElementwise(op, *in) && !readBefore(in->get(), op) &&
+          readsElementwise(op, *in) && !readBefore(order, in->get(), op) &&
           !sumsToRuntimeLength(product) &&
-          (!last || last->isBeforeInBlock(product)))
+          (!last || order.isBefore(last, product)))
         last = product;
     }
     return last;

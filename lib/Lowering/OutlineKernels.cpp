@@ -46,14 +46,23 @@ static Operation *startsFrom(Operation *op) {
   return nullptr;
 }
 
+/// The members of each group.
+using MarkedGroups = llvm::DenseMap<Attribute, SmallVector<Operation *>>;
+static MarkedGroups markedGroups(Block &body) {
+  MarkedGroups groups;
+  for (Operation &op : body)
+    if (Attribute number = op.getAttr(lowering::groupAttr))
+      groups[number].push_back(&op);
+  return groups;
+}
+
 /// The ops of the group that ends in `root`, in order.
-static SmallVector<Operation *> groupOf(Operation *root) {
+static SmallVector<Operation *> groupOf(Operation *root,
+                                        const MarkedGroups &marked) {
   llvm::SetVector<Operation *> group;
   SmallVector<Operation *> work{root};
   if (Attribute number = root->getAttr(lowering::groupAttr))
-    for (Operation &op : *root->getBlock())
-      if (&op != root && op.getAttr(lowering::groupAttr) == number)
-        work.push_back(&op);
+    llvm::append_range(work, marked.find(number)->second);
   while (!work.empty()) {
     Operation *op = work.pop_back_val();
     group.insert(op);
@@ -83,11 +92,13 @@ struct OutlineKernels : impl::OutlineKernelsBase<OutlineKernels> {
       markLoops(f);
       lengths = LengthAnalysis();
       // From the end, so that the last op of a group comes first.
+      Block &body = f.getBody().front();
+      MarkedGroups marked = markedGroups(body);
       llvm::SmallPtrSet<Operation *, 32> taken;
       SmallVector<SmallVector<Operation *>> groups;
-      for (Operation &op : llvm::reverse(f.getBody().front()))
+      for (Operation &op : llvm::reverse(body))
         if (computes(&op) && !taken.contains(&op)) {
-          groups.push_back(groupOf(&op));
+          groups.push_back(groupOf(&op, marked));
           taken.insert(groups.back().begin(), groups.back().end());
         }
       for (auto &group : llvm::reverse(groups))

@@ -252,18 +252,23 @@ private:
                                     b.getFunctionType(inputs, results));
     if (Attribute special = f->getAttr(lowering::specialAttr))
       out->setAttr(lowering::specialAttr, special);
-    unsigned arg = 0, result = 0;
+    auto only = [&](StringRef attr, StringAttr name) {
+      return b.getDictionaryAttr(b.getNamedAttr(attr, name));
+    };
+    SmallVector<DictionaryAttr> argAttrs, resultAttrs;
     for (Operation *v : variables)
-      out.setArgAttr(arg++, lowering::variableAttr, variableName(v));
+      argAttrs.push_back(only(lowering::variableAttr, variableName(v)));
     for (unsigned i = 0; i < f.getNumArguments(); ++i)
-      out.setArgAttr(arg++, lowering::nameAttr,
-                     b.getStringAttr(f.argumentName(i)));
+      argAttrs.push_back(
+          only(lowering::nameAttr, b.getStringAttr(f.argumentName(i))));
     for (unsigned i = 0; i < f.getNumResults(); ++i)
-      out.setResultAttr(result++, lowering::nameAttr,
-                        b.getStringAttr(f.resultName(i)));
+      resultAttrs.push_back(
+          only(lowering::nameAttr, b.getStringAttr(f.resultName(i))));
     for (auto &[variable, value] : next)
-      out.setResultAttr(result++, lowering::nextAttr,
-                        variableName(variable.getDefiningOp()));
+      resultAttrs.push_back(
+          only(lowering::nextAttr, variableName(variable.getDefiningOp())));
+    out.setAllArgAttrs(argAttrs);
+    out.setAllResultAttrs(resultAttrs);
 
     out.getBody().takeBody(f.getBody());
     for (auto [i, v] : llvm::enumerate(variables)) {

@@ -326,6 +326,7 @@ private:
                              DictionaryAttr::get(&getContext()), f.getLoc());
       block = f.getArgument(0);
     }
+    llvm::BitVector variables(f.getNumArguments());
     for (unsigned i = f.getNumArguments(); i-- > 0;) {
       auto name = f.getArgAttrOfType<StringAttr>(i, lowering::variableAttr);
       if (!name)
@@ -339,8 +340,9 @@ private:
             memref::ViewOp::create(b, a.getLoc(), type, block, at, ValueRange{})
                 .getResult());
       }
-      (void)f.eraseArgument(i);
+      variables.set(i);
     }
+    (void)f.eraseArguments(variables);
   }
 
   llvm::StringMap<SmallVector<func::CallOp>> calls; ///< by callee
