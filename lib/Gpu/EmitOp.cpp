@@ -319,23 +319,6 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
     for (auto [i, v] : llvm::zip(sums, values))
       write(k, facts, *op.getDpsInitOperand(i), loops, v);
   };
-  auto guarded = [&](Value condition, mlir::TypeRange types,
-                     function_ref<SmallVector<Value>()> then,
-                     function_ref<SmallVector<Value>()> otherwise) {
-    if (!condition)
-      return then();
-    bool withElse = !types.empty();
-    auto branch = scf::IfOp::create(b, types, condition, withElse);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    SmallVector<Value> values = then();
-    if (withElse) {
-      scf::YieldOp::create(b, values);
-      b.setInsertionPointToStart(branch.elseBlock());
-      scf::YieldOp::create(b, otherwise());
-    }
-    return SmallVector<Value>(branch.getResults());
-  };
   /// One step: reads, computes, writes what is no sum.
   auto step = [&](ValueRange carried) {
     SmallVector<Value> yielded =
@@ -373,7 +356,7 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
     SmallVector<Value> before(loop.getRegionIterArgs());
     Value isThere =
         k.at.both(reached(k, reductions, loops), findPositions(k, loops));
-    SmallVector<Value> next = guarded(
+    SmallVector<Value> next = k.choose(
         isThere, sumTypes, [&] { return step(before); },
         [&] { return before; });
     if (!starts.empty())
@@ -393,18 +376,9 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
     place(parallel, flat);
     has = k.at.both(has, reached(k, parallel, loops));
   }
-  auto none = [] { return SmallVector<Value>(); };
-  if (sharing.slices == 1) {
-    guarded(
-        has, {},
-        [&] {
-          storeSums(steps());
-          return SmallVector<Value>();
-        },
-        none);
-    return;
-  }
-  SmallVector<Value> parts = guarded(has, sumTypes, steps, [&] {
+  if (sharing.slices == 1)
+    return k.when(has, [&] { storeSums(steps()); });
+  SmallVector<Value> parts = k.choose(has, sumTypes, steps, [&] {
     return llvm::map_to_vector(sums, [&](unsigned i) -> Value {
       return neutralFor(b, adderOf(op, i));
     });
@@ -412,12 +386,8 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
   SmallVector<Value> totals =
       combineSlices(k, sums, parts, result, slice, sharing);
   Value stores = k.at.both(has, k.at.below(slice, 1));
-  guarded(
-      stores, {},
-      [&] {
-        place(parallel, flat);
-        storeSums(totals);
-        return SmallVector<Value>();
-      },
-      none);
+  k.when(stores, [&] {
+    place(parallel, flat);
+    storeSums(totals);
+  });
 }

@@ -237,15 +237,14 @@ private:
     if (plan.isBulk)
       return emitBulk(k);
     TilePlace place = placeOf(k, k.block(mlir::gpu::Dimension::x));
-    auto compute = [&] {
+    Value isThere;
+    if (p.rowsLength)
+      isThere = k.at.below(place.row, k.length(op, p.rowsLength));
+    k.when(isThere, [&] {
       storeSums(
           k, plan.stages ? addStaged(k, place) : addThroughRegisters(k, place),
           place);
-    };
-    if (p.rowsLength)
-      k.when(k.at.below(place.row, k.length(op, p.rowsLength)), compute);
-    else
-      compute();
+    });
     k.launch(host, {tileCount()});
   }
 
@@ -317,20 +316,16 @@ private:
                    [&] { storeInLine(k, place, row, at, sum); });
         }
       };
-      if (allOrNone && p.n() % clusterColumns() != 0)
-        k.when(k.at.below(column, p.n()), storeAll);
-      else
-        storeAll();
+      bool mayEnd = allOrNone && p.n() % clusterColumns() != 0;
+      k.when(mayEnd ? k.at.below(column, p.n()) : Value(), storeAll);
     };
     multiplier->forEachSum(
         k, sums, [&](Value rowInTile, Value columnInTile, ValueRange sums) {
           Value row = k.at.add(place.row, rowInTile),
                 column = k.at.add(place.column, columnInTile);
-          if (p.m() % clusterRows() == 0)
-            storeNeighbours(row, column, sums);
-          else
-            k.when(k.at.below(row, p.m()),
-                   [&] { storeNeighbours(row, column, sums); });
+          bool mayEnd = p.m() % clusterRows() != 0;
+          k.when(mayEnd ? k.at.below(row, p.m()) : Value(),
+                 [&] { storeNeighbours(row, column, sums); });
         });
   }
 

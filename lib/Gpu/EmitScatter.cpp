@@ -83,7 +83,6 @@ std::optional<Scatter> Scatter::match(Operation *op) {
   }
   if (loops.empty())
     return std::nullopt;
-  s.outermost = loops.front();
   Block *body = loops.back().getBody();
   for (Operation &inner : body->without_terminator()) {
     auto store = dyn_cast<memref::StoreOp>(inner);
@@ -280,11 +279,7 @@ private:
       sums = addFrom(item, place, ofColumns, sums);
       for (auto [step, isThere, sum] : llvm::zip(steps, has, sums)) {
         step.map(s.store.getValue(), sum);
-        auto store = [&] { step.clone(s.store); };
-        if (isThere)
-          k.when(isThere, store);
-        else
-          store();
+        k.when(isThere, [&] { step.clone(s.store); });
       }
     });
   }
@@ -302,7 +297,7 @@ private:
       return arith::AndIOp::create(b, behind, at.below(other, items));
     });
     scf::YieldOp::create(
-        b, ifElse(isNot(votes, 0), loop.getRegionIterArgs(), [&] {
+        b, where(isNot(votes, 0), loop.getRegionIterArgs(), [&] {
           return addVoted(first, votes, ofColumns, loop.getRegionIterArgs());
         }));
     return loop.getResults();
@@ -319,7 +314,7 @@ private:
           bit = arith::ShLIOp::create(b, word(1), number);
     Value isVoted = isNot(arith::AndIOp::create(b, votes, bit), 0);
     scf::YieldOp::create(
-        b, ifElse(isVoted, loop.getRegionIterArgs(), [&] {
+        b, where(isVoted, loop.getRegionIterArgs(), [&] {
           SmallVector<Value> added;
           auto steps =
               stepsOf(at.add(first, loop.getInductionVar()), ofColumns);
@@ -335,16 +330,10 @@ private:
     return loop.getResults();
   }
 
-  SmallVector<Value> ifElse(Value condition, ValueRange otherwise,
-                            function_ref<SmallVector<Value>()> then) {
-    auto branch = scf::IfOp::create(b, otherwise.getTypes(), condition,
-                                    /*withElseRegion=*/true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    scf::YieldOp::create(b, then());
-    b.setInsertionPointToStart(branch.elseBlock());
-    scf::YieldOp::create(b, otherwise);
-    return branch.getResults();
+  SmallVector<Value> where(Value condition, ValueRange otherwise,
+                           function_ref<SmallVector<Value>()> then) {
+    return k.choose(condition, otherwise.getTypes(), then,
+                    [&] { return SmallVector<Value>(otherwise); });
   }
 
   int64_t columnsAWarp() const { return columnsALane * warpSize; }

@@ -11,7 +11,6 @@ namespace gradus::gpu {
 /// Loops of which each step adds to one element of a buffer: some, the columns,
 /// are axes of the buffer; where the others, the items, add to is computed.
 struct Scatter {
-  mlir::scf::ForOp outermost;
   SmallVector<mlir::scf::ForOp> columns, items;
   SmallVector<int64_t> columnSizes, itemSizes; ///< at most
   mlir::memref::LoadOp old;

@@ -340,10 +340,30 @@ void Kernel::promiseAlignment() {
 }
 
 void Kernel::when(Value condition, function_ref<void()> body) {
+  if (!condition)
+    return body();
   auto branch = mlir::scf::IfOp::create(b, condition, /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   body();
+}
+
+Kernel::Values Kernel::choose(Value condition, mlir::TypeRange types,
+                              function_ref<Values()> then,
+                              function_ref<Values()> otherwise) {
+  if (!condition)
+    return then();
+  bool withElse = !types.empty();
+  auto branch = mlir::scf::IfOp::create(b, types, condition, withElse);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  Values values = then();
+  if (withElse) {
+    mlir::scf::YieldOp::create(b, values);
+    b.setInsertionPointToStart(branch.elseBlock());
+    mlir::scf::YieldOp::create(b, otherwise());
+  }
+  return Values(branch.getResults());
 }
 
 void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid) {

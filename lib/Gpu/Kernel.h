@@ -168,8 +168,14 @@ public:
   /// mbarriers and their fence do.
   void arriveAtCluster();
   void waitForCluster();
-  /// What `body` adds is done by threads for which the condition holds.
+  /// What `body` adds is done by threads for which the condition holds; by all
+  /// if it is null.
   void when(Value condition, function_ref<void()> body);
+  /// The values that `then` gives for threads for which the condition holds, or
+  /// all if it is null, and `otherwise` for others.
+  using Values = SmallVector<Value>;
+  Values choose(Value condition, mlir::TypeRange types,
+                function_ref<Values()> then, function_ref<Values()> otherwise);
 
   /// Ends the kernel, and has the host's code call it at `host`.
   void launch(OpBuilder &host, ArrayRef<int64_t> grid);

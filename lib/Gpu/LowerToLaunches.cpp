@@ -262,10 +262,7 @@ private:
         emitMember(k, OpEmitter(op, group.loops.find(op)->second), facts, row);
       }
     };
-    if (Value isThere = reached(k, group, row))
-      k.when(isThere, members);
-    else
-      members();
+    k.when(reached(k, group, row), members);
     OpBuilder host(last);
     k.launch(host, {rows});
   }
