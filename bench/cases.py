@@ -3,6 +3,9 @@
 MATMULS = ["10000x1000x2000", "1024x1024x1024", "512x512x512", "128x784x512", "64x512x10", "1x1024x1024", "4096x64x4096"]
 # Of elements that take less than 32 bits: bf16 as the product of bf16 that it is, i8 in i32.
 NARROWS = ["bf16 1024x1024x1024", "bf16 512x512x512", "bf16 128x784x512", "i8 1024x1024x1024", "i8 128x784x512"]
+# Causal attention by itself: positions of a sequence, of which there are as many as make 2048; "gradient": in both directions.
+ATTENTIONS = ["512", "2048", "512 gradient", "2048 gradient"]
+ATTENTION = dict(positions=2048, heads=4, width=64)
 # model: (file under docs/examples, batch, optimiser, learning rate)
 TRAININGS = {
     "mlp": ("bench/mlp.mlir", 128, "adam", 1e-3),

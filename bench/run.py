@@ -33,11 +33,11 @@ ENVIRONMENTS = {
 }
 # Contender: its environment, and the kinds of cases that it takes part in.
 CONTENDERS = {
-    "gradus": ("ort", ("matmul", "narrow", "train", "infer")),
+    "gradus": ("ort", ("matmul", "narrow", "attention", "train", "infer")),
     "openblas": ("ort", ("matmul",)),
-    "pytorch:eager": ("torch", ("matmul", "narrow")),
+    "pytorch:eager": ("torch", ("matmul", "narrow", "attention")),
     "pytorch:compile": ("torch", ("train", "infer")),
-    "xla": ("jax", ("train", "infer")),
+    "xla": ("jax", ("attention", "train", "infer")),
     "tf:function": ("tf", ("train",)),
     "tf:xla": ("tf", ("train",)),
     "iree": ("iree", ("train", "infer")),
@@ -201,6 +201,8 @@ def cases():
         yield from (["matmul", shape] for shape in work.MATMULS)
     if "narrow" in kinds:
         yield from (["narrow", what] for what in work.NARROWS)
+    if "attention" in kinds:
+        yield from (["attention", what] for what in work.ATTENTIONS)
     if "train" in kinds:
         yield from (["train", model] for model in work.TRAININGS if model in arguments.models.split(","))
     if "infer" in kinds:
@@ -222,7 +224,7 @@ def main():
         export("jax", "export_stablehlo.py")
     rows = []
     for threads in map(int, arguments.threads.split(",")):
-        for kind in ("matmul", "narrow", "train", "infer"):
+        for kind in ("matmul", "narrow", "attention", "train", "infer"):
             todo = [c for c in cases() if c[0] == kind]
             taking_part = [n for n in names if kind in CONTENDERS[n][1]] if todo else []
             if arguments.quick:
@@ -261,7 +263,7 @@ def main():
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--quick", action="store_true", help="shorter rounds; nothing is written to docs/")
-parser.add_argument("--only", default="matmul,narrow,train,infer")
+parser.add_argument("--only", default="matmul,narrow,attention,train,infer")
 parser.add_argument("--models", default="mlp,cnn,gpt,resnet,bert")
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--rounds", type=int, default=5)

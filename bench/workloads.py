@@ -8,7 +8,7 @@ import os
 import struct
 
 import numpy as np
-from cases import ADAM, BERT, GPT, STAGES, TEXTS, TRAININGS  # noqa: F401  (for the contenders)
+from cases import ADAM, ATTENTION, BERT, GPT, STAGES, TEXTS, TRAININGS  # noqa: F401  (for the contenders)
 
 
 def aligned(shape, dtype=np.float32):
@@ -114,6 +114,16 @@ def batch(model, size):
         return draw.integers(0, BERT["tokens"], (size, BERT["time"])).astype(np.int32), None
     shape = {"mlp": (784,), "cnn": (28, 28, 1), "resnet": (224, 224, 3)}[model]
     return draw.standard_normal((size, *shape)).astype(np.float32), draw.integers(0, 10, size).astype(np.int32)
+
+
+def attention(what):
+    """Queries, keys and values, [batch, time, heads, width]; and whether the gradient is wanted, too."""
+    time, _, gradient = what.partition(" ")
+    shape = (ATTENTION["positions"] // int(time), int(time), ATTENTION["heads"], ATTENTION["width"])
+    draw, operands = np.random.default_rng(0), [aligned(shape) for _ in "qkv"]
+    for x in operands:
+        x[:] = draw.standard_normal(shape, np.float32)
+    return operands, bool(gradient)
 
 
 def matrices(shape):

@@ -77,6 +77,19 @@ def load(case):
 
         call.result = lambda: out
         return call
+    if kind == "attention":
+        operands, gradient = workloads.attention(what)
+        batch, time = operands[0].shape[:2]
+        name = "gradient" if gradient else "attend"
+        made = Artefact("bench/attention.mlir", [f"batch={batch}", f"time={time}"], "--function=" + name)
+        results = [workloads.aligned(operands[0].shape) for _ in range(3 if gradient else 1)]
+        run = made.call(name, *operands, *results)
+
+        def call():
+            run()
+
+        call.result = lambda: np.stack(results)
+        return call
     text, size = workloads.text_of(what), case[2] if kind == "infer" else workloads.TRAININGS[what][1]
     x, y = workloads.batch(what, size)
     if kind == "infer":

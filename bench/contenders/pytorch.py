@@ -131,6 +131,28 @@ def load(case):
 
         multiply_halves.result = lambda: out
         return multiply_halves
+    if kind == "attention":
+        operands, gradient = workloads.attention(what)
+        q, k, v = (torch.from_numpy(x).requires_grad_(gradient) for x in operands)
+
+        def attend():
+            heads = (x.transpose(1, 2) for x in (q, k, v))
+            return F.scaled_dot_product_attention(*heads, is_causal=True).transpose(1, 2)
+
+        def both_ways():
+            return torch.autograd.grad(attend().square().sum(), (q, k, v))
+
+        def forward_only():
+            with torch.inference_mode():
+                return (attend(),)
+
+        run = both_ways if gradient else forward_only
+
+        def call():
+            return run()
+
+        call.result = lambda: np.stack([x.numpy() for x in call()])
+        return call
     if kind == "infer":
         p, (x, _) = parameters(what), batch(what, case[2])
         forward = compiled(lambda x: logits(what, p, x))

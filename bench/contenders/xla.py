@@ -31,14 +31,20 @@ def norm(p, name, x):
     return centred * lax.rsqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * p[name + ".gain"] + p[name + ".bias"]
 
 
-def attention(p, name, x, count, causal):
-    b, t, d = x.shape
-    q, k, v = (dense(p, f"{name}.{n}", x).reshape(b, t, count, -1).transpose(0, 2, 1, 3) for n in "qkv")
-    scores = q @ k.swapaxes(-1, -2) / np.float32(np.sqrt(d // count))
+def heads(q, k, v, causal):
+    """Attention of queries, keys and values [batch, time, heads, width]."""
+    t, width = q.shape[1], q.shape[3]
+    q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, k, v))
+    scores = q @ k.swapaxes(-1, -2) / np.float32(np.sqrt(width))
     if causal:
         scores = jnp.where(jnp.tril(jnp.ones((t, t), bool)), scores, -jnp.inf)
-    y = jax.nn.softmax(scores, -1) @ v
-    return dense(p, name + ".proj", y.transpose(0, 2, 1, 3).reshape(b, t, d))
+    return (jax.nn.softmax(scores, -1) @ v).transpose(0, 2, 1, 3)
+
+
+def attention(p, name, x, count, causal):
+    b, t, d = x.shape
+    q, k, v = (dense(p, f"{name}.{n}", x).reshape(b, t, count, -1) for n in "qkv")
+    return dense(p, name + ".proj", heads(q, k, v, causal).reshape(b, t, d))
 
 
 def residual(p, x):
@@ -139,6 +145,17 @@ def load(case):
     kind, what = case[0], case[1]
     if kind == "train":
         return train(what)
+    if kind == "attention":
+        operands, gradient = workloads.attention(what)
+        q, k, v = map(jnp.asarray, operands)
+        squares = lambda *operands: (heads(*operands, causal=True) ** 2).sum()
+        run = jax.jit(jax.grad(squares, (0, 1, 2)) if gradient else lambda *operands: heads(*operands, causal=True))
+
+        def attend():
+            return jax.block_until_ready(run(q, k, v))
+
+        attend.result = lambda: np.stack(attend()) if gradient else np.asarray(attend())
+        return attend
     if kind != "infer":
         raise NotImplementedError
     forward, p, x = inference(what, case[2])
