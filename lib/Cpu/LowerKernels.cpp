@@ -109,8 +109,7 @@ private:
         return next.getDpsInits()[0] == buffer && !sumsToRuntimeLength(next) &&
                next->getBlock() == op->getBlock() &&
                !llvm::is_contained(next.getDpsInputs(), buffer) &&
-               contraction(next, group ? placeOf(*group, next, group->block)
-                                       : RowPlace());
+               contraction(next, group ? placeOf(*group, next) : RowPlace());
     return false;
   }
   /// Adds up blocks of a number that a call says: each adds to what is there.
@@ -260,9 +259,9 @@ private:
   //===-- A group, row by row ---------------------------------------------===//
 
   /// The op's loops over the rows, at indices that are not known yet.
-  static RowPlace placeOf(const RowGroup &group, Operation *op, int64_t block) {
+  static RowPlace placeOf(const RowGroup &group, Operation *op) {
     RowPlace place;
-    place.block = block;
+    place.block = group.block;
     for (unsigned d : group.loops.find(op)->second)
       place.loops.push_back({d, Value()});
     return place;
@@ -305,56 +304,57 @@ private:
   /// Whole blocks, and then one of the rows that are left.
   void rowNests(ImplicitLocOpBuilder &b, const RowGroup &group,
                 SmallVector<LoopRange> rows) {
-    int64_t rest = group.sizes.back() % group.block;
+    int64_t all = group.sizes.back(), rest = all % group.block;
     if (rest == 0)
-      return rowNest(b, group, group.block, rows);
-    int64_t whole = group.sizes.back() - rest;
-    rows.back().high = b.getIndexAttr(whole);
-    rowNest(b, group, group.block, rows);
-    rows.back().low = b.getIndexAttr(whole);
-    rows.back().high = b.getIndexAttr(whole + rest);
-    rowNest(b, group, rest, rows);
+      return rowNest(b, group, rows);
+    RowGroup part = group;
+    part.sizes.back() = all - rest;
+    rows.back().high = b.getIndexAttr(all - rest);
+    rowNest(b, part, rows);
+    part.sizes.back() = part.block = rest;
+    rows.back().low = b.getIndexAttr(all - rest);
+    rows.back().high = b.getIndexAttr(all);
+    rowNest(b, part, rows);
   }
-  void rowNest(ImplicitLocOpBuilder &b, const RowGroup &group, int64_t block,
+  void rowNest(ImplicitLocOpBuilder &b, const RowGroup &group,
                ArrayRef<LoopRange> rows) {
-    LocalBuffers buffers = rowBuffers(b, group, block);
+    LocalBuffers buffers = rowBuffers(b, group);
     // What is the same for all rows comes first.
     llvm::DenseMap<Operation *, Value> filters;
     for (linalg::LinalgOp op : group.ops)
-      if (auto w = winogradOf(op, placeOf(group, op, block)))
+      if (auto w = winogradOf(op, placeOf(group, op)))
         filters[op] = w->emitFilter(b);
     OpBuilder::InsertionGuard guard(b);
     SmallVector<Value> at;
     llvm::DenseMap<Operation *, Contraction> packed;
     for (const LoopRange &row : rows) {
-      if (block > 1 && &row == &rows.back())
-        packed = packForBlocks(b, group, block, at);
+      bool isLast = &row == &rows.back();
+      if (isLast && group.block > 1)
+        packed = packForBlocks(b, group, at);
       auto bound = [&](mlir::OpFoldResult v) {
         return mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), v);
       };
-      int64_t step = &row == &rows.back() ? block : 1;
-      auto loop = scf::ForOp::create(b, bound(row.low), bound(row.high),
-                                     arith::ConstantIndexOp::create(b, step));
+      Value step = arith::ConstantIndexOp::create(b, isLast ? group.block : 1);
+      auto loop = scf::ForOp::create(b, bound(row.low), bound(row.high), step);
       at.push_back(loop.getInductionVar());
       b.setInsertionPointToStart(loop.getBody());
     }
     for (auto [i, op] : llvm::enumerate(group.ops)) {
       ArrayRef<linalg::LinalgOp> all(group.ops);
       if (!startsContraction(op, all.drop_front(i + 1), &group))
-        lowerRow(b, op, placeOf(group, op, block), at, buffers,
-                 filters.lookup(op), packed,
-                 startedBy(op, all.take_front(i), &group));
+        lowerRow(b, op, placeOf(group, op), at, buffers, filters.lookup(op),
+                 packed, startedBy(op, all.take_front(i), &group));
     }
   }
   /// The products whose right-hand side all blocks of rows read, and which
   /// would copy it to panels if these were one: it is copied before the first.
   /// `at`: the row's indices along the other axes.
   llvm::DenseMap<Operation *, Contraction>
-  packForBlocks(ImplicitLocOpBuilder &b, const RowGroup &group, int64_t block,
+  packForBlocks(ImplicitLocOpBuilder &b, const RowGroup &group,
                 ArrayRef<Value> at) {
     llvm::DenseMap<Operation *, Contraction> packed;
     for (linalg::LinalgOp op : group.ops) {
-      RowPlace place = placeOf(group, op, block);
+      RowPlace place = placeOf(group, op);
       for (auto [loop, i] : llvm::zip(place.loops, at))
         loop.second = i;
       unsigned blocked = place.loops.back().first;
@@ -365,8 +365,7 @@ private:
           llvm::any_of(c->outer, isLong) || group.writes(c->rhs.buffer))
         continue;
       Contraction all = *c;
-      if (block == group.block) // not a rest of rows
-        all.size[blocked] = group.sizes.back();
+      all.size[blocked] = group.sizes.back();
       Blocking blocking = Blocking::choose(all, machine);
       if (blocking.pack)
         packed[op] = emitPanels(b, *c, blocking);
@@ -376,11 +375,11 @@ private:
 
   /// The temporaries that only the group's members touch, one row or block
   /// large.
-  static LocalBuffers rowBuffers(ImplicitLocOpBuilder &b, const RowGroup &group,
-                                 int64_t block) {
+  static LocalBuffers rowBuffers(ImplicitLocOpBuilder &b,
+                                 const RowGroup &group) {
     LocalBuffers buffers;
     size_t axes = group.sizes.size();
-    buffers.rows = block > 1 ? axes - 1 : axes;
+    buffers.rows = group.block > 1 ? axes - 1 : axes;
     for (linalg::LinalgOp op : group.ops)
       for (OpOperand &o : op->getOpOperands()) {
         auto alloc = o.get().getDefiningOp<memref::AllocOp>();
@@ -389,7 +388,7 @@ private:
         auto type = alloc.getType();
         SmallVector<int64_t> shape(type.getShape());
         std::fill_n(shape.begin(), axes, 1);
-        shape[axes - 1] = block;
+        shape[axes - 1] = group.block;
         buffers.local[alloc] = memref::AllocOp::create(
             b, mlir::MemRefType::get(shape, type.getElementType()));
       }
