@@ -239,6 +239,9 @@ static constexpr int64_t cacheBytes = 512 * 1024;
 /// Steps of a block whose rhs is read where it lies.
 static constexpr int64_t deepestInPlace = 256, deepestOfPages = 128;
 static constexpr int64_t pageBytes = 4096;
+static int64_t elementBytes(const LinearAccess &access) {
+  return elementOf(access.buffer).getIntOrFloatBitWidth() / 8;
+}
 /// From a step of rhs to the next.
 static int64_t rowBytes(const Contraction &c) {
   return std::abs(c.rhs.step[c.reductions.back()]) *
@@ -258,8 +261,12 @@ void Blocking::chooseVectors(const Contraction &c, const RegisterFile &machine,
   int64_t panelBytes =
       words.steps(c.depth()) * wideVectors * machine.vectorBits / 8;
   bool blocked = c.reductions.size() == 1;
+  // Lines a page apart have eight to twelve places in the first cache: too few
+  // for the rows of a high tile.
+  bool inFewPlaces =
+      c.row && c.lhs.step[*c.row] * elementBytes(c.lhs) % pageBytes == 0;
   bool high = blocked && !hasEpilogue && panelBytes > firstCacheBytes &&
-              c.rows() > fewRows && c.columns() >= fewColumns;
+              c.rows() > fewRows && c.columns() >= fewColumns && !inFewPlaces;
   bool wide = machine.registers >= 32 && !high;
   int64_t widest = wide ? wideVectors : highVectors;
   tileVectors = c.panel ? c.panel / c.lanes : std::min(vectors, widest);
