@@ -47,7 +47,8 @@ inline constexpr llvm::StringLiteral variableBytesAttr = "graph.variable_bytes";
 /// side by side, a word being one or more elements that follow each other along
 /// the innermost loop of the sum: the panel's width, the columns and how far
 /// apart they are in the constant as the model has it; the elements of a word,
-/// and of how many words that loop is made a multiple with zeros; then for each
+/// of how many words that loop is made a multiple with zeros, and whether the
+/// highest bit of each is flipped (1 or 0); then for each
 /// loop of the sum, the outermost first, its length and how far apart its steps
 /// are in the constant.
 inline constexpr llvm::StringLiteral panelsAttr = "graph.panels";

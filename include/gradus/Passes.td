@@ -233,7 +233,7 @@ def LowerKernels : Pass<"cpu-lower-kernels", "::mlir::func::FuncOp"> {
   let options = [Option<"vectorBits", "vector-bits", "unsigned", "256", "Width of a vector register">,
                  Option<"registers", "registers", "unsigned", "16", "Number of vector registers">,
                  ListOption<"dots", "dots", "std::string",
-                            "Instructions for several elements: vpmaddwd, vpdpwssd, vdpbf16ps, tdpbssd, tdpbf16ps">,
+                            "Instructions for several elements: vpmaddwd, vpdpwssd, vpdpbusd, vdpbf16ps, tdpbssd, tdpbf16ps">,
                  Option<"threads", "threads", "unsigned", "1", "Parts to split large ones into">,
                  Option<"winograd", "winograd", "bool", "true", "F(2x2, 3x3) for 3 x 3 convolutions with many channels">,
                  Option<"streams", "streams", "bool", "false", "Write results that no cache holds past the caches, on x86">];

@@ -13,12 +13,13 @@
 using namespace gradus;
 
 /// A matrix in panels; what lies past its columns or its last whole word is
-/// zero. `form` as in lowering::panelsAttr.
+/// zero, before bits are flipped. `form` as in lowering::panelsAttr.
 static void packPanels(const HostTensor &from, ArrayRef<int64_t> form,
                        char *to) {
   int64_t panel = form[1], columns = form[2], columnStride = form[3];
   int64_t wordElements = form[4], wordsAtOnce = form[5];
-  ArrayRef<int64_t> loops = form.drop_front(6);
+  bool flips = form[6] != 0;
+  ArrayRef<int64_t> loops = form.drop_front(7);
   int64_t depth = loops[loops.size() - 2], stride = loops.back();
   // Where the innermost loop begins in the constant, each time.
   std::vector<int64_t> starts{0};
@@ -43,6 +44,8 @@ static void packPanels(const HostTensor &from, ArrayRef<int64_t> form,
           std::memcpy(to + place * bytes, from.bytes.data() + source * bytes,
                       bytes);
         }
+      for (char &byte : llvm::MutableArrayRef(to, panel * filled * bytes))
+        byte ^= flips ? char(0x80) : 0;
       to += panel * filled * bytes;
     }
 }

@@ -107,10 +107,14 @@ static Words wordsFor(const Contraction &c) {
     if (one || liesInWords(c.lhs, inner, depth, tiles))
       return tiles;
   }
-  Words pairs = Words::several(element, c.element, c.dots, /*tiles=*/false);
-  return pairs.part && (one || liesInWords(c.lhs, inner, depth, pairs))
-             ? pairs
-             : single;
+  for (bool quads : {true, false}) {
+    DotInstructions dots = c.dots;
+    dots.i8Quads &= quads;
+    Words words = Words::several(element, c.element, dots, /*tiles=*/false);
+    if (words.part && (one || liesInWords(c.lhs, inner, depth, words)))
+      return words;
+  }
+  return single;
 }
 
 std::optional<Contraction> Contraction::match(linalg::GenericOp op,

@@ -375,7 +375,7 @@ private:
     unsigned d = c.reductions[n];
     if (n + 1 == c.reductions.size())
       return copy({rhs, c.rhs.step[c.column], c.rhs.step[d]}, source,
-                  {kernel->rhs, target, 1, panel}, width, depth);
+                  {kernel->rhs, target, 1, panel, words.flips}, width, depth);
     int64_t inner = depth / c.size[d];
     loop(0, c.size[d], 1, [&](Value i) {
       packColumns(n + 1, advance(source, i, c.rhs.step[d]),

@@ -126,7 +126,8 @@ private:
                                  c.columns(),
                                  rhs.step[c.column],
                                  c.words.elements,
-                                 c.words.stepsAtOnce};
+                                 c.words.stepsAtOnce,
+                                 c.words.flips};
     for (unsigned d : c.reductions) {
       numbers.push_back(c.size[d]);
       numbers.push_back(rhs.step[d]);

@@ -2,6 +2,7 @@
 
 #include "Panels.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/TypeUtilities.h"
 
 using namespace gradus;
 namespace arith = mlir::arith;
@@ -10,8 +11,8 @@ namespace vector = mlir::vector;
 
 DotInstructions DotInstructions::of(ArrayRef<std::string> names) {
   auto has = [&](StringRef name) { return llvm::is_contained(names, name); };
-  return {has("vpmaddwd"), has("vpdpwssd"), has("vdpbf16ps"), has("tdpbssd"),
-          has("tdpbf16ps")};
+  return {has("vpmaddwd"), has("vpdpwssd"), has("vdpbf16ps"),
+          has("vpdpbusd"), has("tdpbssd"),  has("tdpbf16ps")};
 }
 
 Words Words::several(Type element, Type sum, const DotInstructions &has,
@@ -24,6 +25,10 @@ Words Words::several(Type element, Type sum, const DotInstructions &has,
     if (tiles && has.i8Tiles) {
       words.part = element;
       words.elements = 4;
+    } else if (!tiles && has.i8Quads) {
+      words.part = element;
+      words.elements = 4;
+      words.flips = true;
     } else if (!tiles && has.i16) {
       words.part = IntegerType::get(sum.getContext(), 16);
       words.elements = 2;
@@ -47,6 +52,19 @@ Value PanelBuilder::asWord(Value elements) {
   auto one = mlir::VectorType::get({1}, words.type());
   return vector::ExtractOp::create(
       b, vector::BitCastOp::create(b, one, elements), int64_t(0));
+}
+
+Value PanelBuilder::asStored(Value words, const Panel &panel) {
+  if (!panel.flips)
+    return words;
+  auto bits =
+      b.getIntegerAttr(mlir::getElementTypeOrSelf(words.getType()), int32_t(0x80808080));
+  Value flip = isa<mlir::VectorType>(words.getType())
+                   ? arith::ConstantOp::create(
+                         b, mlir::DenseElementsAttr::get(
+                                cast<ShapedType>(words.getType()), bits))
+                   : arith::ConstantOp::create(b, bits);
+  return arith::XOrIOp::create(b, words, flip);
 }
 
 Value PanelBuilder::wordAt(Value buffer, Value at) {
@@ -140,9 +158,10 @@ void PanelBuilder::copyAcross(const Lines &lines, Value from,
       // the next step begins there.
       bool fits = (v + 1) * lanes <= panel.along;
       Value line = index(v * lanes);
-      storeVector(
-          acrossLines(lines, elementPlace(lines, from, line, s), mask, valid),
-          panel.buffer, wordPlace(panel, line, s), fits ? Value() : mask);
+      Value words =
+          acrossLines(lines, elementPlace(lines, from, line, s), mask, valid);
+      storeVector(asStored(words, panel), panel.buffer,
+                  wordPlace(panel, line, s), fits ? Value() : mask);
     });
   };
   int64_t whole = depth / words.elements, rest = depth % words.elements;
@@ -157,8 +176,9 @@ void PanelBuilder::copyAlong(const Lines &lines, Value from, const Panel &panel,
   int64_t steps = words.steps(depth), elements = lanes * words.elements;
   int64_t whole = depth / elements * lanes;
   auto move = [&](Value line, Value s, int64_t valid, Value mask) {
-    storeVector(alongLine(lines, elementPlace(lines, from, line, s), valid),
-                panel.buffer, wordPlace(panel, line, s), mask);
+    Value words = alongLine(lines, elementPlace(lines, from, line, s), valid);
+    storeVector(asStored(words, panel), panel.buffer, wordPlace(panel, line, s),
+                mask);
   };
   loop(0, count, 1, [&](Value line) {
     if (whole)
@@ -215,7 +235,7 @@ void PanelBuilder::copySquares(const Lines &lines, Value from,
         transpose(rows);
         int64_t pitch = lines.along == 1 ? panel.along : panel.across;
         for (int64_t r = 0; r < lanes; ++r)
-          vector::StoreOp::create(b, rows[r], panel.buffer,
+          vector::StoreOp::create(b, asStored(rows[r], panel), panel.buffer,
                                   add(place, r * pitch));
       });
     });
@@ -236,9 +256,9 @@ void PanelBuilder::copyWords(const Lines &lines, Value from, const Panel &panel,
     return;
   loop(steps.first, steps.second, 1, [&](Value s) {
     loop(range.first, range.second, 1, [&](Value line) {
-      memref::StoreOp::create(
-          b, lineWord(lines, elementPlace(lines, from, line, s), valid),
-          panel.buffer, wordPlace(panel, line, s));
+      Value word = lineWord(lines, elementPlace(lines, from, line, s), valid);
+      memref::StoreOp::create(b, asStored(word, panel), panel.buffer,
+                              wordPlace(panel, line, s));
     });
   });
 }

@@ -20,6 +20,7 @@ struct DotInstructions {
   bool i16 = false;       ///< vpmaddwd: two i16
   bool i16Add = false;    ///< vpdpwssd: and adds
   bool bf16 = false;      ///< vdpbf16ps: two bf16
+  bool i8Quads = false;   ///< vpdpbusd: four unsigned by four signed, and adds
   bool i8Tiles = false;   ///< tdpbssd: four i8, a tile of 16 x 16 words at once
   bool bf16Tiles = false; ///< tdpbf16ps: two bf16, likewise
 
@@ -33,6 +34,7 @@ struct Words {
   int64_t elements = 1;    ///< of a word
   int64_t stepsAtOnce = 1; ///< depths are filled up to these with zeros
   bool tiles = false;      ///< multiplied a tile at a time
+  bool flips = false;      ///< elements of rhs lie as unsigned, 128 too high
 
   /// Steps of the reduction that `depth` elements are.
   int64_t steps(int64_t depth) const {
@@ -44,8 +46,8 @@ struct Words {
   }
   /// Words of one element each.
   static Words single(Type sum) { return {sum, Type()}; }
-  /// Words of several, if the processor multiplies such of `element`; of tiles,
-  /// if asked.
+  /// The most at once that the processor multiplies of `element`; of tiles, if
+  /// asked.
   static Words several(Type element, Type sum, const DotInstructions &has,
                        bool tiles);
 };
@@ -61,6 +63,7 @@ struct Lines {
 struct Panel {
   Value buffer, first;
   int64_t across, along;
+  bool flips = false; ///< each element's highest bit
 };
 
 class PanelBuilder : public LoopBuilder {
@@ -93,6 +96,7 @@ private:
                  std::pair<int64_t, int64_t> steps, int64_t valid);
   void transpose(SmallVector<Value> &rows);
   Value asWord(Value elements);
+  Value asStored(Value words, const Panel &panel);
   Value wordPlace(const Panel &panel, Value line, Value step);
   Value elementPlace(const Lines &lines, Value from, Value line, Value step);
 };

@@ -47,6 +47,8 @@ public:
       forSums(at, height, width, [&](int64_t i, Value place, Value mask) {
         sums[i] = loadVector(out, place, mask);
       });
+    if (words.flips)
+      takeExcess(at, height, steps(depth), sums);
     sums = reduce(0, at, height, width, steps(depth), sums);
     auto store = [&](bool streams) {
       forSums(at, height, width, [&](int64_t i, Value place, Value mask) {
@@ -94,6 +96,103 @@ private:
     }
   }
 
+  //===-- Unsigned elements -----------------------------------------------===//
+
+  /// Elements of rhs that are 128 too high make each sum of a row 128 times the
+  /// sum of the row's elements too large.
+  void takeExcess(const Offsets &at, int64_t height, int64_t depth,
+                  Accumulators &sums) {
+    int64_t vectors = int64_t(sums.size()) / height;
+    Accumulators rows(k.packLhs ? 1 : height, zeroVector(c.element));
+    rows = sumRows(0, at, height, depth, rows);
+    Value each = arith::ConstantOp::create(b, b.getIntegerAttr(words.sum, 128));
+    for (int64_t r = 0; r < height; ++r) {
+      Value sum = k.packLhs ? Value(vector::ExtractOp::create(b, rows[0], r))
+                            : vector::ReductionOp::create(
+                                  b, vector::CombiningKind::ADD, rows[r]);
+      Value excess = vector::BroadcastOp::create(
+          b, vectorOf(words.sum), arith::MulIOp::create(b, sum, each));
+      for (int64_t v = 0; v < vectors; ++v)
+        sums[r * vectors + v] =
+            arith::SubIOp::create(b, sums[r * vectors + v], excess);
+    }
+  }
+  /// Adds the elements of each row of lhs up: in lanes of a vector a row, or,
+  /// where words of the rows lie side by side, in a lane a row.
+  Accumulators sumRows(unsigned n, const Offsets &at, int64_t height,
+                       int64_t rest, const Accumulators &rows) {
+    bool innermost = n + 1 == c.reductions.size();
+    int64_t size = innermost ? rest : c.size[c.reductions[n]];
+    rest /= size;
+    if (!innermost)
+      return carry(size, 1, rows, [&](Value i, const Accumulators &now) {
+        return sumRows(n + 1, moved(at, n, i, rest), height, rest, now);
+      });
+    auto addWords = [&](Value i, int64_t count, const Accumulators &now) {
+      Offsets place = moved(at, n, i, rest);
+      Accumulators next;
+      for (auto [r, sum] : llvm::enumerate(now)) {
+        Value words =
+            vectorOfWords(add(place.lhs, int64_t(r) * lhsAcross()), count);
+        next.push_back(dotQuads(sum, ones(), words));
+      }
+      return next;
+    };
+    int64_t atOnce = k.packLhs ? 1 : lanes, whole = size / atOnce * atOnce;
+    Accumulators sums =
+        carry(whole, atOnce, rows, [&](Value i, const Accumulators &now) {
+          return addWords(i, k.packLhs ? height : lanes, now);
+        });
+    return whole < size ? addWords(index(whole), size - whole, sums) : sums;
+  }
+  /// `count` words of lhs that follow each other.
+  Value vectorOfWords(Value at, int64_t count) {
+    int64_t elements = k.packLhs ? 1 : words.elements;
+    Value mask;
+    if (count < lanes)
+      mask = vector::CreateMaskOp::create(
+          b, mlir::VectorType::get({lanes * elements}, b.getI1Type()),
+          index(count * elements));
+    return loadVector(lhs, at, mask, elements);
+  }
+  mlir::VectorType quadsType() const {
+    return mlir::VectorType::get({4 * lanes}, words.part);
+  }
+  Value ones() {
+    return arith::ConstantOp::create(
+        b, mlir::DenseElementsAttr::get(quadsType(),
+                                        b.getIntegerAttr(words.part, 1)));
+  }
+  /// sum + the products of four unsigned and four signed elements a lane.
+  Value dotQuads(Value sum, Value isUnsigned, Value isSigned) {
+    auto quads = [&](Value v) {
+      return vector::BitCastOp::create(b, quadsType(), v);
+    };
+    return call("llvm.x86.avx512.vpdpbusd." + Twine(lanes * 32),
+                cast<mlir::VectorType>(sum.getType()),
+                {sum, quads(isUnsigned), quads(isSigned)});
+  }
+
+  //===-- Sums ------------------------------------------------------------===//
+
+  /// A loop that carries sums through.
+  Accumulators
+  carry(int64_t end, int64_t step, const Accumulators &sums,
+        function_ref<Accumulators(Value, const Accumulators &)> body) {
+    if (end == 0)
+      return sums;
+    if (end == step)
+      return body(index(0), sums);
+    auto loop = scf::ForOp::create(
+        b, index(0), index(end), index(step), sums,
+        [&](OpBuilder &nested, Location loc, Value i, ValueRange args) {
+          Accumulators results;
+          within(nested, [&] { results = body(i, Accumulators(args)); });
+          scf::YieldOp::create(nested, loc, results);
+        });
+    return Accumulators(loop.getResults());
+  }
+
   /// Runs reduction loop `n` and those inside it; `rest` steps are left of
   /// the block.
   Accumulators reduce(unsigned n, Offsets at, int64_t height, int64_t width,
@@ -111,26 +210,16 @@ private:
                                                      std::min<int64_t>(size, 4))
                                : 1;
     int64_t whole = size / unroll * unroll;
-    Accumulators carried = sums;
     auto steps = [&](Value first, int64_t count, Accumulators s) {
       for (int64_t u = 0; u < count; ++u)
         s = reduce(n + 1, moved(at, n, add(first, u), rest), height, width,
                    rest, s);
       return s;
     };
-    if (whole == unroll) {
-      carried = steps(index(0), unroll, carried);
-    } else {
-      auto loop = scf::ForOp::create(
-          b, index(0), index(whole), index(unroll), carried,
-          [&](OpBuilder &nested, Location loc, Value i, ValueRange args) {
-            Accumulators results;
-            within(nested,
-                   [&] { results = steps(i, unroll, Accumulators(args)); });
-            scf::YieldOp::create(nested, loc, results);
-          });
-      carried = Accumulators(loop.getResults());
-    }
+    Accumulators carried =
+        carry(whole, unroll, sums, [&](Value i, const Accumulators &now) {
+          return steps(i, unroll, now);
+        });
     if (whole < size)
       carried = steps(index(whole), size - whole, carried);
     return carried;
@@ -204,6 +293,8 @@ private:
         return vector::FMAOp::create(b, x, y, sum);
       return arith::AddIOp::create(b, sum, arith::MulIOp::create(b, x, y));
     }
+    if (words.flips)
+      return dotQuads(sum, y, x);
     auto type = cast<mlir::VectorType>(sum.getType());
     int64_t bits = lanes * 32;
     auto pairs = mlir::VectorType::get({2 * lanes}, words.part);

@@ -178,6 +178,8 @@ static LowerKernelsOptions machineOptions(const CompileOptions &options) {
     result.dots.push_back("vpmaddwd");
   if (processor.has("+avx512vnni,+avx512vl"))
     result.dots.push_back("vpdpwssd");
+  if (processor.has("+avx512vnni,+avx512vl") || processor.has("+avxvnni"))
+    result.dots.push_back("vpdpbusd");
   if (processor.has("+avx512bf16,+avx512vl"))
     result.dots.push_back("vdpbf16ps");
   if (processor.has("+amx-int8,+avx512vl"))

@@ -17,7 +17,7 @@
 // AVX2: vpmaddwd {{.*}}ymm
 // AVX2-NOT: truncsfbf2
 // AVX512: vpmaddwd {{.*}}zmm
-// ZEN4: vpdpwssd {{.*}}zmm
+// ZEN4: vpdpbusd {{.*}}zmm
 // ZEN4: vdpbf16ps {{.*}}zmm
 graph.model @m {
   // How many sums of i8 differ from those of i32.
