@@ -92,6 +92,11 @@ struct Contraction {
 /// lowering::panelsAttr and winogradAttr; null if it has none.
 mlir::DenseI64ArrayAttr constantForm(Value buffer, StringRef form);
 
+/// Words are read in place if their elements lie there as they are, and no word
+/// or tile of them is to be filled up.
+bool liesInWords(const LinearAccess &access, unsigned loop, int64_t size,
+                 const Words &words);
+
 /// How large the tiles are, and whether the right-hand side is copied.
 struct Blocking {
   int64_t tileRows, tileVectors;               ///< in registers

@@ -1,0 +1,228 @@
+//===- Blocking.cpp - tiles, blocks and copies of a product ---------------===//
+//
+// Figures were found on processors with AVX2, AVX-512 and AMX;
+// docs/rationale/decisions.md says how much each was worth.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Contraction.h"
+#include "gradus/Lowering.h"
+#include <numeric>
+
+using namespace gradus;
+
+int64_t gradus::evenPart(int64_t size, int64_t most) {
+  if (size <= most)
+    return size;
+  for (int64_t part = most; part > most / 2; --part)
+    if (size % part == 0)
+      return part;
+  return llvm::divideCeil(size, llvm::divideCeil(size, most));
+}
+
+Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
+                          bool hasEpilogue, const Blocking *whole) {
+  Blocking b;
+  b.words = c.words;
+  if (c.words.tiles)
+    b.chooseTiles(c);
+  else
+    b.chooseVectors(c, machine, hasEpilogue);
+  if (whole)
+    b.pack = whole->pack;
+  b.blockDepth = whole ? whole->blockDepth : b.chooseDepth(c);
+  b.chooseCaches(c);
+  b.streams = machine.streams && !hasEpilogue && b.chooseStreams(c);
+  return b;
+}
+
+static constexpr int64_t cacheBytes = 512 * 1024;
+/// Steps of a block whose rhs is read where it lies.
+static constexpr int64_t deepestInPlace = 256, deepestOfPages = 128;
+static constexpr int64_t pageBytes = 4096;
+static int64_t elementBytes(const LinearAccess &access) {
+  return elementOf(access.buffer).getIntOrFloatBitWidth() / 8;
+}
+/// From a step of rhs to the next.
+static int64_t rowBytes(const Contraction &c) {
+  return std::abs(c.rhs.step[c.reductions.back()]) *
+         (c.element.getIntOrFloatBitWidth() / 8);
+}
+
+/// The tile is as large as vector registers hold, and of even height.
+void Blocking::chooseVectors(const Contraction &c, const RegisterFile &machine,
+                             bool hasEpilogue) {
+  int64_t vectors = llvm::divideCeil(c.columns(), c.lanes);
+  // Accumulators, one row of rhs and one broadcast element fill the registers.
+  // Wide tiles read memory, and write the result, in long stretches. Where a
+  // panel of rhs does not stay in the first cache, is read again and again and
+  // there are many, high ones read it less often.
+  constexpr int64_t firstCacheBytes = 32 * 1024, fewRows = 48, fewColumns = 512;
+  constexpr int64_t wideVectors = 4, highVectors = 2;
+  int64_t panelBytes =
+      words.steps(c.depth()) * wideVectors * machine.vectorBits / 8;
+  bool blocked = c.reductions.size() == 1;
+  // Lines a page apart have eight to twelve places in the first cache: too few
+  // for the rows of a high tile.
+  bool inFewPlaces =
+      c.row && c.lhs.step[*c.row] * elementBytes(c.lhs) % pageBytes == 0;
+  bool high = blocked && !hasEpilogue && panelBytes > firstCacheBytes &&
+              c.rows() > fewRows && c.columns() >= fewColumns && !inFewPlaces;
+  bool wide = machine.registers >= 32 && !high;
+  int64_t widest = wide ? wideVectors : highVectors;
+  tileVectors = c.panel ? c.panel / c.lanes : std::min(vectors, widest);
+  int64_t most = (machine.registers - 1 - tileVectors) / tileVectors;
+  most = std::clamp<int64_t>(most, 1, 14);
+  // Tiles of even height: 64 rows are 11 tiles of 6, not 10 and one of 4.
+  int64_t tiles = llvm::divideCeil(c.rows(), most);
+  tileRows = llvm::divideCeil(c.rows(), tiles);
+
+  int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
+  int64_t panel = tileVectors * c.lanes;
+  int64_t rhsBytes = c.depth() * c.columns() * bytes;
+  int64_t rowStride = rowBytes(c);
+  bool turned = c.rhs.step[c.column] != 1;
+  // Copying pays when the panels are read often, and from more pages or more
+  // memory than the caches take, or where it makes the sum one block deep. An
+  // element takes as long to copy as to multiply with some 16 rows; what is not
+  // cut into blocks of depth reads all of rhs for each tile of rows.
+  // Where a panel is one line wide, in place each step reads a line far from
+  // the last one's.
+  constexpr int64_t lineBytes = 64, farApart = 1024;
+  bool free = c.isNarrow() || c.constant || !blocked;
+  bool scattered = panel * bytes <= lineBytes && rowStride >= farApart;
+  int64_t often = free                     ? 24
+                  : rowStride >= pageBytes ? scattered ? 24 : 96
+                  : scattered              ? 48
+                                           : 192;
+  bool deep = c.depth() > deepestInPlace && c.columns() >= 2 * panel;
+  pack = !c.panel &&
+         (turned || words.part ||
+          (c.uses() >= often && (rhsBytes > cacheBytes || c.isNarrow() ||
+                                 rowStride >= pageBytes || deep)));
+  // An lhs that lies the wrong way round is read a few elements at a time from
+  // lines far apart, which the first cache keeps in few places. One of narrow
+  // elements is widened once, not for each panel of rhs.
+  unsigned inner = c.reductions.back();
+  int64_t lhsStride = std::abs(c.lhs.step[inner]) * bytes;
+  bool apart = c.row && c.lhs.step[*c.row] == 1 && lhsStride >= 512;
+  bool widens = elementOf(c.lhs.buffer) != c.element;
+  packLhs = c.reductions.size() == 1 && c.row && (apart || widens) &&
+            c.columns() >= 2 * panel && c.depth() >= 32;
+  if (words.part)
+    packLhs = !liesInWords(c.lhs, inner, c.size[inner], words);
+}
+
+/// Two by two registers of sums where there are as many rows and columns, and
+/// otherwise three: eight, with those of the operands.
+void Blocking::chooseTiles(const Contraction &c) {
+  constexpr int64_t side = 16;
+  int64_t rows = llvm::divideCeil(c.rows(), side);
+  int64_t columns = llvm::divideCeil(c.columns(), side);
+  tileVectors =
+      c.panel ? c.panel / side : std::min<int64_t>(columns, rows == 1 ? 3 : 2);
+  int64_t most = side * std::min<int64_t>(rows, tileVectors == 1   ? 3
+                                                : tileVectors == 2 ? 2
+                                                                   : 1);
+  tileRows = llvm::divideCeil(c.rows(), llvm::divideCeil(c.rows(), most));
+  pack = !c.panel;
+  unsigned inner = c.reductions.back();
+  packLhs = !liesInWords(c.lhs, inner, c.size[inner], words);
+}
+
+/// Packed panels stream from the second cache as fast as from the first, and
+/// deeper blocks read and write the result less often.
+int64_t Blocking::chooseDepth(const Contraction &c) const {
+  if (c.reductions.size() != 1)
+    return c.depth();
+  // A row by itself reads rhs once, from memory: some rows of it side by side,
+  // in the order in which they lie there; the sums stay in the first cache.
+  constexpr int64_t rowsAtOnce = 4;
+  if (c.uses() == 1 && c.rhs.step[c.column] == 1)
+    return std::min<int64_t>(c.depth(), rowsAtOnce);
+  constexpr int64_t deepestPacked = 1024, deepestTiles = 512;
+  int64_t deepest =
+      words.elements * (words.tiles                ? deepestTiles
+                        : pack || c.panel          ? deepestPacked
+                        : rowBytes(c) >= pageBytes ? deepestOfPages
+                                                   : deepestInPlace);
+  int64_t blocks = llvm::divideCeil(c.depth(), deepest);
+  int64_t depth = llvm::divideCeil(c.depth(), blocks);
+  return blocks > 1 ? llvm::alignTo(depth, words.elements * words.stepsAtOnce)
+                    : depth;
+}
+
+/// Is the result written once, to whole vectors, and more than caches keep for
+/// who reads it next? In tile registers nothing is written so.
+bool Blocking::chooseStreams(const Contraction &c) const {
+  constexpr int64_t leastBytes = 32 << 20;
+  auto isWhole = [&](unsigned d) {
+    return d == c.column || c.out.step[d] % c.lanes == 0;
+  };
+  return !words.tiles && c.rowLoops.empty() && blockDepth == c.depth() &&
+         c.out.start % c.lanes == 0 &&
+         llvm::all_of(llvm::seq<unsigned>(c.size.size()), isWhole) &&
+         lowering::byteCount(cast<ShapedType>(c.out.buffer.getType())) >=
+             leastBytes;
+}
+
+/// A panel of rhs stays in the first cache and a block of lhs in the second.
+void Blocking::chooseCaches(const Contraction &c) {
+  int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
+  int64_t panel = tileVectors * c.lanes, steps = words.steps(blockDepth);
+  blockColumns = llvm::alignTo(c.columns(), panel);
+  blockRows = c.rows();
+  if (c.reductions.size() == 1) {
+    int64_t rows = std::max<int64_t>(48 * 1024 / steps, tileRows);
+    // Rows of the result lie on pages of their own: few of them at a time, or
+    // writing it waits for their addresses.
+    int64_t mostPages = words.tiles ? tileRows : 24;
+    rows = std::min(rows, std::max(tileRows, mostPages));
+    int64_t together =
+        packLhs && !words.tiles ? std::lcm(tileRows, c.lanes) : tileRows;
+    rows = llvm::alignTo(rows, together);
+    // Ragged rows are a block of their own, and whole ones need no such tile.
+    if (rows < c.rows())
+      blockRows = evenPart(c.rows() / together, rows / together) * together;
+  }
+  if (pack || c.panel)
+    blockColumns = std::min<int64_t>(
+        blockColumns,
+        llvm::alignTo(std::max<int64_t>(panel, 2 * cacheBytes / bytes / steps),
+                      panel));
+}
+
+std::optional<std::pair<unsigned, Split>>
+gradus::splitContraction(const Contraction &c, const RegisterFile &machine,
+                         int64_t threads) {
+  double work = double(c.depth());
+  for (unsigned d = 0; d < c.size.size(); ++d)
+    if (!llvm::is_contained(c.reductions, d))
+      work *= double(c.size[d]);
+  if (threads < 2 || work < 4 * worthAThread)
+    return std::nullopt;
+  Blocking blocking = Blocking::choose(c, machine);
+  std::optional<std::pair<unsigned, Split>> best;
+  double bestValue = 0;
+  auto consider = [&](unsigned d, int64_t unit, double value) {
+    if (c.isBound(d)) // its parts would be of no known size
+      return;
+    Split split(c.size[d], unit, threads);
+    value *= split.balance(threads);
+    if (split.parts > 1 && value > bestValue) {
+      bestValue = value;
+      best = {d, split};
+    }
+  };
+  for (unsigned d : c.outer)
+    consider(d, 1, 1);
+  // Parts that share rhs copy all of it to panels, each for itself; parts of
+  // its columns copy their own.
+  double copies = blocking.pack ? 0.96 : 1;
+  for (unsigned d : c.repeats)
+    consider(d, 1, copies);
+  if (c.row)
+    consider(*c.row, blocking.tileRows, copies);
+  consider(c.column, blocking.tileVectors * c.lanes, 0.99);
+  return best;
+}
