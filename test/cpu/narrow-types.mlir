@@ -13,12 +13,14 @@
 // RUN: gradus compile %s --emit=asm -march=x86-64-v4 -o - | FileCheck %s --check-prefix=AVX512
 // RUN: gradus compile %s --emit=asm -march=znver4 -o - | FileCheck %s --check-prefix=ZEN4
 // RUN: gradus compile %s --emit=asm -march=sapphirerapids --mattr=-amx-tile -o - | FileCheck %s --check-prefix=ZEN4
+// RUN: gradus compile %s --emit=asm -march=alderlake -o - | FileCheck %s --check-prefix=VNNI
 // AVX2-NOT: truncsfbf2
 // AVX2: vpmaddwd {{.*}}ymm
 // AVX2-NOT: truncsfbf2
 // AVX512: vpmaddwd {{.*}}zmm
 // ZEN4: vpdpbusd {{.*}}zmm
 // ZEN4: vdpbf16ps {{.*}}zmm
+// VNNI: vpdpbusd {{.*}}ymm
 graph.model @m {
   // How many sums of i8 differ from those of i32.
   func @whole(%a: i8[batch..., m, k], %b: i8[k, n]) {

@@ -25,6 +25,7 @@
 // RUN: gradus verify %s --function=slopes --march=x86-64-v3 --threads=2
 // RUN: gradus verify %s --function=halves
 // RUN: gradus verify %s --function=halves --march=x86-64-v3 --threads=3
+// RUN: gradus verify %examples/bench/attention.mlir --dims batch=1,time=370 --function=gradient
 // RUN: gradus run %s --function=sums --input seed=1 --threads=1 > %t.1
 // RUN: gradus run %s --function=sums --input seed=1 --threads=2 > %t.2
 // RUN: gradus run %s --function=sums --input seed=1 --threads=5 > %t.5
