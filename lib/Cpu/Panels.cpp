@@ -57,8 +57,8 @@ Value PanelBuilder::asWord(Value elements) {
 Value PanelBuilder::asStored(Value words, const Panel &panel) {
   if (!panel.flips)
     return words;
-  auto bits =
-      b.getIntegerAttr(mlir::getElementTypeOrSelf(words.getType()), int32_t(0x80808080));
+  auto bits = b.getIntegerAttr(mlir::getElementTypeOrSelf(words.getType()),
+                               int32_t(0x80808080));
   Value flip = isa<mlir::VectorType>(words.getType())
                    ? arith::ConstantOp::create(
                          b, mlir::DenseElementsAttr::get(
