@@ -151,8 +151,7 @@ static void annotate(llvm::Module &module, ModuleOp source) {
 static constexpr char lightPipeline[] =
     "always-inline,function(early-cse,simplifycfg,loop(loop-rotate),loop-mssa("
     "licm),"
-    "loop(indvars),early-cse,instcombine<no-verify-fixpoint>,"
-    "simplifycfg)";
+    "early-cse,instcombine<no-verify-fixpoint>,simplifycfg)";
 
 llvm::Error gradus::optimizeForTarget(llvm::Module &module,
                                       llvm::TargetMachine &machine,
