@@ -312,10 +312,10 @@ def ModelLocations : Pass<"cpu-model-locations", "::mlir::ModuleOp"> {
   }];
 }
 def ApproximateMath : Pass<"approximate-math"> {
-  let summary = "Replace exp, log, tanh and erf on f32 by polynomials that vectorise, and rounding to bf16 by integer operations";
+  let summary = "Replace exp, log, tanh, erf, sin and cos on f32 by polynomials that vectorise, and rounding to bf16 by integer operations";
   let options = [Option<"roundsToBf16", "rounds-to-bf16", "bool", "false", "The processor has an instruction for it">,
                  Option<"all", "all", "bool", "false", "There is no library of functions: replace all of them">];
-  let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect"];
+  let dependentDialects = ["::mlir::vector::VectorDialect", "::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect"];
 }
 
 //===----------------------------------------------------------------------===//
