@@ -113,8 +113,13 @@ Value viewedBuffer(Value v);
 bool runsLoops(Operation *function);
 /// Is the scalar a constant zero?
 bool isZero(Value v);
+/// What an element takes in memory.
+int64_t elementBytes(Type element);
 /// What a tensor or buffer takes, without gaps.
 int64_t byteCount(ShapedType type);
+inline int64_t byteCount(Value v) {
+  return byteCount(cast<ShapedType>(v.getType()));
+}
 
 /// Is the op a sum of products of its two inputs?
 bool addsProducts(mlir::linalg::GenericOp op);

@@ -40,13 +40,10 @@ static constexpr int64_t cacheBytes = 512 * 1024;
 /// Steps of a block whose rhs is read where it lies.
 static constexpr int64_t deepestInPlace = 256, deepestOfPages = 128;
 static constexpr int64_t pageBytes = 4096;
-static int64_t elementBytes(const LinearAccess &access) {
-  return elementOf(access.buffer).getIntOrFloatBitWidth() / 8;
-}
 /// From a step of rhs to the next.
 static int64_t rowBytes(const Contraction &c) {
   return std::abs(c.rhs.step[c.reductions.back()]) *
-         (c.element.getIntOrFloatBitWidth() / 8);
+         lowering::elementBytes(c.element);
 }
 
 /// The tile is as large as vector registers hold, and of even height.
@@ -65,7 +62,10 @@ void Blocking::chooseVectors(const Contraction &c, const RegisterFile &machine,
   // Lines a page apart have eight to twelve places in the first cache: too few
   // for the rows of a high tile.
   bool inFewPlaces =
-      c.row && c.lhs.step[*c.row] * elementBytes(c.lhs) % pageBytes == 0;
+      c.row && c.lhs.step[*c.row] *
+                       lowering::elementBytes(elementOf(c.lhs.buffer)) %
+                       pageBytes ==
+                   0;
   bool high = blocked && !hasEpilogue && panelBytes > firstCacheBytes &&
               c.rows() > fewRows && c.columns() >= fewColumns && !inFewPlaces;
   bool wide = machine.registers >= 32 && !high;
@@ -77,7 +77,7 @@ void Blocking::chooseVectors(const Contraction &c, const RegisterFile &machine,
   int64_t tiles = llvm::divideCeil(c.rows(), most);
   tileRows = llvm::divideCeil(c.rows(), tiles);
 
-  int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
+  int64_t bytes = lowering::elementBytes(c.element);
   int64_t panel = tileVectors * c.lanes;
   int64_t rhsBytes = c.depth() * c.columns() * bytes;
   int64_t rowStride = rowBytes(c);
@@ -168,7 +168,7 @@ bool Blocking::chooseStreams(const Contraction &c) const {
 
 /// A panel of rhs stays in the first cache and a block of lhs in the second.
 void Blocking::chooseCaches(const Contraction &c) {
-  int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
+  int64_t bytes = lowering::elementBytes(c.element);
   int64_t panel = tileVectors * c.lanes, steps = words.steps(blockDepth);
   blockColumns = llvm::alignTo(c.columns(), panel);
   blockRows = c.rows();

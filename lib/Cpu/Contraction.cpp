@@ -210,3 +210,8 @@ void Contraction::readPanels(int64_t columns) {
   }
   rhs.step[column] = step / panel;
 }
+void Contraction::readPanels(const RhsPanels &panels) {
+  rhs = {panels.buffer, /*start=*/0, SmallVector<int64_t>(size.size()),
+         /*isLocal=*/true};
+  readPanels(panels.columns);
+}

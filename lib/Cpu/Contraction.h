@@ -34,6 +34,12 @@ struct RowPlace {
   LocalBuffers buffers;
 };
 
+/// A buffer in which all of a right-hand side lies in panels.
+struct RhsPanels {
+  Value buffer;
+  int64_t columns; ///< of a panel
+};
+
 /// out[p] += lhs[p, r] * rhs[p, r] on buffers, one loop of it along vectors.
 ///
 /// Loop `column` is contiguous in `out`, absent from `lhs`; loop `row`, if
@@ -63,8 +69,9 @@ struct Contraction {
                                           const RegisterFile &machine,
                                           const RowPlace &row);
 
-  /// Has `rhs` lie in panels of so many columns.
+  /// Has `rhs` lie in panels of so many columns, or in other ones.
   void readPanels(int64_t columns);
+  void readPanels(const RhsPanels &panels);
   bool isBound(unsigned loop) const {
     return loop < lengths.size() && lengths[loop];
   }
@@ -143,9 +150,9 @@ splitContraction(const Contraction &c, const RegisterFile &machine,
                  int64_t threads);
 
 /// Copies all of rhs to panels as wide as `blocking` says at the insertion
-/// point; the contraction that reads them.
-Contraction emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
-                       const Blocking &blocking);
+/// point.
+RhsPanels emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
+                     const Blocking &blocking);
 
 /// Emits the loops at the insertion point. `startsAtZero`: the result's old
 /// value is not to be read. `blocking` fits a part's sizes if there is a split.

@@ -16,6 +16,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MicroKernel.h"
+#include "gradus/Lowering.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include <numeric>
 
@@ -66,10 +67,9 @@ public:
     rhs = flattenedBuffer(b, c.rhs.buffer);
     int64_t count =
         llvm::alignTo(c.columns(), panel) * kernel->steps(c.depth());
-    auto bytesOf = [](Type t) { return t.getIntOrFloatBitWidth() / 8; };
     Value bytes = memref::AllocOp::create(
-        b,
-        mlir::MemRefType::get({count * bytesOf(words.type())}, b.getI8Type()));
+        b, mlir::MemRefType::get({count * lowering::elementBytes(words.type())},
+                                 b.getI8Type()));
     auto viewAs = [&](Type type, int64_t size) -> Value {
       return memref::ViewOp::create(b, mlir::MemRefType::get({size}, type),
                                     bytes, index(0), ValueRange());
@@ -310,7 +310,7 @@ private:
     constexpr int64_t tileBytes = 96 * 1024;
     if (!epilogue)
       return k.blockColumns;
-    int64_t bytes = c.element.getIntOrFloatBitWidth() / 8;
+    int64_t bytes = lowering::elementBytes(c.element);
     int64_t most = std::max<int64_t>(tileBytes / bytes / k.blockRows, panel);
     int64_t columns =
         std::min<int64_t>(llvm::alignTo(c.columns(), panel), k.blockColumns);
@@ -396,13 +396,10 @@ private:
 };
 } // namespace
 
-Contraction gradus::emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
-                               const Blocking &blocking) {
-  Contraction packed = c;
-  packed.rhs = {Emitter(b, c, blocking, false, nullptr).emitPanels(), 0,
-                SmallVector<int64_t>(c.size.size()), /*isLocal=*/true};
-  packed.readPanels(blocking.tileVectors * c.lanes);
-  return packed;
+RhsPanels gradus::emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
+                             const Blocking &blocking) {
+  return {Emitter(b, c, blocking, /*startsAtZero=*/false, nullptr).emitPanels(),
+          blocking.tileVectors * c.lanes};
 }
 
 void gradus::emitContraction(

@@ -326,7 +326,7 @@ private:
         filters[op] = w->emitFilter(b);
     OpBuilder::InsertionGuard guard(b);
     SmallVector<Value> at;
-    llvm::DenseMap<Operation *, Contraction> packed;
+    llvm::DenseMap<Operation *, RhsPanels> packed;
     for (const LoopRange &row : rows) {
       bool isLast = &row == &rows.back();
       if (isLast && group.block > 1)
@@ -349,10 +349,10 @@ private:
   /// The products whose right-hand side all blocks of rows read, and which
   /// would copy it to panels if these were one: it is copied before the first.
   /// `at`: the row's indices along the other axes.
-  llvm::DenseMap<Operation *, Contraction>
-  packForBlocks(ImplicitLocOpBuilder &b, const RowGroup &group,
-                ArrayRef<Value> at) {
-    llvm::DenseMap<Operation *, Contraction> packed;
+  llvm::DenseMap<Operation *, RhsPanels> packForBlocks(ImplicitLocOpBuilder &b,
+                                                       const RowGroup &group,
+                                                       ArrayRef<Value> at) {
+    llvm::DenseMap<Operation *, RhsPanels> packed;
     for (linalg::LinalgOp op : group.ops) {
       RowPlace place = placeOf(group, op);
       for (auto [loop, i] : llvm::zip(place.loops, at))
@@ -396,7 +396,7 @@ private:
   }
   void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op, RowPlace place,
                 ArrayRef<Value> at, const LocalBuffers &buffers, Value filter,
-                const llvm::DenseMap<Operation *, Contraction> &packed,
+                const llvm::DenseMap<Operation *, RhsPanels> &packed,
                 bool startsAtZero) {
     place.buffers = buffers;
     SmallVector<LoopRange> ranges = wholeRanges(b, op);
@@ -408,10 +408,8 @@ private:
     if (auto w = winogradOf(op, place))
       w->emit(b, filter, startsAtZero, machine);
     else if (auto c = contraction(op, place)) {
-      if (auto it = packed.find(op); it != packed.end()) {
-        c->rhs = it->second.rhs;
-        c->panel = it->second.panel;
-      }
+      if (auto it = packed.find(op); it != packed.end())
+        c->readPanels(it->second);
       emitContraction(b, *c, Blocking::choose(*c, machine), startsAtZero, {});
     } else
       emitLoops(b, op, ranges, buffers, vectorBits);

@@ -17,6 +17,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MicroKernel.h"
+#include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -154,7 +155,7 @@ private:
          {tile(number), address(buffer, at), stride(buffer, rowElements)});
   }
   static int64_t bytesOf(Value buffer) {
-    return elementOf(buffer).getIntOrFloatBitWidth() / 8;
+    return lowering::elementBytes(elementOf(buffer));
   }
   Value stride(Value buffer, int64_t elements) {
     return LLVM::ConstantOp::create(b, b.getI64Type(),

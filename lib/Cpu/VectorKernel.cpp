@@ -8,6 +8,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MicroKernel.h"
+#include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -74,7 +75,7 @@ private:
   using Accumulators = SmallVector<Value>;
 
   int64_t vectorBytes() const {
-    return lanes * c.element.getIntOrFloatBitWidth() / 8;
+    return lanes * lowering::elementBytes(c.element);
   }
   /// Does the buffer start where a vector may? A caller's need not.
   Value isAligned(Value buffer) {

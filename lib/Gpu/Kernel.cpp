@@ -98,7 +98,7 @@ Value Kernel::newParameter(Type type, Value hostValue) {
 
 Value Kernel::tensorMap(const TensorBoxes &boxes) {
   namespace LLVM = mlir::LLVM;
-  int64_t bytes = boxes.element.getIntOrFloatBitWidth() / 8;
+  int64_t bytes = lowering::elementBytes(boxes.element);
   // As gradus_gpu_tensor_map (lib/Runtime/Gpu.h) reads it.
   SmallVector<int64_t> map{bytes, boxes.offset * bytes,
                            int64_t(boxes.sizes.size())};
@@ -251,7 +251,7 @@ Value Kernel::largeShared(Type element, int64_t elements, int64_t alignment) {
         mostAligned, unsigned(NVVM::NVVMMemorySpace::Shared));
   }
   int64_t start = llvm::alignTo(largeSharedBytes, alignment);
-  largeSharedBytes = start + elements * element.getIntOrFloatBitWidth() / 8;
+  largeSharedBytes = start + elements * lowering::elementBytes(element);
 
   auto type = mlir::MemRefType::get(
       {elements}, element, mlir::MemRefLayoutAttrInterface(),

@@ -16,6 +16,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "BulkPipeline.h"
+#include "gradus/Lowering.h"
 
 using namespace gradus;
 using namespace gradus::gpu;
@@ -139,7 +140,7 @@ private:
       return std::nullopt;
     auto bytesOf = [](const ChunkedTile &tile, const Access &access) {
       return tile.size() *
-             (tile.pitch ? access.element.getIntOrFloatBitWidth() / 8 : 4);
+             (tile.pitch ? lowering::elementBytes(access.element) : 4);
     };
     constexpr int64_t most = 4;
     int64_t bytes = bytesOf(*lhs, p.lhs) + bytesOf(*rhs, p.rhs);
@@ -226,7 +227,7 @@ private:
     int64_t blocks = llvm::divideCeilSigned(p.m(), rows) *
                      llvm::divideCeilSigned(p.n(), columns) * p.batches() *
                      plan.clusterBlocks();
-    int64_t bytes = p.lhs.element.getIntOrFloatBitWidth() / 8;
+    int64_t bytes = lowering::elementBytes(p.lhs.element);
     double read = double(t.rows) / double(plan.clusterColumns()) +
                   double(t.columns) / double(plan.clusterRows());
     double arithmetic = double(t.rows * t.columns * t.depth) /

@@ -139,7 +139,7 @@ void TileReader::store(Kernel &k, Multiplier &to,
 static constexpr int64_t chunkBytes = 16, chunkWords = 4;
 
 std::optional<ChunkedTile> gpu::chunkedTile(const Side &side) {
-  int64_t bytes = side.access.element.getIntOrFloatBitWidth() / 8;
+  int64_t bytes = lowering::elementBytes(side.access.element);
   if ((bytes != 2 && bytes != 4) || side.access.start || side.p.depth.empty())
     return std::nullopt;
   ChunkedTile tile;
@@ -239,8 +239,7 @@ TileCopier::TileCopier(Kernel &k, const Side &side, const ChunkedTile &tile,
 void TileCopier::copy(Kernel &k, Value from, Value end, Value memory,
                       Value stage) const {
   Type word = k.b.getI32Type();
-  int64_t bytes =
-      tile.elements * side.access.element.getIntOrFloatBitWidth() / 8;
+  int64_t bytes = tile.elements * lowering::elementBytes(side.access.element);
   Value all = arith::ConstantIntOp::create(k.b, word, bytes),
         none = arith::ConstantIntOp::create(k.b, word, 0),
         first = k.at.mul(stage, tile.size());

@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "EmitProduct.h"
+#include "gradus/Lowering.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -113,9 +114,7 @@ private:
   /// Descriptors count in 16 bytes.
   static constexpr int64_t unit = 16;
 
-  int64_t elementBytes() const {
-    return p.lhs.element.getIntOrFloatBitWidth() / 8;
-  }
+  int64_t elementBytes() const { return lowering::elementBytes(p.lhs.element); }
   int64_t instructionDepth() const { return 32 / elementBytes(); }
   int64_t sumCount() const { return t.columns / 2; }
   Type structType(Kernel &k) const {

@@ -17,8 +17,10 @@ bool lowering::isZero(Value v) {
          mlir::matchPattern(v, mlir::m_Zero());
 }
 
-int64_t lowering::byteCount(ShapedType type) {
+int64_t lowering::elementBytes(Type element) {
   // Truth values take a byte each.
-  return type.getNumElements() * std::max(8U, type.getElementTypeBitWidth()) /
-         8;
+  return std::max(8U, element.getIntOrFloatBitWidth()) / 8;
+}
+int64_t lowering::byteCount(ShapedType type) {
+  return type.getNumElements() * elementBytes(type.getElementType());
 }

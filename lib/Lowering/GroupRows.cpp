@@ -36,10 +36,6 @@ namespace linalg = mlir::linalg;
 using mlir::AffineMap;
 using mlir::OpOperand;
 
-static int64_t bytesOf(Value v) {
-  return lowering::byteCount(cast<ShapedType>(v.getType()));
-}
-
 namespace {
 /// The groups of a function's ops.
 class Grouping {
@@ -61,7 +57,7 @@ public:
         for (Operation *op : group->members)
           for (Value v : op->getResults())
             if (group->keeps(v))
-              bytes += bytesOf(v);
+              bytes += lowering::byteCount(v);
     return bytes;
   }
 
@@ -128,7 +124,7 @@ private:
     llvm::MapVector<Operation *, int64_t> producers;
     for (Value v : op.getDpsInputs())
       if (auto producer = v.getDefiningOp<linalg::GenericOp>())
-        producers[producer] += bytesOf(v);
+        producers[producer] += lowering::byteCount(v);
     auto ordered = producers.takeVector();
     llvm::sort(ordered, [](auto &a, auto &b) {
       return a.second != b.second ? a.second > b.second
@@ -210,8 +206,8 @@ private:
   static bool isLargerThanOperands(linalg::GenericOp op) {
     int64_t operands = 0;
     for (Value v : op.getDpsInputs())
-      operands += bytesOf(v);
-    return bytesOf(op.getResult(0)) > operands;
+      operands += lowering::byteCount(v);
+    return lowering::byteCount(op.getResult(0)) > operands;
   }
 
   /// May all members run where `last` stands, row by row?

@@ -16,10 +16,6 @@ static constexpr int64_t leastResults = 1024, leastUses = 8;
 /// little beside multiplying with it.
 static constexpr int64_t leastBlock = 32, mostBlock = 256;
 
-static int64_t bytesOf(Value v) {
-  return lowering::byteCount(cast<ShapedType>(v.getType()));
-}
-
 bool RowCandidates::handsOn(Value v) const {
   return llvm::any_of(v.getUsers(),
                       [&](Operation *user) { return members.contains(user); });
@@ -75,7 +71,8 @@ static bool keepsWork(linalg::GenericOp op, ArrayRef<unsigned> rowLoops,
   return llvm::all_of(op.getDpsInputOperands(), [&](OpOperand *in) {
     AffineMap map = op.getMatchingIndexingMap(in);
     bool isAnew = !map.isFunctionOfDim(rowLoops.back());
-    int64_t bytes = bytesOf(in->get()), uses = isAnew ? block : 1, all = 1;
+    int64_t bytes = lowering::byteCount(in->get()), uses = isAnew ? block : 1,
+            all = 1;
     for (auto [d, size] : llvm::enumerate(ranges)) {
       bool isRow = llvm::is_contained(rowLoops, d);
       if (map.isFunctionOfDim(d)) {
@@ -123,7 +120,7 @@ bool RowFit::gainsFromBlocks(const RowCandidates &group, unsigned axes,
     sums += generic.getNumReductionLoops() > 0;
     for (Value v : op->getResults())
       if (isComplete ? group.keeps(v) : group.handsOn(v))
-        kept += bytesOf(v);
+        kept += lowering::byteCount(v);
     if (!isProductOfTiles(op))
       continue;
     if (notInBlocks.contains(op))
@@ -132,7 +129,7 @@ bool RowFit::gainsFromBlocks(const RowCandidates &group, unsigned axes,
     for (OpOperand *in : generic.getDpsInputOperands())
       if (!generic.getMatchingIndexingMap(in).isFunctionOfDim(
               group.loops.find(op)->second[axes - 1]))
-        readAnew += bytesOf(in->get());
+        readAnew += lowering::byteCount(in->get());
   }
   return products > 0 && sums > 1 && kept > readAnew &&
          kept / group.rows(axes - 1) > rowBytes;
@@ -143,7 +140,7 @@ bool RowFit::fits(const RowCandidates &group, Rows rows) {
     auto generic = cast<linalg::GenericOp>(op);
     for (Value v : op->getResults())
       if (group.handsOn(v))
-        handedOn += bytesOf(v) / count * rows.block;
+        handedOn += lowering::byteCount(v) / count * rows.block;
     auto loops = ArrayRef(group.loops.find(op)->second).take_front(rows.axes);
     if (!knowsRow(generic, loops, rows.block) ||
         !writesOwnRow(generic, loops) || takesVectors(generic, loops) ||
