@@ -130,11 +130,26 @@ void Blocking::chooseTiles(const Contraction &c) {
   packLhs = !liesInWords(c.lhs, inner, c.size[inner], words);
 }
 
+/// Of a sum over several loops, steps of the outermost: where rhs is read from
+/// memory for one tile after the other, so many as the cache has room for, if
+/// the result is small beside them.
+int64_t Blocking::chooseStepsOfMany(const Contraction &c) const {
+  int64_t steps = c.size[c.reductions.front()], inside = c.depth() / steps;
+  int64_t line = c.columns() * lowering::elementBytes(elementOf(c.rhs.buffer));
+  bool readsAgain = !pack && !c.panel && c.uses() > tileRows;
+  if (!readsAgain || c.depth() * line <= cacheBytes)
+    return c.depth();
+  int64_t most = std::max<int64_t>(cacheBytes / 2 / (inside * line), 1);
+  constexpr int64_t leastDepth = 8; // in results
+  return most * inside < leastDepth * c.uses() ? c.depth()
+                                               : std::min(most, steps) * inside;
+}
+
 /// Packed panels stream from the second cache as fast as from the first, and
 /// deeper blocks read and write the result less often.
 int64_t Blocking::chooseDepth(const Contraction &c) const {
   if (c.reductions.size() != 1)
-    return c.depth();
+    return chooseStepsOfMany(c);
   // A row by itself reads rhs once, from memory: some rows of it side by side,
   // in the order in which they lie there; the sums stay in the first cache.
   constexpr int64_t rowsAtOnce = 4;

@@ -120,6 +120,7 @@ struct Blocking {
                          const Blocking *whole = nullptr);
 
 private:
+  int64_t chooseStepsOfMany(const Contraction &c) const;
   void chooseVectors(const Contraction &c, const RegisterFile &machine,
                      bool hasEpilogue);
   void chooseTiles(const Contraction &c);

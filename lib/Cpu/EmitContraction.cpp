@@ -183,23 +183,29 @@ private:
   void depthBlocks(Position at, int64_t columns) {
     if (!c.reductions.empty() && c.isBound(c.reductions[0]))
       return depthToRuntimeLength(at, columns);
-    if (c.reductions.size() != 1)
+    if (c.reductions.empty())
       return depthBlock(at, columns, c.depth(), startsAtZero, true);
-    // The first block may start from zero; the others add to it. The last is
-    // apart if something follows it, or if it is shorter.
+    // Blocks of the outermost loop. The first may start from zero; the others
+    // add to it. The last is apart if something follows it, or if it is
+    // shorter.
     unsigned d = c.reductions[0];
-    int64_t count = llvm::divideCeil(c.depth(), k.blockDepth);
-    int64_t start = (count - 1) * k.blockDepth, rest = c.depth() - start;
-    bool apart = count > 1 && (epilogue || rest != k.blockDepth);
-    depthBlock(at, columns, std::min(c.depth(), k.blockDepth), startsAtZero,
-               count == 1);
-    int64_t end = apart ? start : c.depth();
-    if (end > k.blockDepth)
-      loop(k.blockDepth, end, k.blockDepth, [&](Value i) {
-        depthBlock(moved(at, d, i), columns, k.blockDepth, false, false);
-      });
+    int64_t all = c.size[d], inside = c.depth() / all,
+            steps = std::min(k.blockDepth / inside, all);
+    auto block = [&](Position from, int64_t steps, bool zero, bool last) {
+      c.size[d] = steps;
+      depthBlock(from, columns, steps * inside, zero, last);
+      c.size[d] = all;
+    };
+    int64_t count = llvm::divideCeil(all, steps);
+    int64_t start = (count - 1) * steps, rest = all - start;
+    bool apart = count > 1 && (epilogue || rest != steps);
+    block(at, steps, startsAtZero, count == 1);
+    int64_t end = apart ? start : all;
+    if (end > steps)
+      loop(steps, end, steps,
+           [&](Value i) { block(moved(at, d, i), steps, false, false); });
     if (apart)
-      depthBlock(moved(at, d, index(start)), columns, rest, false, true);
+      block(moved(at, d, index(start)), rest, false, true);
   }
   /// Each block adds to the result: it is zero before, for there may be none.
   void depthToRuntimeLength(Position at, int64_t columns) {
