@@ -111,6 +111,8 @@ inline constexpr int64_t alignment = 64;
 Value viewedBuffer(Value v);
 /// Does the function, or one that it calls, run a loop?
 bool runsLoops(Operation *function);
+/// Does the op, or one inside, have the buffer or a view of it as an operand?
+bool usesBuffer(Operation *op, Value buffer);
 /// Is the scalar a constant zero?
 bool isZero(Value v);
 /// What an element takes in memory.

@@ -14,6 +14,7 @@
 
 #include "Contraction.h"
 #include "EmitLoops.h"
+#include "Padding.h"
 #include "SplitLoops.h"
 #include "Winograd.h"
 #include "gradus/Lowering.h"
@@ -55,6 +56,7 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
     machine = {vectorBits, registers, DotInstructions::of(dots), streams};
     SmallVector<linalg::LinalgOp> work;
     getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
+    findPaddings(work);
     if (auto group = RowGroup::find(work)) {
       lower(*group);
       llvm::erase_if(work,
@@ -87,7 +89,26 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
   }
 
 private:
-  //===-- Fills that contractions make superfluous ------------------------===//
+  //===-- Fills that other ops make superfluous ---------------------------===//
+
+  /// A kernel of one goes through it row by row.
+  void findPaddings(ArrayRef<linalg::LinalgOp> work) {
+    paddings.clear();
+    for (size_t i = 0; i < work.size(); ++i) {
+      Operation *op = work[i];
+      auto fill = dyn_cast<linalg::FillOp>(op);
+      auto padding =
+          fill ? Padding::match(fill, work.drop_front(i + 1)) : std::nullopt;
+      if (!padding)
+        continue;
+      padding->writeOnly();
+      if (auto rows = padding->rows(); rows && work.size() == 2)
+        padding->operation()->setAttr(
+            lowering::rowLoopsAttr,
+            Builder(&getContext()).getDenseI64ArrayAttr({*rows}));
+      paddings.insert({fill, *padding});
+    }
+  }
 
   std::optional<Contraction> contraction(linalg::LinalgOp op,
                                          const RowPlace &row) {
@@ -175,6 +196,11 @@ private:
     if (auto c = contraction(op, RowPlace()))
       return lower(b, *c, startsAtZero, nullptr);
     SmallVector<LoopRange> ranges = wholeRanges(b, op);
+    if (auto it = paddings.find(op); it != paddings.end()) {
+      for (ArrayRef<LoopRange> piece : it->second.around(b, ranges))
+        emitLoops(b, op, piece, LocalBuffers(), vectorBits);
+      return;
+    }
     auto split = chooseSplit(op, threads);
     if (!split) {
       emitLoops(b, op, ranges, LocalBuffers(), vectorBits);
@@ -411,10 +437,15 @@ private:
       if (auto it = packed.find(op); it != packed.end())
         c->readPanels(it->second);
       emitContraction(b, *c, Blocking::choose(*c, machine), startsAtZero, {});
-    } else
+    } else if (auto it = paddings.find(op); it != paddings.end()) {
+      for (ArrayRef<LoopRange> piece : it->second.around(b, ranges))
+        emitLoops(b, op, piece, buffers, vectorBits);
+    } else {
       emitLoops(b, op, ranges, buffers, vectorBits);
+    }
   }
 
   RegisterFile machine;
+  llvm::DenseMap<Operation *, Padding> paddings; ///< by the fill
 };
 } // namespace

@@ -83,7 +83,7 @@ private:
         continue;
       Value buffer = fill.getOutputs()[0];
       for (Operation *next : ArrayRef(work).drop_front(i + 1)) {
-        if (!touches(next, buffer))
+        if (!lowering::usesBuffer(next, buffer))
           continue;
         if (startsFrom(next, buffer)) {
           filled[buffer] = fill.getInputs()[0];
@@ -92,18 +92,6 @@ private:
         break;
       }
     }
-  }
-  /// Does the op read or write the buffer, or a view of it?
-  static bool touches(Operation *op, Value buffer) {
-    return op
-        ->walk([&](Operation *inner) {
-          bool found = llvm::any_of(inner->getOperands(), [&](Value v) {
-            return lowering::viewedBuffer(v) == lowering::viewedBuffer(buffer);
-          });
-          return found ? mlir::WalkResult::interrupt()
-                       : mlir::WalkResult::advance();
-        })
-        .wasInterrupted();
   }
   /// Does the op add to every element of the buffer, and read it in no other
   /// way?

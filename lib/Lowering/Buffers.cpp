@@ -12,6 +12,18 @@ Value lowering::viewedBuffer(Value v) {
   return v;
 }
 
+bool lowering::usesBuffer(Operation *op, Value buffer) {
+  auto isView = [&](Value v) {
+    return viewedBuffer(v) == viewedBuffer(buffer);
+  };
+  auto found = op->walk([&](Operation *inner) {
+    return llvm::any_of(inner->getOperands(), isView)
+               ? mlir::WalkResult::interrupt()
+               : mlir::WalkResult::advance();
+  });
+  return found.wasInterrupted();
+}
+
 bool lowering::isZero(Value v) {
   return mlir::matchPattern(v, mlir::m_AnyZeroFloat()) ||
          mlir::matchPattern(v, mlir::m_Zero());

@@ -129,8 +129,37 @@ Value LinalgBuilder::reshape(Value x, RankedTensorType type) {
   return x;
 }
 
+/// Numbers of 16 bits are added in f32, as in any op on them.
+static Value sumOf(ImplicitLocOpBuilder &b, Value x, Value y) {
+  Type type = x.getType(), f32 = b.getF32Type();
+  if (type.getIntOrFloatBitWidth() >= f32.getIntOrFloatBitWidth())
+    return arith::AddFOp::create(b, x, y);
+  Value sum = arith::AddFOp::create(b, arith::ExtFOp::create(b, f32, x),
+                                    arith::ExtFOp::create(b, f32, y));
+  return arith::TruncFOp::create(b, type, sum);
+}
+
 Value LinalgBuilder::pad(Value x, RankedTensorType type, ArrayRef<int64_t> low,
                          ArrayRef<int64_t> steps, mlir::TypedAttr value) {
+  // Between zeros, as a sum: its result is one of a generic's, which may stand
+  // in a group with what reads it.
+  auto number = dyn_cast<mlir::FloatAttr>(value);
+  int64_t rank = type.getRank();
+  SmallVector<AffineExpr> places;
+  bool isLonger = false; // than the image, though the place is the index
+  for (auto [d, first, step] : llvm::enumerate(low, steps)) {
+    places.push_back(b.getAffineDimExpr(d) * step + first);
+    isLonger |= isa<mlir::AffineDimExpr>(places.back()) &&
+                tensorType(x).getDimSize(d) != type.getDimSize(d);
+  }
+  if (number && number.getValue().isZero() && !isLonger) {
+    return generic(x, b.getMultiDimIdentityMap(rank), filled(value, type),
+                   map(rank, places),
+                   SmallVector<Iterator>(rank, Iterator::parallel),
+                   [&](ImplicitLocOpBuilder &inner, ValueRange args) -> Value {
+                     return sumOf(inner, args[0], args[1]);
+                   });
+  }
   auto indices = [&](ArrayRef<int64_t> ns) {
     return mlir::getAsIndexOpFoldResult(b.getContext(), ns);
   };
