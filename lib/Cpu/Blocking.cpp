@@ -27,7 +27,7 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
   if (c.words.tiles)
     b.chooseTiles(c);
   else
-    b.chooseVectors(c, machine, hasEpilogue);
+    b.chooseVectors(c, machine);
   if (whole)
     b.pack = whole->pack;
   b.blockDepth = whole ? whole->blockDepth : b.chooseDepth(c);
@@ -47,8 +47,8 @@ static int64_t rowBytes(const Contraction &c) {
 }
 
 /// The tile is as large as vector registers hold, and of even height.
-void Blocking::chooseVectors(const Contraction &c, const RegisterFile &machine,
-                             bool hasEpilogue) {
+void Blocking::chooseVectors(const Contraction &c,
+                             const RegisterFile &machine) {
   int64_t vectors = llvm::divideCeil(c.columns(), c.lanes);
   // Accumulators, one row of rhs and one broadcast element fill the registers.
   // Wide tiles read memory, and write the result, in long stretches. Where a
@@ -66,8 +66,8 @@ void Blocking::chooseVectors(const Contraction &c, const RegisterFile &machine,
                        lowering::elementBytes(elementOf(c.lhs.buffer)) %
                        pageBytes ==
                    0;
-  bool high = blocked && !hasEpilogue && panelBytes > firstCacheBytes &&
-              c.rows() > fewRows && c.columns() >= fewColumns && !inFewPlaces;
+  bool high = blocked && panelBytes > firstCacheBytes && c.rows() > fewRows &&
+              c.columns() >= fewColumns && !inFewPlaces;
   bool wide = machine.registers >= 32 && !high;
   int64_t widest = wide ? wideVectors : highVectors;
   tileVectors = c.panel ? c.panel / c.lanes : std::min(vectors, widest);

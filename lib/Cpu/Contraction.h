@@ -121,8 +121,7 @@ struct Blocking {
 
 private:
   int64_t chooseStepsOfMany(const Contraction &c) const;
-  void chooseVectors(const Contraction &c, const RegisterFile &machine,
-                     bool hasEpilogue);
+  void chooseVectors(const Contraction &c, const RegisterFile &machine);
   void chooseTiles(const Contraction &c);
   int64_t chooseDepth(const Contraction &c) const;
   void chooseCaches(const Contraction &c);
