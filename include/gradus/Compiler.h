@@ -177,8 +177,8 @@ private:
 /// it was compiled for one.
 class Program {
 public:
-  static llvm::Expected<Program> load(ArrayRef<Object> objects,
-                                      ModelInterface model);
+  /// The model that `c` has read. No debugger sees its lines.
+  static llvm::Expected<Program> of(Compilation &c);
   Program(Program &&);
   ~Program();
 
@@ -208,6 +208,8 @@ public:
                    void *arena) const;
 
 private:
+  static llvm::Expected<Program> load(ArrayRef<Object> objects,
+                                      ModelInterface model);
   Program(std::unique_ptr<llvm::orc::LLJIT> jit, ModelInterface model);
   template <typename F> llvm::Expected<F *> exported(StringRef name) const;
   llvm::Error openGpu();

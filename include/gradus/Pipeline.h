@@ -64,6 +64,7 @@ struct CompileOptions {
   unsigned threads = 1;    ///< that share the work of one call
   bool winograd = true;    ///< F(2x2, 3x3) where it pays
   int64_t memoryLimit = 0; ///< bytes of arena a function may need; 0: any
+  bool modelLines = true;  ///< in objects, for debuggers and profilers
   unsigned jobs = 0;       ///< threads that generate code; 0: all processors
   std::string cacheDir;    ///< objects of kernels are kept there, if not empty
 };

@@ -8,6 +8,7 @@
 #include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AsmState.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Support/FileUtilities.h"
@@ -140,16 +141,21 @@ LogicalResult Compilation::runPasses(Stage stage) {
         (dumpDirectory + "/" + std::to_string(static_cast<int>(stage)) + "-" +
          stageName(stage))
             .str());
-  // A dozen conversions in a row, each sound by itself: the verifier would take
-  // a third of their time. LLVM's own runs on what they leave.
-  pm.enableVerifier(stage != Stage::Llvm);
+  // What the verifier finds in graphs, the user may have written. Later, after
+  // each pass, it would take a tenth of the whole time: once a stage is enough,
+  // or LLVM's own on what the last leaves.
+  bool isGraph = stage <= Stage::Simple;
+  pm.enableVerifier(isGraph ||
+                    (!dumpDirectory.empty() && stage != Stage::Llvm));
   buildStage(stage, pm, settings);
   unsigned errors = 0;
   mlir::ScopedDiagnosticHandler count(ctx.get(), [&](mlir::Diagnostic &d) {
     errors += d.getSeverity() == mlir::DiagnosticSeverity::Error;
     return failure();
   });
-  if (succeeded(pm.run(*source)))
+  bool isVerifiedNow = !isGraph && stage != Stage::Llvm;
+  if (succeeded(pm.run(*source)) &&
+      (!isVerifiedNow || succeeded(mlir::verify(*source))))
     return success();
   if (errors == 0)
     llvm::errs() << "internal error: stage '" << stageName(stage)

@@ -66,6 +66,14 @@ callers(std::index_sequence<N...>) {
 static constexpr auto callerOf =
     callers(std::make_index_sequence<mostPointers + 1>());
 
+llvm::Expected<Program> Program::of(Compilation &c) {
+  c.options().modelLines = false;
+  auto objects = c.objects();
+  if (!objects)
+    return objects.takeError();
+  return load(*objects, c.interface());
+}
+
 llvm::Expected<Program> Program::load(ArrayRef<Object> objects,
                                       ModelInterface model) {
   llvm::InitializeNativeTarget();

@@ -293,7 +293,8 @@ static void buildLlvm(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(
       createLaunchKernels({gpuArchitecture(options.gpu), options.cpuFallback}));
   pm.addPass(createCheckSizes());
-  // Lines of the model in the debugger and the profiler.
+  if (!options.modelLines)
+    return;
   pm.addPass(createModelLocations());
   pm.addPass(mlir::LLVM::createDIScopeForLLVMFuncOpPass());
 }

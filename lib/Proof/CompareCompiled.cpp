@@ -87,10 +87,7 @@ llvm::Expected<Program> gradus::compileText(StringRef text,
   Compilation c(options);
   if (failed(c.parseText(text, "program")))
     return llvm::createStringError("it does not print and parse");
-  auto objects = c.objects();
-  if (!objects)
-    return objects.takeError();
-  return Program::load(*objects, c.interface());
+  return Program::of(c);
 }
 
 std::string gradus::compareCompiled(SampleModel &sample, StringRef cpu,

@@ -185,10 +185,7 @@ private:
       return error(formatv("the model takes batches of {0}, not of {1}; a "
                            "named dimension takes any",
                            spec.batch, batch));
-    auto objects = c.objects();
-    if (!objects)
-      return objects.takeError();
-    return Program::load(*objects, c.interface());
+    return Program::of(c);
   }
 
   CompileOptions sized(int64_t batch) const {

@@ -35,10 +35,7 @@ static llvm::Expected<Program> build(const CommonOptions &options,
   options.configure(c);
   if (failed(c.parse(options.input)))
     return llvm::createStringError("");
-  auto objects = c.objects();
-  if (!objects)
-    return objects.takeError();
-  return Program::load(*objects, c.interface());
+  return Program::of(c);
 }
 
 static llvm::Error writeOutputs(const FunctionInterface &f,
