@@ -20,6 +20,27 @@ int64_t gradus::evenPart(int64_t size, int64_t most) {
   return llvm::divideCeil(size, llvm::divideCeil(size, most));
 }
 
+static constexpr int64_t cacheBytes = 512 * 1024;
+/// Steps of a block whose rhs is read where it lies, or is copied.
+static constexpr int64_t deepestInPlace = 256, deepestOfPages = 128,
+                         deepestPacked = 1024;
+static constexpr int64_t pageBytes = 4096;
+/// From a step of rhs to the next.
+static int64_t rowBytes(const Contraction &c) {
+  return std::abs(c.rhs.step[c.reductions.back()]) *
+         lowering::elementBytes(c.element);
+}
+
+/// Is it a sum over several loops, in which tiles one after the other would
+/// read rhs from memory?
+static bool isDeepNest(const Contraction &c) {
+  constexpr int64_t mostInTile = 6;
+  int64_t bytes = lowering::elementBytes(elementOf(c.rhs.buffer));
+  return c.reductions.size() > 1 && !c.words.tiles &&
+         !c.isBound(c.reductions[0]) && c.uses() > mostInTile && c.panel == 0 &&
+         c.depth() * c.columns() * bytes > cacheBytes;
+}
+
 Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
                           bool hasEpilogue, const Blocking *whole) {
   Blocking b;
@@ -31,19 +52,13 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
   if (whole)
     b.pack = whole->pack;
   b.blockDepth = whole ? whole->blockDepth : b.chooseDepth(c);
+  if (whole)
+    b.blockLoop = whole->blockLoop;
+  else if (isDeepNest(c))
+    b.chooseNest(c);
   b.chooseCaches(c);
   b.streams = machine.streams && !hasEpilogue && b.chooseStreams(c);
   return b;
-}
-
-static constexpr int64_t cacheBytes = 512 * 1024;
-/// Steps of a block whose rhs is read where it lies.
-static constexpr int64_t deepestInPlace = 256, deepestOfPages = 128;
-static constexpr int64_t pageBytes = 4096;
-/// From a step of rhs to the next.
-static int64_t rowBytes(const Contraction &c) {
-  return std::abs(c.rhs.step[c.reductions.back()]) *
-         lowering::elementBytes(c.element);
 }
 
 /// The tile is as large as vector registers hold, and of even height.
@@ -58,7 +73,7 @@ void Blocking::chooseVectors(const Contraction &c,
   constexpr int64_t wideVectors = 4, highVectors = 2;
   int64_t panelBytes =
       words.steps(c.depth()) * wideVectors * machine.vectorBits / 8;
-  bool blocked = c.reductions.size() == 1;
+  bool blocked = c.reductions.size() == 1 || isDeepNest(c);
   // Lines a page apart have eight to twelve places in the first cache: too few
   // for the rows of a high tile.
   bool inFewPlaces =
@@ -130,32 +145,40 @@ void Blocking::chooseTiles(const Contraction &c) {
   packLhs = !liesInWords(c.lhs, inner, c.size[inner], words);
 }
 
-/// Of a sum over several loops, steps of the outermost: where rhs is read from
-/// memory for one tile after the other, so many as the cache has room for, if
-/// the result is small beside them.
-int64_t Blocking::chooseStepsOfMany(const Contraction &c) const {
-  int64_t steps = c.size[c.reductions.front()], inside = c.depth() / steps;
-  int64_t line = c.columns() * lowering::elementBytes(elementOf(c.rhs.buffer));
-  bool readsAgain = !pack && !c.panel && c.uses() > tileRows;
-  if (!readsAgain || c.depth() * line <= cacheBytes)
-    return c.depth();
-  int64_t most = std::max<int64_t>(cacheBytes / 2 / (inside * line), 1);
-  constexpr int64_t leastDepth = 8; // in results
-  return most * inside < leastDepth * c.uses() ? c.depth()
-                                               : std::min(most, steps) * inside;
+/// Of a sum over several loops, those inside a block are whole, and of the one
+/// around them a part that leaves no rest.
+void Blocking::chooseNest(const Contraction &c) {
+  int64_t deepest = pack ? deepestPacked : deepestInPlace, inside = 1;
+  blockLoop = c.reductions.size() - 1;
+  // A block has whole lines of an image: words may lie along them.
+  inside = c.size[c.reductions[blockLoop]];
+  int64_t steps = 1;
+  while (blockLoop > 0 && steps == 1) {
+    int64_t size = c.size[c.reductions[--blockLoop]];
+    steps = std::min(size, std::max<int64_t>(deepest / inside, 1));
+    while (size % steps != 0)
+      --steps;
+    if (steps == size) {
+      inside *= size;
+      steps = 1;
+    } else {
+      break;
+    }
+  }
+  blockDepth = inside * steps;
 }
 
 /// Packed panels stream from the second cache as fast as from the first, and
 /// deeper blocks read and write the result less often.
 int64_t Blocking::chooseDepth(const Contraction &c) const {
   if (c.reductions.size() != 1)
-    return chooseStepsOfMany(c);
+    return c.depth();
   // A row by itself reads rhs once, from memory: some rows of it side by side,
   // in the order in which they lie there; the sums stay in the first cache.
   constexpr int64_t rowsAtOnce = 4;
   if (c.uses() == 1 && c.rhs.step[c.column] == 1)
     return std::min<int64_t>(c.depth(), rowsAtOnce);
-  constexpr int64_t deepestPacked = 1024, deepestTiles = 512;
+  constexpr int64_t deepestTiles = 512;
   int64_t deepest =
       words.elements * (words.tiles                ? deepestTiles
                         : pack || c.panel          ? deepestPacked

@@ -108,10 +108,12 @@ bool liesInWords(const LinearAccess &access, unsigned loop, int64_t size,
 struct Blocking {
   int64_t tileRows, tileVectors;               ///< in registers
   int64_t blockRows, blockColumns, blockDepth; ///< in caches
-  Words words;                                 ///< of the copies
-  bool pack;            ///< rhs copied to panels of tileVectors vectors
-  bool packLhs;         ///< lhs copied to panels of rows
-  bool streams = false; ///< the result is written past the caches
+  unsigned blockLoop = 0; ///< of a sum's loops, the one that is cut; those
+                          ///< before it run step by step, those behind whole
+  Words words;            ///< of the copies
+  bool pack;              ///< rhs copied to panels of tileVectors vectors
+  bool packLhs;           ///< lhs copied to panels of rows
+  bool streams = false;   ///< the result is written past the caches
 
   /// `whole`: of the product that `c` is a thread's part of. In which order
   /// products are added up is for the whole to say.
@@ -120,7 +122,7 @@ struct Blocking {
                          const Blocking *whole = nullptr);
 
 private:
-  int64_t chooseStepsOfMany(const Contraction &c) const;
+  void chooseNest(const Contraction &c);
   void chooseVectors(const Contraction &c, const RegisterFile &machine);
   void chooseTiles(const Contraction &c);
   int64_t chooseDepth(const Contraction &c) const;

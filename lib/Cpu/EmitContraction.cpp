@@ -17,11 +17,15 @@
 
 #include "MicroKernel.h"
 #include "gradus/Lowering.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include <numeric>
 
 using namespace gradus;
+namespace arith = mlir::arith;
 namespace memref = mlir::memref;
+namespace scf = mlir::scf;
 
 namespace {
 class Emitter : PanelBuilder {
@@ -185,6 +189,8 @@ private:
       return depthToRuntimeLength(at, columns);
     if (c.reductions.empty())
       return depthBlock(at, columns, c.depth(), startsAtZero, true);
+    if (c.reductions.size() > 1 && k.blockDepth < c.depth())
+      return depthNest(0, at, columns, Value(), Value());
     // Blocks of the outermost loop. The first may start from zero; the others
     // add to it. The last is apart if something follows it, or if it is
     // shorter.
@@ -206,6 +212,37 @@ private:
            [&](Value i) { block(moved(at, d, i), steps, false, false); });
     if (apart)
       block(moved(at, d, index(start)), rest, false, true);
+  }
+  /// Blocks of a sum over several loops are alike: whether one is the first or
+  /// the last of all is known when it runs. `isFirst`, `isLast`: in the loops
+  /// around the `n`th.
+  void depthNest(unsigned n, Position at, int64_t columns, Value isFirst,
+                 Value isLast) {
+    unsigned d = c.reductions[n];
+    int64_t all = c.size[d], steps = 1;
+    if (n == k.blockLoop) {
+      steps = k.blockDepth;
+      for (unsigned inner : ArrayRef(c.reductions).drop_front(n + 1))
+        steps /= c.size[inner];
+    }
+    c.size[d] = steps;
+    loop(0, all, steps, [&](Value i) {
+      auto alsoAt = [&](Value condition, int64_t place) {
+        Value isThere =
+            arith::CmpIOp::create(b, arith::CmpIPredicate::eq, i, index(place));
+        return condition ? Value(arith::AndIOp::create(b, condition, isThere))
+                         : isThere;
+      };
+      Value first = alsoAt(isFirst, 0), last = alsoAt(isLast, all - steps);
+      Position there = moved(at, d, i);
+      if (n < k.blockLoop)
+        return depthNest(n + 1, there, columns, first, last);
+      kernel->isFirst = startsAtZero ? first : Value();
+      lastBlock = last;
+      depthBlock(there, columns, k.blockDepth, /*zero=*/false, /*last=*/true);
+      kernel->isFirst = lastBlock = Value();
+    });
+    c.size[d] = all;
   }
   /// Each block adds to the result: it is zero before, for there may be none.
   void depthToRuntimeLength(Position at, int64_t columns) {
@@ -253,9 +290,18 @@ private:
           part.out = index(0);
         tiles(part, rows, width, depth, zero);
         if (epilogue && last)
-          follow(part, rows, width);
+          onLastBlock([&] { follow(part, rows, width); });
       });
     });
+  }
+  /// Of several that are alike.
+  void onLastBlock(function_ref<void()> body) {
+    if (!lastBlock)
+      return body();
+    auto choice = scf::IfOp::create(b, lastBlock, /*withElseRegion=*/false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(choice.thenBlock());
+    body();
   }
   /// All tiles of a block.
   void tiles(Position block, int64_t rows, int64_t columns, int64_t depth,
@@ -399,6 +445,7 @@ private:
   std::unique_ptr<MicroKernel> kernel;
   Value lhs, rhs; ///< flat, as they lie
   Value tile;
+  Value lastBlock; ///< is it, if that is known only when it runs
 };
 } // namespace
 

@@ -46,6 +46,8 @@ public:
 
   /// Flat, or panels where they are copied.
   Value lhs, rhs, out;
+  /// Whether sums start at zero nevertheless, if that is known when it runs.
+  Value isFirst;
   /// From row to row of packed lhs, and from step to step.
   int64_t packedAcross = 1, packedAlong = 1;
 

@@ -46,7 +46,10 @@ public:
     Accumulators sums(height * vectors, zeroVector(c.element));
     if (!zero)
       forSums(at, height, width, [&](int64_t i, Value place, Value mask) {
-        sums[i] = loadVector(out, place, mask);
+        Value old = loadVector(out, place, mask);
+        sums[i] = isFirst
+                      ? Value(arith::SelectOp::create(b, isFirst, sums[i], old))
+                      : old;
       });
     if (words.flips)
       takeExcess(at, height, steps(depth), sums);
