@@ -7,12 +7,13 @@
 //   reduction  the sums are vectors, added up at the end
 //
 // A result that no reduction loop moves is carried through them in registers;
-// any other is written where it is computed. Several vectors at a time hide the
-// latency of the sums.
+// any other is written where it is computed. Several vectors at a time, and
+// several iterations of a parallel loop that leaves an operand where it is,
+// hide the latency of the sums.
 //
 //===----------------------------------------------------------------------===//
 
-#include "LoopPlan.h"
+#include "LoopElements.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -32,21 +33,20 @@ using mlir::AffineMap;
 using mlir::OpOperand;
 
 namespace {
-class LoopEmitter : LoopPlan {
+class LoopEmitter : LoopElements {
 public:
-  LoopEmitter(ImplicitLocOpBuilder &b, const LoopPlan &plan,
-              const LocalBuffers &buffers)
-      : LoopPlan(plan), b(b), buffers(buffers), ivs(ranges.size()) {
-    for (auto [d, r] : llvm::enumerate(ranges))
-      ivs[d] = r.at;
-  }
+  using LoopElements::LoopElements;
 
   void emit() {
     SmallVector<unsigned> outer(parallel);
     if (along && isParallel(*along))
       llvm::erase(outer, *along);
+    if (beside)
+      llvm::erase(outer, *beside);
     nest(outer, [&] {
-      if (along && isParallel(*along))
+      if (beside)
+        overRows();
+      else if (along && isParallel(*along))
         overVectors();
       else
         point(1, Value());
@@ -54,11 +54,8 @@ public:
   }
 
 private:
-  using Values = SmallVector<Value>;
-
   //===-- Loops -----------------------------------------------------------===//
 
-  Value index(int64_t n) { return arith::ConstantIndexOp::create(b, n); }
   Value low(unsigned d) {
     return mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), ranges[d].low);
   }
@@ -161,6 +158,31 @@ private:
     body();
   }
 
+  /// Some rows side by side, then those that are left.
+  void overRows() {
+    unsigned d = *beside;
+    Value whole = wholeEnd(d, rows);
+    auto stretch = [&](Value from, Value to, int64_t count) {
+      loop(from, to, count, {}, [&](Value i, ValueRange) {
+        firstRow = i;
+        rowsNow = count;
+        overVectors();
+        return Values();
+      });
+    };
+    stretch(low(d), whole, rows);
+    stretch(whole, high(d), 1);
+  }
+  void atEachRow(function_ref<void()> body) {
+    for (int64_t row = 0; row < rowsNow; ++row) {
+      if (beside)
+        ivs[*beside] =
+            row > 0 ? Value(arith::AddIOp::create(b, firstRow, index(row)))
+                    : firstRow;
+      body();
+    }
+  }
+
   /// A parallel loop along vectors: groups of them, single ones, a masked one.
   void overVectors() {
     unsigned d = *along;
@@ -195,30 +217,37 @@ private:
   void point(int64_t vectors, Value mask) {
     bool reducesVectors = along && !isParallel(*along);
     Values sums;
-    for (int64_t u = 0; u < (reducesVectors ? unroll : vectors); ++u)
-      for (OpOperand &o : op.getDpsInitsMutable())
-        if (carried(o))
-          sums.push_back(reducesVectors ? identity(o) : load(o, u, mask));
+    atEachRow([&] {
+      for (int64_t u = 0; u < (reducesVectors ? unroll : vectors); ++u)
+        for (OpOperand &o : op.getDpsInitsMutable())
+          if (carried(o))
+            sums.push_back(reducesVectors ? identity(o) : old(o, u, mask));
+    });
     sums = reduce(reductions, sums, [&](const Values &s) {
       return reducesVectors ? alongReduction(s) : body(s, vectors, mask);
     });
     unsigned k = 0;
     unsigned each = reducesVectors ? sums.size() / unroll : 0;
+    if (!reducesVectors) {
+      atEachRow([&] {
+        for (int64_t u = 0; u < vectors; ++u)
+          for (OpOperand &o : op.getDpsInitsMutable())
+            if (carried(o))
+              store(o, sums[k++], u, mask);
+      });
+      return;
+    }
     for (int64_t u = 0; u < vectors; ++u)
       for (OpOperand &o : op.getDpsInitsMutable()) {
         if (!carried(o))
           continue;
-        if (!reducesVectors) {
-          store(o, sums[k++], u, mask);
-          continue;
-        }
         auto kind = *combiner(o);
         Value sum = sums[k];
         for (int64_t other = 1; other < unroll; ++other)
           sum = combine(o, sum, sums[k + other * each]);
         ++k;
         Value total = vector::ReductionOp::create(b, kind, sum);
-        store(o, combine(o, load(o, 0, Value()), total), 0, Value());
+        store(o, combine(o, old(o, 0, Value()), total), 0, Value());
       }
   }
 
@@ -248,110 +277,17 @@ private:
     return sums;
   }
 
-  //===-- Elements --------------------------------------------------------===//
-
-  mlir::VectorType vectorOf(Type element) {
-    return mlir::VectorType::get({lanes}, element);
-  }
-  Type elementOf(OpOperand &o) {
-    return mlir::getElementTypeOrSelf(o.get().getType());
-  }
-  Value asVector(Value v) {
-    if (isa<mlir::VectorType>(v.getType()))
-      return v;
-    return vector::BroadcastOp::create(b, vectorOf(v.getType()), v);
-  }
-  bool inVectors(OpOperand &o) { return along && moves(o, *along); }
-
-  /// Where loop `d` stands in the whole op.
-  Value place(unsigned d) {
-    if (!ranges[d].origin || ranges[d].at)
-      return ivs[d];
-    return arith::AddIOp::create(b, ivs[d], ranges[d].origin);
-  }
-  /// Is the expression a loop whose index is given?
-  bool isGiven(mlir::AffineExpr e) const {
-    auto d = dyn_cast<mlir::AffineDimExpr>(e);
-    return d && ranges[d.getPosition()].at;
-  }
-  Values indicesOf(OpOperand &o, int64_t u) {
-    Values at;
-    bool local = buffers.local.contains(o.get()),
-         tile = buffers.tile.contains(o.get());
-    for (auto [i, e] : llvm::enumerate(mapOf(o).getResults())) {
-      if (local && i < buffers.rows) {
-        at.push_back(index(0));
-        continue;
-      }
-      if (tile && isGiven(e))
-        continue;
-      AffineMap one = AffineMap::get(ivs.size(), 0, e);
-      SmallVector<mlir::OpFoldResult> operands;
-      for (unsigned d = 0; d < ivs.size(); ++d) {
-        bool moves = ivs[d] && e.isFunctionOfDim(d);
-        operands.push_back(
-            moves ? mlir::OpFoldResult(tile || local ? ivs[d] : place(d))
-                  : b.getIndexAttr(0));
-      }
-      Value v = mlir::getValueOrCreateConstantIndexOp(
-          b, b.getLoc(),
-          affine::makeComposedFoldedAffineApply(b, b.getLoc(), one, operands));
-      if (u > 0 && e.isFunctionOfDim(*along))
-        v = arith::AddIOp::create(b, v, index(u * lanes));
-      at.push_back(v);
-    }
-    return at;
-  }
-  Value bufferOf(OpOperand &o) {
-    for (auto *small : {&buffers.local, &buffers.tile})
-      if (Value buffer = small->lookup(o.get()))
-        return buffer;
-    return o.get();
-  }
-  Value load(OpOperand &o, int64_t u, Value mask) {
-    if (isScalar(o))
-      return o.get();
-    Values at = indicesOf(o, u);
-    if (!inVectors(o))
-      return memref::LoadOp::create(b, bufferOf(o), at);
-    auto type = vectorOf(elementOf(o));
-    if (!mask)
-      return vector::LoadOp::create(b, type, bufferOf(o), at);
-    Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
-    return vector::MaskedLoadOp::create(b, type, bufferOf(o), at, mask, zero);
-  }
-  void store(OpOperand &o, Value v, int64_t u, Value mask) {
-    Values at = indicesOf(o, u);
-    if (!inVectors(o)) {
-      memref::StoreOp::create(b, v, bufferOf(o), at);
-      return;
-    }
-    v = asVector(v);
-    if (mask)
-      vector::MaskedStoreOp::create(b, bufferOf(o), at, mask, v);
-    else
-      vector::StoreOp::create(b, v, bufferOf(o), at);
-  }
-  /// What adding to a result leaves as it is.
-  Value identity(OpOperand &o) {
-    return asVector(
-        arith::getIdentityValue(combination(o), elementOf(o), b, b.getLoc()));
-  }
-  Value combine(OpOperand &o, Value x, Value y) {
-    unsigned r = o.getOperandNumber() - op.getNumDpsInputs();
-    Operation *copy =
-        op.getBlock()->getTerminator()->getOperand(r).getDefiningOp()->clone();
-    copy->setOperands({x, y});
-    copy->getResult(0).setType(x.getType());
-    b.insert(copy);
-    return copy->getResult(0);
-  }
-
   /// The op's body for `vectors` vectors side by side (or one point). Carried
   /// results come and go in `sums`, vector by vector; others are stored.
   Values body(const Values &sums, int64_t vectors, Value mask) {
     Values results;
     unsigned k = 0;
+    atEachRow([&] { bodyAtRow(sums, vectors, mask, k, results); });
+    return results;
+  }
+  /// `k`: the sum that is next.
+  void bodyAtRow(const Values &sums, int64_t vectors, Value mask, unsigned &k,
+                 Values &results) {
     for (int64_t u = 0; u < vectors; ++u) {
       mlir::IRMapping map;
       SmallVector<Value> before;
@@ -388,41 +324,11 @@ private:
         results.push_back(v);
       }
     }
-    return results;
   }
 
-  void cloneInner(Operation &inner, mlir::IRMapping &map, int64_t u) {
-    if (auto at = dyn_cast<linalg::IndexOp>(inner)) {
-      Value i = place(at.getDim());
-      if (along && at.getDim() == *along) {
-        if (u > 0)
-          i = arith::AddIOp::create(b, i, index(u * lanes));
-        Value steps = vector::StepOp::create(b, vectorOf(b.getIndexType()));
-        i = arith::AddIOp::create(b, asVector(i), steps);
-      }
-      map.map(at.getResult(), i);
-      return;
-    }
-    bool anyVector = llvm::any_of(inner.getOperands(), [&](Value v) {
-      return isa<mlir::VectorType>(map.lookupOrDefault(v).getType());
-    });
-    // What is the same for all lanes is computed once.
-    Operation *copy = b.clone(inner, map);
-    if (!anyVector)
-      return;
-    for (OpOperand &o : copy->getOpOperands()) {
-      OpBuilder::InsertionGuard guard(b);
-      b.setInsertionPoint(copy);
-      o.set(asVector(o.get()));
-    }
-    for (Value r : copy->getResults())
-      r.setType(vectorOf(r.getType()));
-  }
-
-  ImplicitLocOpBuilder &b;
-  const LocalBuffers &buffers;
-  Values ivs;         ///< the index of each loop, where it is known
   int64_t copies = 1; ///< of the body, by short loops
+  Value firstRow;     ///< of loop `beside`
+  int64_t rowsNow = 1;
 };
 } // namespace
 

@@ -29,6 +29,8 @@ struct LocalBuffers {
   unsigned rows = 0;
   llvm::DenseMap<Value, Value> local;
   llvm::DenseMap<Value, Value> tile;
+  /// What the sums of results start from, where nothing is there yet.
+  llvm::DenseMap<Value, mlir::TypedAttr> starts;
 };
 
 /// Emits the op's loops at the insertion point: along vectors of `vectorBits`

@@ -61,6 +61,44 @@ LoopPlan::LoopPlan(linalg::LinalgOp op, ArrayRef<LoopRange> ranges,
       along = d;
       unroll = std::clamp<int64_t>(best / lanes, 1, 4);
     }
+  chooseRows(vectorBits);
+}
+
+void LoopPlan::chooseRows(unsigned vectorBits) {
+  if (!along || !isParallel(*along) || reductions.empty() ||
+      llvm::any_of(op.getDpsInitsMutable(),
+                   [&](OpOperand &init) { return !carried(init); }))
+    return;
+  auto isRead = [&](OpOperand *in) {
+    return !isScalar(*in) && !op.getMatchingBlockArgument(in).use_empty();
+  };
+  auto movesInSum = [&](OpOperand *in) {
+    return llvm::any_of(reductions, [&](unsigned d) { return moves(*in, d); });
+  };
+  // Sums, and a register or two for what is multiplied.
+  int64_t registers = vectorBits == 512 ? 12 : 8;
+  for (unsigned d : llvm::reverse(parallel)) {
+    auto n = lengthOf(d);
+    if (d == *along || !n || *n < 2 ||
+        llvm::none_of(
+            op.getDpsInputOperands(),
+            [&](OpOperand *in) {
+              return isRead(in) && movesInSum(in) && !moves(*in, d);
+            }))
+      continue;
+    int64_t most = std::min(registers / unroll, *n);
+    if (most < 2)
+      return;
+    beside = d;
+    rows = most;
+    // No rest, if that leaves half as many.
+    for (int64_t part = most; part > most / 2; --part)
+      if (*n % part == 0) {
+        rows = part;
+        break;
+      }
+    return;
+  }
 }
 
 std::optional<int64_t> LoopPlan::lengthOf(unsigned d) const {

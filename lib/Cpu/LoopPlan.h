@@ -43,11 +43,17 @@ public:
   SmallVector<unsigned> parallel, reductions; ///< loops that are left to run
   std::optional<unsigned> along;              ///< the one along vectors
   int64_t lanes = 1, unroll = 1; ///< of a vector; vectors at a time
+  /// A parallel loop of which some iterations are computed side by side: what
+  /// it does not move is read once for them, and their sums do not wait for
+  /// each other.
+  std::optional<unsigned> beside;
+  int64_t rows = 1; ///< of it, at a time
 
 private:
   bool contiguous(mlir::OpOperand &o, unsigned d);
   bool bodyVectorizes();
   bool canRunAlong(unsigned d);
+  void chooseRows(unsigned vectorBits);
   unsigned widestElement();
 
   SmallVector<mlir::utils::IteratorType> kinds;

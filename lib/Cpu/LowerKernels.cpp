@@ -14,7 +14,7 @@
 
 #include "Contraction.h"
 #include "EmitLoops.h"
-#include "Padding.h"
+#include "Fills.h"
 #include "SplitLoops.h"
 #include "Winograd.h"
 #include "gradus/Lowering.h"
@@ -56,8 +56,14 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
     machine = {vectorBits, registers, DotInstructions::of(dots), streams};
     SmallVector<linalg::LinalgOp> work;
     getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
-    findPaddings(work);
-    if (auto group = RowGroup::find(work)) {
+    fills.findPaddings(work);
+    auto group = RowGroup::find(work);
+    fills.findStarts(work, [&](linalg::LinalgOp op) {
+      bool isMember = group && group->contains(op);
+      return contraction(op, isMember ? placeOf(*group, op) : RowPlace())
+          .has_value();
+    });
+    if (group) {
       lower(*group);
       llvm::erase_if(work,
                      [&](linalg::LinalgOp op) { return group->contains(op); });
@@ -68,7 +74,7 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
       linalg::LinalgOp op = work[i];
       auto before = ArrayRef(work).take_front(i),
            later = ArrayRef(work).drop_front(i + 1);
-      if (startsContraction(op, later))
+      if (fills.isSuperfluous(op) || startsContraction(op, later))
         continue;
       bool fromZero = startedBy(op, before);
       if (auto follower = followerOf(op, later)) {
@@ -90,25 +96,6 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
 
 private:
   //===-- Fills that other ops make superfluous ---------------------------===//
-
-  /// A kernel of one goes through it row by row.
-  void findPaddings(ArrayRef<linalg::LinalgOp> work) {
-    paddings.clear();
-    for (size_t i = 0; i < work.size(); ++i) {
-      Operation *op = work[i];
-      auto fill = dyn_cast<linalg::FillOp>(op);
-      auto padding =
-          fill ? Padding::match(fill, work.drop_front(i + 1)) : std::nullopt;
-      if (!padding)
-        continue;
-      padding->writeOnly();
-      if (auto rows = padding->rows(); rows && work.size() == 2)
-        padding->operation()->setAttr(
-            lowering::rowLoopsAttr,
-            Builder(&getContext()).getDenseI64ArrayAttr({*rows}));
-      paddings.insert({fill, *padding});
-    }
-  }
 
   std::optional<Contraction> contraction(linalg::LinalgOp op,
                                          const RowPlace &row) {
@@ -196,14 +183,16 @@ private:
     if (auto c = contraction(op, RowPlace()))
       return lower(b, *c, startsAtZero, nullptr);
     SmallVector<LoopRange> ranges = wholeRanges(b, op);
-    if (auto it = paddings.find(op); it != paddings.end()) {
-      for (ArrayRef<LoopRange> piece : it->second.around(b, ranges))
+    if (const Padding *padding = fills.paddingFrom(op)) {
+      for (ArrayRef<LoopRange> piece : padding->around(b, ranges))
         emitLoops(b, op, piece, LocalBuffers(), vectorBits);
       return;
     }
+    LocalBuffers buffers;
+    buffers.starts = fills.startsOf(op);
     auto split = chooseSplit(op, threads);
     if (!split) {
-      emitLoops(b, op, ranges, LocalBuffers(), vectorBits);
+      emitLoops(b, op, ranges, buffers, vectorBits);
       return;
     }
     RuntimeLengths lengths = loopLengths(op);
@@ -213,7 +202,7 @@ private:
       ranges = wholeRanges(inner, op); // a part reads nothing from outside
       ranges[split->first] =
           rangeOfPart(inner, split->second, part, lengths[split->first]);
-      emitLoops(inner, op, ranges, LocalBuffers(), vectorBits);
+      emitLoops(inner, op, ranges, buffers, vectorBits);
     });
   }
 
@@ -367,7 +356,8 @@ private:
     }
     for (auto [i, op] : llvm::enumerate(group.ops)) {
       ArrayRef<linalg::LinalgOp> all(group.ops);
-      if (!startsContraction(op, all.drop_front(i + 1), &group))
+      if (!fills.isSuperfluous(op) &&
+          !startsContraction(op, all.drop_front(i + 1), &group))
         lowerRow(b, op, placeOf(group, op), at, buffers, filters.lookup(op),
                  packed, startedBy(op, all.take_front(i), &group));
     }
@@ -425,6 +415,7 @@ private:
                 const llvm::DenseMap<Operation *, RhsPanels> &packed,
                 bool startsAtZero) {
     place.buffers = buffers;
+    place.buffers.starts = fills.startsOf(op);
     SmallVector<LoopRange> ranges = wholeRanges(b, op);
     for (auto [loop, i] : llvm::zip(place.loops, at))
       ranges[loop.first].at = loop.second = i;
@@ -437,15 +428,15 @@ private:
       if (auto it = packed.find(op); it != packed.end())
         c->readPanels(it->second);
       emitContraction(b, *c, Blocking::choose(*c, machine), startsAtZero, {});
-    } else if (auto it = paddings.find(op); it != paddings.end()) {
-      for (ArrayRef<LoopRange> piece : it->second.around(b, ranges))
+    } else if (const Padding *padding = fills.paddingFrom(op)) {
+      for (ArrayRef<LoopRange> piece : padding->around(b, ranges))
         emitLoops(b, op, piece, buffers, vectorBits);
     } else {
-      emitLoops(b, op, ranges, buffers, vectorBits);
+      emitLoops(b, op, ranges, place.buffers, vectorBits);
     }
   }
 
   RegisterFile machine;
-  llvm::DenseMap<Operation *, Padding> paddings; ///< by the fill
+  Fills fills;
 };
 } // namespace

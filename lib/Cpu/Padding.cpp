@@ -34,26 +34,10 @@ static Value addedToOld(linalg::GenericOp op) {
 }
 
 std::optional<Padding> Padding::match(linalg::FillOp fill,
-                                      ArrayRef<linalg::LinalgOp> later) {
-  Value buffer = lowering::viewedBuffer(fill.getOutputs()[0]);
-  auto next = llvm::find_if(later, [&](linalg::LinalgOp o) {
-    return lowering::usesBuffer(o, buffer);
-  });
-  linalg::LinalgOp user = next == later.end() ? linalg::LinalgOp() : *next;
-  auto op = user ? dyn_cast<linalg::GenericOp>(user.getOperation())
-                 : linalg::GenericOp();
-  if (!op || !lowering::isZero(fill.getInputs()[0]) ||
-      op->getBlock() != fill->getBlock() || op.getNumDpsInits() != 1 ||
-      op.getDpsInits()[0] != fill.getOutputs()[0] ||
+                                      linalg::GenericOp op) {
+  if (!lowering::isZero(fill.getInputs()[0]) || op.getNumDpsInits() != 1 ||
       op.getNumParallelLoops() != op.getNumLoops() || !addedToOld(op))
     return std::nullopt;
-  for (Operation *o = fill->getNextNode(); o != op; o = o->getNextNode())
-    if (!mlir::isMemoryEffectFree(o) && lowering::usesBuffer(o, buffer))
-      return std::nullopt;
-  for (Value in : op.getDpsInputs())
-    if (lowering::viewedBuffer(in) == buffer)
-      return std::nullopt;
-
   Padding found;
   found.op = op;
   SmallVector<int64_t> loops = op.getStaticLoopRanges();

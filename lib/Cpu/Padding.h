@@ -12,12 +12,10 @@ namespace gradus {
 /// fill what is around.
 class Padding {
 public:
-  /// The op that `fill` is for, if it is such; of those behind it that have
-  /// loops.
+  /// `op`: which alone goes on from what the fill writes.
   static std::optional<Padding> match(mlir::linalg::FillOp fill,
-                                      ArrayRef<mlir::linalg::LinalgOp> later);
+                                      mlir::linalg::GenericOp op);
 
-  Operation *operation() const { return op; }
   /// The loop over the buffer's first axis, if that has more than one element
   /// and zeros are nowhere before or behind.
   std::optional<int64_t> rows() const;

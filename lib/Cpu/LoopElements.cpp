@@ -1,0 +1,155 @@
+//===- LoopElements.cpp - what a loop's body reads and writes -------------===//
+
+#include "LoopElements.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace gradus;
+namespace affine = mlir::affine;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+namespace memref = mlir::memref;
+namespace vector = mlir::vector;
+using mlir::AffineMap;
+using mlir::OpOperand;
+
+LoopElements::LoopElements(ImplicitLocOpBuilder &b, const LoopPlan &plan,
+                           const LocalBuffers &buffers)
+    : LoopPlan(plan), b(b), buffers(buffers), ivs(ranges.size()) {
+  for (auto [d, r] : llvm::enumerate(ranges))
+    ivs[d] = r.at;
+}
+
+Value LoopElements::index(int64_t n) {
+  return arith::ConstantIndexOp::create(b, n);
+}
+mlir::VectorType LoopElements::vectorOf(Type element) {
+  return mlir::VectorType::get({lanes}, element);
+}
+Type LoopElements::elementOf(OpOperand &o) {
+  return mlir::getElementTypeOrSelf(o.get().getType());
+}
+Value LoopElements::asVector(Value v) {
+  if (isa<mlir::VectorType>(v.getType()))
+    return v;
+  return vector::BroadcastOp::create(b, vectorOf(v.getType()), v);
+}
+Value LoopElements::place(unsigned d) {
+  if (!ranges[d].origin || ranges[d].at)
+    return ivs[d];
+  return arith::AddIOp::create(b, ivs[d], ranges[d].origin);
+}
+bool LoopElements::isGiven(mlir::AffineExpr e) const {
+  auto d = dyn_cast<mlir::AffineDimExpr>(e);
+  return d && ranges[d.getPosition()].at;
+}
+LoopElements::Values LoopElements::indicesOf(OpOperand &o, int64_t u) {
+  Values at;
+  bool local = buffers.local.contains(o.get()),
+       tile = buffers.tile.contains(o.get());
+  for (auto [i, e] : llvm::enumerate(mapOf(o).getResults())) {
+    if (local && i < buffers.rows) {
+      at.push_back(index(0));
+      continue;
+    }
+    if (tile && isGiven(e))
+      continue;
+    AffineMap one = AffineMap::get(ivs.size(), 0, e);
+    SmallVector<mlir::OpFoldResult> operands;
+    for (unsigned d = 0; d < ivs.size(); ++d) {
+      bool moves = ivs[d] && e.isFunctionOfDim(d);
+      operands.push_back(
+          moves ? mlir::OpFoldResult(tile || local ? ivs[d] : place(d))
+                : b.getIndexAttr(0));
+    }
+    Value v = mlir::getValueOrCreateConstantIndexOp(
+        b, b.getLoc(),
+        affine::makeComposedFoldedAffineApply(b, b.getLoc(), one, operands));
+    if (u > 0 && e.isFunctionOfDim(*along))
+      v = arith::AddIOp::create(b, v, index(u * lanes));
+    at.push_back(v);
+  }
+  return at;
+}
+Value LoopElements::bufferOf(OpOperand &o) {
+  for (auto *small : {&buffers.local, &buffers.tile})
+    if (Value buffer = small->lookup(o.get()))
+      return buffer;
+  return o.get();
+}
+Value LoopElements::load(OpOperand &o, int64_t u, Value mask) {
+  if (isScalar(o))
+    return o.get();
+  Values at = indicesOf(o, u);
+  if (!inVectors(o))
+    return memref::LoadOp::create(b, bufferOf(o), at);
+  auto type = vectorOf(elementOf(o));
+  if (!mask)
+    return vector::LoadOp::create(b, type, bufferOf(o), at);
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
+  return vector::MaskedLoadOp::create(b, type, bufferOf(o), at, mask, zero);
+}
+Value LoopElements::old(OpOperand &o, int64_t u, Value mask) {
+  auto start = buffers.starts.find(o.get());
+  if (start == buffers.starts.end())
+    return load(o, u, mask);
+  Value number = arith::ConstantOp::create(b, start->second);
+  return inVectors(o) ? asVector(number) : number;
+}
+void LoopElements::store(OpOperand &o, Value v, int64_t u, Value mask) {
+  Values at = indicesOf(o, u);
+  if (!inVectors(o)) {
+    memref::StoreOp::create(b, v, bufferOf(o), at);
+    return;
+  }
+  v = asVector(v);
+  if (mask)
+    vector::MaskedStoreOp::create(b, bufferOf(o), at, mask, v);
+  else
+    vector::StoreOp::create(b, v, bufferOf(o), at);
+}
+Value LoopElements::identity(OpOperand &o) {
+  return asVector(
+      arith::getIdentityValue(combination(o), elementOf(o), b, b.getLoc()));
+}
+Value LoopElements::combine(OpOperand &o, Value x, Value y) {
+  unsigned r = o.getOperandNumber() - op.getNumDpsInputs();
+  Operation *copy =
+      op.getBlock()->getTerminator()->getOperand(r).getDefiningOp()->clone();
+  copy->setOperands({x, y});
+  copy->getResult(0).setType(x.getType());
+  b.insert(copy);
+  return copy->getResult(0);
+}
+
+void LoopElements::cloneInner(Operation &inner, mlir::IRMapping &map,
+                              int64_t u) {
+  if (auto at = dyn_cast<linalg::IndexOp>(inner)) {
+    Value i = place(at.getDim());
+    if (along && at.getDim() == *along) {
+      if (u > 0)
+        i = arith::AddIOp::create(b, i, index(u * lanes));
+      Value steps = vector::StepOp::create(b, vectorOf(b.getIndexType()));
+      i = arith::AddIOp::create(b, asVector(i), steps);
+    }
+    map.map(at.getResult(), i);
+    return;
+  }
+  bool anyVector = llvm::any_of(inner.getOperands(), [&](Value v) {
+    return isa<mlir::VectorType>(map.lookupOrDefault(v).getType());
+  });
+  // What is the same for all lanes is computed once.
+  Operation *copy = b.clone(inner, map);
+  if (!anyVector)
+    return;
+  for (OpOperand &o : copy->getOpOperands()) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPoint(copy);
+    o.set(asVector(o.get()));
+  }
+  for (Value r : copy->getResults())
+    r.setType(vectorOf(r.getType()));
+}
