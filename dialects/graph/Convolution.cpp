@@ -224,41 +224,6 @@ V graph::conv_filter(const V &x, const V &g, const Shape &to, Slide s) {
                          x.builder->getI64IntegerAttr(s.groups))};
 }
 
-V graph::convInputParts(const V &g, const V &f, const Shape &to, Slide s) {
-  // Row h of the image meets row o of the result and tap k of the filter where
-  // o * stride + k * dilation - low = h. With the result's rows `stride` apart
-  // and the taps in reverse order, that is a convolution of stride 1.
-  V spread = g;
-  Shape taps = f.shape();
-  int64_t sizes = sizesOf(to);
-  SmallVector<int64_t> tapAxes = llvm::to_vector(llvm::seq<int64_t>(0, sizes));
-  for (int64_t i : tapAxes) {
-    int64_t axis = 1 + i, stride = stepOf(s.stride, i),
-            reach = (taps[i].size - 1) * stepOf(s.dilation, i);
-    int64_t size = to[axis].known() ? to[axis].size : extent(g, axis);
-    int64_t low = s.padding == Padding::same
-                      ? samePadding(size, reach + 1, stride).first
-                      : 0;
-    int64_t last = (extent(g, axis) - 1) * stride;
-    spread =
-        pad(spread, axis, reach - low, size + low - last - 1, stride - 1, 0.0);
-  }
-  // [taps, in, group, out] -> [taps, out, group, in]
-  Dim perGroup{extent(f, sizes + 1) / s.groups}, group{s.groups};
-  auto withTaps = [&](ArrayRef<Dim> rest) {
-    SmallVector<Dim> dims(taps.dims.begin(), taps.dims.begin() + sizes);
-    llvm::append_range(dims, rest);
-    return Shape(taps.element, dims);
-  };
-  SmallVector<int64_t> perm(tapAxes);
-  perm.append({sizes + 2, sizes + 1, sizes});
-  V turned = reverse(f, tapAxes);
-  turned = reshape(turned, withTaps({taps[-2], group, perGroup}));
-  turned = transpose(turned, List(perm));
-  turned = reshape(turned, withTaps({perGroup, Dim{taps[-2].size * s.groups}}));
-  return conv(spread, turned, Slide{{}, s.dilation, Padding::valid, s.groups});
-}
-
 V graph::windows(const V &x, List window, List stride) {
   if (!x)
     return x;

@@ -46,7 +46,11 @@ def ConvInputOp : Convolution<"conv_input"> {
   let samples = ["conv_input f32[1, 3, 5, 2], f32[3, 2, 3, 2], to = f32[1, 5, 6, 3]",
                  "conv_input f32[1, 3, 3, 4], f32[3, 2, 1, 4], to = f32[1, 6, 6, 2], stride = [2, 2], padding = same, groups = 2",
                  "conv_input f32[1, 2, 2, 2], f32[2, 3, 1, 2], to = f32[1, 5, 6, 1], dilation = [3, 2]",
-                 "conv_input f32[1, 4, 2], f32[3, 2, 2], to = f32[1, 8, 2], stride = [2], padding = same"];
+                 "conv_input f32[1, 4, 2], f32[3, 2, 2], to = f32[1, 8, 2], stride = [2], padding = same",
+                 "conv_input f32[1, 2, 3, 8], f32[3, 3, 2, 8], to = f32[1, 4, 5, 2], stride = [2, 2], padding = same",
+                 "conv_input f32[1, 3, 16], f32[5, 2, 16], to = f32[1, 9, 2], stride = [3], padding = same",
+                 "conv_input f32[1, 3, 2, 8], f32[4, 5, 1, 8], to = f32[1, 9, 8, 1], stride = [2, 3]",
+                 "conv_input f32[1, 2, 2, 4], f32[1, 1, 3, 4], to = f32[1, 4, 3, 3], stride = [2, 2], padding = same"];
 }
 def ConvFilterOp : Convolution<"conv_filter"> {
   let summary = "The cotangent of conv's filter, of shape `to`";
