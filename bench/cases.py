@@ -6,6 +6,17 @@ NARROWS = ["bf16 1024x1024x1024", "bf16 512x512x512", "bf16 128x784x512", "i8 10
 # Causal attention by itself: positions of a sequence, of which there are as many as make 2048; "gradient": in both directions.
 ATTENTIONS = ["512", "2048", "512 gradient", "2048 gradient"]
 ATTENTION = dict(positions=2048, heads=4, width=64)
+# Convolutions of eight images by themselves: (function of bench/convolution.mlir, size, taps, channels in and out); "image" and
+# "filter": their gradients.
+CONVOLUTIONS = {
+    "1x1": ("plain", 56, 1, 64, 256),
+    "3x3 stride 2": ("strided", 57, 3, 64, 128),
+    "5x5": ("plain", 28, 5, 32, 64),
+    "3x3 dilated": ("dilated", 28, 3, 64, 64),
+    "3x3 in 4 groups": ("grouped", 28, 3, 128, 128),
+    "3x3 depthwise": ("depthwise", 56, 3, 64, 64),
+}
+IMAGES = 8
 # model: (file under docs/examples, batch, optimiser, learning rate)
 TRAININGS = {
     "mlp": ("bench/mlp.mlir", 128, "adam", 1e-3),

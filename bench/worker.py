@@ -65,7 +65,7 @@ def prepare(case):
         answer["error"] = float(off / np.abs(exact).max())
     if case[0] == "train":
         answer["losses"] = [float(x) for x in call.losses(10)]
-    if case[0] in ("infer", "attention"):
+    if case[0] in ("infer", "attention", "conv"):
         call()
         answer["sample"] = np.asarray(call.result()).ravel()[::7][:1000].astype(float).tolist()
     for _ in range(3):

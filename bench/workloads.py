@@ -8,7 +8,7 @@ import os
 import struct
 
 import numpy as np
-from cases import ADAM, ATTENTION, BERT, GPT, STAGES, TEXTS, TRAININGS  # noqa: F401  (for the contenders)
+from cases import ADAM, ATTENTION, BERT, CONVOLUTIONS, GPT, IMAGES, STAGES, TEXTS, TRAININGS  # noqa: F401  (for the contenders)
 
 
 def aligned(shape, dtype=np.float32):
@@ -124,6 +124,30 @@ def attention(what):
     for x in operands:
         x[:] = draw.standard_normal(shape, np.float32)
     return operands, bool(gradient)
+
+
+class Convolution:
+    """Image [batch, size, size, in], filter [taps, taps, in of a group, out], cotangent of the result; and which of the three is computed."""
+
+    def __init__(self, what):
+        name, _, self.gradient = what.partition(": ")
+        self.function, size, taps, inputs, outputs = CONVOLUTIONS[name]
+        self.stride = 2 if self.function == "strided" else 1
+        self.dilation = 2 if self.function == "dilated" else 1
+        self.groups = {"grouped": 4, "depthwise": inputs}.get(self.function, 1)
+        self.padding = self.dilation * (taps - 1) // 2
+        part, rest = inputs // self.groups, (size - 1) // self.stride + 1
+        self.dims = dict(batch=IMAGES, size=size, taps=taps, out=outputs) | {"in": inputs}
+        draw = np.random.default_rng(0)
+        self.image, self.filter, self.cotangent = (
+            aligned(s) for s in ((IMAGES, size, size, inputs), (taps, taps, part, outputs), (IMAGES, rest, rest, outputs))
+        )
+        for x in (self.image, self.filter, self.cotangent):
+            x[:] = draw.standard_normal(x.shape, np.float32)
+        # Results of size 1, about.
+        self.filter /= np.sqrt(taps * taps * part)
+        if self.gradient == "filter":
+            self.image /= np.sqrt(IMAGES) * rest
 
 
 def matrices(shape):

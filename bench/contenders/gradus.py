@@ -90,6 +90,22 @@ def load(case):
 
         call.result = lambda: np.stack(results)
         return call
+    if kind == "conv":
+        c = workloads.Convolution(what)
+        operands, like = {
+            "": ((c.image, c.filter), c.cotangent),
+            "image": ((c.cotangent, c.filter), c.image),
+            "filter": ((c.image, c.cotangent), c.filter),
+        }[c.gradient]
+        name, out = "_".join(filter(None, (c.function, c.gradient))), workloads.aligned(like.shape)
+        dims = [f"{name}={n}" for name, n in c.dims.items()]
+        run = Artefact("bench/convolution.mlir", dims, "--function=" + name).call(name, *operands, out)
+
+        def convolve():
+            run()
+
+        convolve.result = lambda: out
+        return convolve
     text, size = workloads.text_of(what), case[2] if kind == "infer" else workloads.TRAININGS[what][1]
     x, y = workloads.batch(what, size)
     if kind == "infer":

@@ -101,6 +101,26 @@ def batch(model, size):
     return x, None if y is None else torch.tensor(y).long()
 
 
+def convolution(what):
+    """In channels_last, as the operands lie: oneDNN is fastest so."""
+    c = workloads.Convolution(what)
+    x, g = (torch.from_numpy(v).permute(0, 3, 1, 2) for v in (c.image, c.cotangent))
+    w = torch.from_numpy(c.filter).permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+    how = ([c.stride] * 2, [c.padding] * 2, [c.dilation] * 2, False, [0, 0], c.groups)
+    wanted = [c.gradient == "image", c.gradient == "filter", False]
+
+    def call():
+        with torch.inference_mode():
+            if not c.gradient:
+                call.last = torch.convolution(x, w, None, *how)
+            else:
+                call.last = next(d for d in torch.ops.aten.convolution_backward(g, x, w, None, *how, wanted) if d is not None)
+
+    order = (2, 3, 1, 0) if c.gradient == "filter" else (0, 2, 3, 1)
+    call.result = lambda: call.last.permute(order).contiguous().numpy()
+    return call
+
+
 def load(case):
     kind, what = case[0], case[1]
     compiled = torch.compile if COMPILED else lambda f: f
@@ -153,6 +173,8 @@ def load(case):
 
         call.result = lambda: np.stack([x.numpy() for x in call()])
         return call
+    if kind == "conv":
+        return convolution(what)
     if kind == "infer":
         p, (x, _) = parameters(what), batch(what, case[2])
         forward = compiled(lambda x: logits(what, p, x))
