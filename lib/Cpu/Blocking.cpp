@@ -148,23 +148,17 @@ void Blocking::chooseTiles(const Contraction &c) {
 /// Of a sum over several loops, those inside a block are whole, and of the one
 /// around them a part that leaves no rest.
 void Blocking::chooseNest(const Contraction &c) {
-  int64_t deepest = pack ? deepestPacked : deepestInPlace, inside = 1;
-  blockLoop = c.reductions.size() - 1;
+  int64_t deepest = pack ? deepestPacked : deepestInPlace;
   // A block has whole lines of an image: words may lie along them.
-  inside = c.size[c.reductions[blockLoop]];
-  int64_t steps = 1;
-  while (blockLoop > 0 && steps == 1) {
-    int64_t size = c.size[c.reductions[--blockLoop]];
-    steps = std::min(size, std::max<int64_t>(deepest / inside, 1));
+  blockLoop = c.reductions.size() - 1;
+  int64_t inside = c.size[c.reductions[blockLoop]], steps = 1, size;
+  do {
+    inside *= steps;
+    size = c.size[c.reductions[--blockLoop]];
+    steps = std::clamp<int64_t>(deepest / inside, 1, size);
     while (size % steps != 0)
       --steps;
-    if (steps == size) {
-      inside *= size;
-      steps = 1;
-    } else {
-      break;
-    }
-  }
+  } while (steps == size && blockLoop > 0);
   blockDepth = inside * steps;
 }
 

@@ -43,13 +43,26 @@ public:
       llvm::erase(outer, *along);
     if (beside)
       llvm::erase(outer, *beside);
-    nest(outer, [&] {
-      if (beside)
-        overRows();
-      else if (along && isParallel(*along))
-        overVectors();
-      else
-        point(1, Value());
+    auto overAll = [&] {
+      nest(outer, [&] {
+        if (beside)
+          overRows();
+        else if (along && isParallel(*along))
+          overVectors();
+        else
+          point(1, Value());
+      });
+      return Values();
+    };
+    if (!outermost) {
+      overAll();
+      return;
+    }
+    Value first = low(*outermost);
+    loop(first, high(*outermost), 1, {}, [&](Value i, ValueRange) {
+      ivs[*outermost] = i;
+      isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, i, first);
+      return overAll();
     });
   }
 

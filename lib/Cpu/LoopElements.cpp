@@ -97,7 +97,11 @@ Value LoopElements::old(OpOperand &o, int64_t u, Value mask) {
   if (start == buffers.starts.end())
     return load(o, u, mask);
   Value number = arith::ConstantOp::create(b, start->second);
-  return inVectors(o) ? asVector(number) : number;
+  if (inVectors(o))
+    number = asVector(number);
+  return isFirst ? Value(arith::SelectOp::create(b, isFirst, number,
+                                                 load(o, u, mask)))
+                 : number;
 }
 void LoopElements::store(OpOperand &o, Value v, int64_t u, Value mask) {
   Values at = indicesOf(o, u);

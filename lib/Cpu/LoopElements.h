@@ -40,6 +40,8 @@ protected:
   ImplicitLocOpBuilder &b;
   const LocalBuffers &buffers;
   Values ivs; ///< the index of each loop, where it is known
+  /// Whether no sum has been stored yet; null if none ever is before its end.
+  Value isFirst;
 
 private:
   /// Is the expression a loop whose index is given?

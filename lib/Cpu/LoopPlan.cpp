@@ -1,6 +1,7 @@
 //===- LoopPlan.cpp - how the loops of one op are to run ------------------===//
 
 #include "LoopPlan.h"
+#include "gradus/Lowering.h"
 #include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -62,6 +63,33 @@ LoopPlan::LoopPlan(linalg::LinalgOp op, ArrayRef<LoopRange> ranges,
       unroll = std::clamp<int64_t>(best / lanes, 1, 4);
     }
   chooseRows(vectorBits);
+  chooseOutermost();
+}
+
+void LoopPlan::chooseOutermost() {
+  constexpr int64_t largeBytes = 512 * 1024, smallBytes = 64 * 1024;
+  auto bytesOf = [](OpOperand &o) {
+    return lowering::byteCount(cast<ShapedType>(o.get().getType()));
+  };
+  if (!along || !isParallel(*along) || reductions.size() < 2 ||
+      !lengthOf(reductions[0]) ||
+      llvm::any_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
+        return !carried(init) || bytesOf(init) > smallBytes;
+      }))
+    return;
+  unsigned first = reductions[0];
+  bool readsAgain = llvm::any_of(parallel, [&](unsigned d) {
+    return d != *along && (!beside || d != *beside) &&
+           lengthOf(d).value_or(1) > 1 &&
+           llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *in) {
+             return !isScalar(*in) && moves(*in, first) && !moves(*in, d) &&
+                    bytesOf(*in) > largeBytes;
+           });
+  });
+  if (!readsAgain)
+    return;
+  outermost = first;
+  reductions.erase(reductions.begin());
 }
 
 void LoopPlan::chooseRows(unsigned vectorBits) {

@@ -48,12 +48,17 @@ public:
   /// each other.
   std::optional<unsigned> beside;
   int64_t rows = 1; ///< of it, at a time
+  /// A reduction that runs around the parallel loops, or each iteration of
+  /// these would read what they do not move from memory. It is none of
+  /// `reductions` then.
+  std::optional<unsigned> outermost;
 
 private:
   bool contiguous(mlir::OpOperand &o, unsigned d);
   bool bodyVectorizes();
   bool canRunAlong(unsigned d);
   void chooseRows(unsigned vectorBits);
+  void chooseOutermost();
   unsigned widestElement();
 
   SmallVector<mlir::utils::IteratorType> kinds;

@@ -8,8 +8,7 @@ using namespace gradus;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 
-/// The numbers that `v` and others like it are added up as: in f32, if they
-/// have 16 bits.
+/// What is added in place of `v`: numbers of 16 bits in f32.
 static Value widenedUse(Value v) {
   auto wide = v.hasOneUse() ? dyn_cast<arith::ExtFOp>(*v.user_begin())
                             : arith::ExtFOp();
