@@ -14,9 +14,8 @@ public:
   Verifier(ModuleOp simple, StringRef function, const CompileOptions &options,
            const VerifyOptions &verify)
       : simple(simple), name(function), options(options), verify(verify) {
-    // The model that is compiled is at stage Simple already, its functions
-    // chosen.
-    this->options.functions.clear();
+    // The model that is compiled is at stage Simple already.
+    this->options.functions = {name.str()};
     this->options.dims.clear();
     this->options.freeze.clear();
     this->options.special.clear();
