@@ -15,12 +15,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "MicroKernel.h"
+#include "OperandPanels.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include <numeric>
 
 using namespace gradus;
 namespace arith = mlir::arith;
@@ -28,14 +27,12 @@ namespace memref = mlir::memref;
 namespace scf = mlir::scf;
 
 namespace {
-class Emitter : PanelBuilder {
+class Emitter : OperandPanels {
 public:
   Emitter(ImplicitLocOpBuilder &b, const Contraction &contraction,
           const Blocking &blocking, bool startsAtZero, const Epilogue *epilogue)
-      : PanelBuilder(b, contraction.lanes, blocking.words), c(contraction),
-        k(blocking), startsAtZero(startsAtZero), epilogue(epilogue),
-        panel(k.tileVectors * c.lanes),
-        kernel((words.tiles ? createTileKernel : createVectorKernel)(b, c, k)) {
+      : OperandPanels(b, contraction, blocking), startsAtZero(startsAtZero),
+        epilogue(epilogue) {
     // A sum that is complete after one block of depth is in no need of memory
     // of its own.
     keepsTile = epilogue && epilogue->ownsResult && startsAtZero &&
@@ -63,27 +60,6 @@ public:
       allocatePanels();
       whole(at);
     }
-  }
-
-  /// All of rhs in panels, and nothing else. They are written word by word, and
-  /// read as panels of constants are, as elements.
-  Value emitPanels() {
-    rhs = flattenedBuffer(b, c.rhs.buffer);
-    int64_t count =
-        llvm::alignTo(c.columns(), panel) * kernel->steps(c.depth());
-    Value bytes = memref::AllocOp::create(
-        b, mlir::MemRefType::get({count * lowering::elementBytes(words.type())},
-                                 b.getI8Type()));
-    auto viewAs = [&](Type type, int64_t size) -> Value {
-      return memref::ViewOp::create(b, mlir::MemRefType::get({size}, type),
-                                    bytes, index(0), ValueRange());
-    };
-    kernel->rhs = viewAs(words.type(), count);
-    Value from = index(c.rhs.start);
-    for (auto [loop, i] : c.rowLoops)
-      from = advance(from, i, c.rhs.step[loop]);
-    pack(from, c.columns(), c.depth());
-    return viewAs(words.element(), count * words.elements);
   }
 
 private:
@@ -382,78 +358,14 @@ private:
     epilogue->emit(ranges, tile);
   }
 
-  //===-- Packing ---------------------------------------------------------===//
-
-  /// Rows that lie side by side in packed lhs: whole tiles, and whole vectors
-  /// to copy. In tile registers a row's words follow each other, whatever the
-  /// number of rows.
-  int64_t lhsGroup(int64_t rows) const {
-    return k.packLhs && !words.tiles ? std::lcm(k.tileRows, c.lanes) : rows;
-  }
-  /// Where a group of rows, the first of which is `g`, is copied to.
-  Panel lhsPanel(Value g, int64_t rows, int64_t depth) {
-    kernel->packedAcross = words.tiles ? words.steps(depth) : 1;
-    kernel->packedAlong = words.tiles ? 1 : rows;
-    return {kernel->lhs, advance(index(0), g, words.steps(depth)),
-            kernel->packedAcross, kernel->packedAlong};
-  }
-  /// Copies a block of lhs: group after group of rows.
-  void packLhs(Value from, int64_t rows, int64_t depth) {
-    Lines lines{lhs, c.lhs.step[*c.row], c.lhs.step[c.reductions[0]]};
-    blocks(rows, lhsGroup(rows), [&](Value g, int64_t some) {
-      copy(lines, advance(from, g, lines.across), lhsPanel(g, some, depth),
-           some, depth);
-    });
-  }
-  /// Copies a block of rhs: panel after panel of columns. Where its rows lie
-  /// whole, some of them for all panels, so that they are read as they lie.
-  void pack(Value from, int64_t columns, int64_t depth) {
-    constexpr int64_t rowsAtOnce = 16;
-    bool rows = c.reductions.size() == 1 && c.rhs.step[c.column] == 1;
-    int64_t some =
-        llvm::alignTo(rowsAtOnce, words.stepsAtOnce) * words.elements;
-    blocks(depth, rows ? some : depth, [&](Value s, int64_t few) {
-      Value source = advance(from, s, c.rhs.step[c.reductions[0]]);
-      Value target = advance(index(0), s, panel / words.elements);
-      blocks(columns, panel, [&](Value j, int64_t width) {
-        packColumns(0, advance(source, j, c.rhs.step[c.column]),
-                    advance(target, j, kernel->steps(depth)), width, few);
-      });
-    });
-  }
-  /// The columns under reduction loop `n` and those inside it.
-  void packColumns(unsigned n, Value source, Value target, int64_t width,
-                   int64_t depth) {
-    unsigned d = c.reductions[n];
-    if (n + 1 == c.reductions.size())
-      return copy({rhs, c.rhs.step[c.column], c.rhs.step[d]}, source,
-                  {kernel->rhs, target, 1, panel, words.flips}, width, depth);
-    int64_t inner = depth / c.size[d];
-    loop(0, c.size[d], 1, [&](Value i) {
-      packColumns(n + 1, advance(source, i, c.rhs.step[d]),
-                  advance(target, i, words.steps(inner) * panel), width, inner);
-    });
-  }
-
-  Contraction c; ///< with the sizes of the part that is being emitted
-  const Blocking &k;
   bool startsAtZero;
   const Epilogue *epilogue;
   bool keepsTile = false; ///< the result is `tile`, one block after the other
   bool preparedOnce = false; ///< the kernel is, for all tiles of the part
-  int64_t panel;             ///< columns of a tile
-  std::unique_ptr<MicroKernel> kernel;
-  Value lhs, rhs; ///< flat, as they lie
   Value tile;
   Value lastBlock; ///< is it, if that is known only when it runs
 };
 } // namespace
-
-RhsPanels gradus::emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
-                             const Blocking &blocking) {
-  return {Emitter(b, c, blocking, /*startsAtZero=*/false, nullptr).emitPanels(),
-          blocking.tileVectors * c.lanes};
-}
 
 void gradus::emitContraction(
     ImplicitLocOpBuilder &b, const Contraction &c, const Blocking &blocking,
