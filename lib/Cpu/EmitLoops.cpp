@@ -14,22 +14,18 @@
 //===----------------------------------------------------------------------===//
 
 #include "LoopElements.h"
-#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/IRMapping.h"
 
 using namespace gradus;
-namespace affine = mlir::affine;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 namespace memref = mlir::memref;
 namespace scf = mlir::scf;
 namespace vector = mlir::vector;
-using mlir::AffineMap;
 using mlir::OpOperand;
 
 namespace {

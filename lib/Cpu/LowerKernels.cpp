@@ -7,8 +7,9 @@
 // or block.
 //
 // A fill with zero that a contraction starts from is dropped: its accumulators
-// start there. Large work is cut into parts along a parallel loop, or along the
-// rows of a group.
+// start there; so are others that sums in registers start from (Fills.cpp).
+// Large work is cut into parts along a parallel loop, or along the rows of a
+// group.
 //
 //===----------------------------------------------------------------------===//
 
