@@ -31,9 +31,10 @@ ENVIRONMENTS = {
     "tf": ["numpy", "tensorflow-cpu"],
     "torch": ["numpy", "torch", "onnx", "onnxscript"],
 }
+KINDS = ("matmul", "narrow", "attention", "conv", "train", "infer")
 # Contender: its environment, and the kinds of cases that it takes part in.
 CONTENDERS = {
-    "gradus": ("ort", ("matmul", "narrow", "attention", "conv", "train", "infer")),
+    "gradus": ("ort", KINDS),
     "openblas": ("ort", ("matmul",)),
     "pytorch:eager": ("torch", ("matmul", "narrow", "attention", "conv")),
     "pytorch:compile": ("torch", ("train", "infer")),
@@ -226,7 +227,7 @@ def main():
         export("jax", "export_stablehlo.py")
     rows = []
     for threads in map(int, arguments.threads.split(",")):
-        for kind in ("matmul", "narrow", "attention", "conv", "train", "infer"):
+        for kind in KINDS:
             todo = [c for c in cases() if c[0] == kind]
             taking_part = [n for n in names if kind in CONTENDERS[n][1]] if todo else []
             if arguments.quick:
@@ -265,14 +266,14 @@ def main():
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--quick", action="store_true", help="shorter rounds; nothing is written to docs/")
-parser.add_argument("--only", help="kinds of work: matmul,narrow,attention,conv,train,infer (all; with --quick no conv)")
+parser.add_argument("--only", help=f"kinds of work: {','.join(KINDS)} (all; with --quick no conv)")
 parser.add_argument("--models", default="mlp,cnn,gpt,resnet,bert")
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--seconds", type=float, help="time of one contender in one round")
 parser.add_argument("--environments", default=os.path.join(ROOT, "build", "peers"), help="where the peers are installed")
 arguments = parser.parse_args()
-arguments.only = arguments.only or ("matmul,narrow,attention,train,infer" if arguments.quick else "matmul,narrow,attention,conv,train,infer")
+arguments.only = arguments.only or ",".join(k for k in KINDS if not (arguments.quick and k == "conv"))
 arguments.seconds = arguments.seconds or (0.15 if arguments.quick else 1.0)
 versions = {}
 main()

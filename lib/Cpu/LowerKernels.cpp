@@ -178,17 +178,21 @@ private:
                     startsAtZero, split, epilogue);
   }
 
+  /// The fill, but for what the padding writes.
+  void fillAround(ImplicitLocOpBuilder &b, linalg::LinalgOp fill,
+                  const Padding &padding, ArrayRef<LoopRange> ranges,
+                  const LocalBuffers &buffers) {
+    for (ArrayRef<LoopRange> piece : padding.around(b, ranges))
+      emitLoops(b, fill, piece, buffers, vectorBits);
+  }
   void lower(ImplicitLocOpBuilder &b, linalg::LinalgOp op, bool startsAtZero) {
     if (auto w = winogradOf(op, RowPlace()))
       return lower(b, *w, startsAtZero);
     if (auto c = contraction(op, RowPlace()))
       return lower(b, *c, startsAtZero, nullptr);
     SmallVector<LoopRange> ranges = wholeRanges(b, op);
-    if (const Padding *padding = fills.paddingFrom(op)) {
-      for (ArrayRef<LoopRange> piece : padding->around(b, ranges))
-        emitLoops(b, op, piece, LocalBuffers(), vectorBits);
-      return;
-    }
+    if (const Padding *padding = fills.paddingFrom(op))
+      return fillAround(b, op, *padding, ranges, LocalBuffers());
     LocalBuffers buffers;
     buffers.starts = fills.startsOf(op);
     auto split = chooseSplit(op, threads);
@@ -430,8 +434,7 @@ private:
         c->readPanels(it->second);
       emitContraction(b, *c, Blocking::choose(*c, machine), startsAtZero, {});
     } else if (const Padding *padding = fills.paddingFrom(op)) {
-      for (ArrayRef<LoopRange> piece : padding->around(b, ranges))
-        emitLoops(b, op, piece, buffers, vectorBits);
+      fillAround(b, op, *padding, ranges, buffers);
     } else {
       emitLoops(b, op, ranges, place.buffers, vectorBits);
     }

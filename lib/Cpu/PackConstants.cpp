@@ -110,10 +110,7 @@ private:
     // A row group runs the product for parts of its loops.
     Contraction known = c;
     known.constant = true;
-    bool hasEpilogue = llvm::any_of(*op->getBlock(), [](Operation &other) {
-      return other.hasAttr(lowering::epilogueAttr);
-    });
-    Blocking blocking = Blocking::choose(known, machine, hasEpilogue);
+    Blocking blocking = Blocking::choose(known, machine);
     if (!blocking.pack || op->hasAttr(lowering::rowLoopsAttr) ||
         !c.outer.empty() || rhs.start != 0)
       return std::nullopt;
