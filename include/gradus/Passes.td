@@ -150,6 +150,13 @@ def CollapseAxes : Pass<"graph-collapse-axes", "::mlir::func::FuncOp"> {
   }];
   let dependentDialects = ["::mlir::tensor::TensorDialect"];
 }
+def Rematerialize : Pass<"graph-rematerialize", "::mlir::func::FuncOp"> {
+  let summary = "Compute elementwise values that several loop nests read in each of them, where that moves fewer bytes";
+  let description = [{
+    A value that is stored is written once and read by each nest. One that is not is computed by each, of what it is
+    computed from; that costs operations, and reading of what the nest does not read anyway.
+  }];
+}
 def FuseFolds : Pass<"graph-fuse-folds", "::mlir::func::FuncOp"> {
   let summary = "Compute masks within, and what follows with, ops that put windows back which do not overlap";
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
@@ -164,6 +171,12 @@ def FuseGroups : Pass<"graph-fuse-groups", "::mlir::func::FuncOp"> {
     A producer is fused into every consumer that reads it elementwise, or as the input of a reduction, when recomputing
     it costs less than storing it: always with a single consumer, and with several when its body is cheap. A producer
     whose result is still needed afterwards is computed once and yielded beside its consumer.
+  }];
+}
+def FuseSiblings : Pass<"graph-fuse-siblings", "::mlir::func::FuncOp"> {
+  let summary = "Fuse sums over the rows of one tensor that do not need each other";
+  let description = [{
+    Each reads the whole tensor; as one op that makes all their results they read it once.
   }];
 }
 def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {

@@ -59,7 +59,7 @@ bool gpu::isBoxes(const Side &side) {
 
 BulkPipeline::BulkPipeline(Kernel &k, const Product &p, const Plan &plan,
                            Multiplier &multiplier)
-    : k(k), p(p), plan(plan), multiplier(multiplier) {
+    : k(k), plan(plan), multiplier(multiplier) {
   producer = arith::CmpIOp::create(k.b, arith::CmpIPredicate::uge, k.thread(),
                                    k.at.number(plan.tiles.threads));
   if (plan.common) {

@@ -74,7 +74,6 @@ private:
   void saysRead(Value stage, Value when);
 
   Kernel &k;
-  const Product &p;
   const Plan &plan;
   Multiplier &multiplier;
   Value producer, barriers;

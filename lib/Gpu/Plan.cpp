@@ -205,7 +205,10 @@ private:
   }
 
   void consider(Engine engine, const Tiles &t, std::optional<Stages> stages) {
-    Plan plan{engine, t, stages};
+    Plan plan;
+    plan.engine = engine;
+    plan.tiles = t;
+    plan.stages = stages;
     // A tensor's map cannot say that a call uses a part of its depth.
     plan.isBulk = engine == Engine::Warpgroups && !p.depthLength &&
                   isBoxes(Side(p, Lhs, t)) && isBoxes(Side(p, Rhs, t));

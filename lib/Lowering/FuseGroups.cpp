@@ -24,7 +24,9 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Dominance.h"
 #include "mlir/IR/PatternMatch.h"
+#include "mlir/Transforms/CSE.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_FUSEGROUPS
@@ -114,6 +116,12 @@ static void readFromBody(linalg::GenericOp op,
   }
 }
 
+void gradus::mergeInBody(mlir::RewriterBase &rewriter, linalg::GenericOp op) {
+  mergeInputs(op);
+  mlir::DominanceInfo dominance(op);
+  mlir::eliminateCommonSubExpressions(rewriter, dominance, op);
+}
+
 namespace {
 struct FuseGroups : impl::FuseGroupsBase<FuseGroups> {
   void runOnOperation() override {
@@ -181,6 +189,7 @@ private:
         rewriter.eraseOp(consumer);
         consumer = cast<linalg::GenericOp>(fused->fusedOp);
         readFromBody(consumer, fused->replacements);
+        mergeInBody(rewriter, consumer);
         if (producer->use_empty())
           rewriter.eraseOp(producer);
         changed = true;

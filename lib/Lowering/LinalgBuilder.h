@@ -115,6 +115,8 @@ void eraseInput(mlir::linalg::GenericOp op, unsigned input);
 /// producer would be fused once for every such input, and its body double each
 /// time.
 void mergeInputs(mlir::linalg::GenericOp op);
+/// The same, and what the body computes of them twice.
+void mergeInBody(mlir::RewriterBase &rewriter, mlir::linalg::GenericOp op);
 
 } // namespace gradus
 

@@ -114,9 +114,11 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   // fills that distinct results start from.
   pm.addNestedPass<func::FuncOp>(createLowerToLinalg());
   pm.addNestedPass<func::FuncOp>(createCollapseAxes());
+  pm.addNestedPass<func::FuncOp>(createRematerialize());
   pm.addNestedPass<func::FuncOp>(createFuseGroups());
   pm.addNestedPass<func::FuncOp>(createDropUnitAxes());
   pm.addNestedPass<func::FuncOp>(createFuseFolds());
+  pm.addNestedPass<func::FuncOp>(createFuseSiblings());
   GroupRowsOptions rows;
   if (!options.gpu.empty()) {
     // A block's shared memory; a product is the work of many blocks.
