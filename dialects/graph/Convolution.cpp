@@ -34,7 +34,8 @@ static bool slide(Dim &d, int64_t extent, int64_t stride, Padding padding) {
     return true;
   }
   if (!d.known()) {
-    d = Dim();
+    if (extent != 1 || stride != 1)
+      d = Dim();
     return true;
   }
   if (d.size < extent)

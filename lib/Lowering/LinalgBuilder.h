@@ -89,10 +89,15 @@ private:
   Value einsum(graph::EinsumOp op, mlir::IRMapping &lowered);
   Value conv(graph::ConvOp op, mlir::IRMapping &lowered);
   Value convFilter(graph::ConvFilterOp op, mlir::IRMapping &lowered);
+  /// An image between zeros, and where in it the first window starts.
+  struct PaddedImage {
+    Value image;
+    SmallVector<int64_t> start;
+  };
   template <typename Op>
-  Value convolution(Op op, Value x, Value other, bool ofFilter);
+  Value convolution(Op op, const PaddedImage &x, Value other, bool ofFilter);
   template <typename Op>
-  Value paddedImage(Op op, Value x, ArrayRef<int64_t> taps);
+  PaddedImage paddedImage(Op op, Value x, ArrayRef<int64_t> taps);
 };
 
 /// What a reduction of `element` adds up in, before it rounds the sum.

@@ -155,24 +155,28 @@ Value LinalgBuilder::einsum(EinsumOp op, mlir::IRMapping &lowered) {
 //===----------------------------------------------------------------------===//
 
 template <typename Op>
-Value LinalgBuilder::paddedImage(Op op, Value x, ArrayRef<int64_t> taps) {
-  if (op.getPadding() == Padding::valid)
-    return x;
+LinalgBuilder::PaddedImage LinalgBuilder::paddedImage(Op op, Value x,
+                                                      ArrayRef<int64_t> taps) {
   RankedTensorType type = tensorType(x);
   int64_t rank = type.getRank();
+  PaddedImage padded{x, SmallVector<int64_t>(rank, 0)};
+  if (op.getPadding() == Padding::valid)
+    return padded;
   SmallVector<int64_t> low(rank, 0), sizes(type.getShape());
   for (int64_t i = 0; i < rank - 2; ++i) {
     auto [before, after] = samePadding(
         type.getDimSize(1 + i), (taps[i] - 1) * stepOf(op.getDilation(), i) + 1,
         stepOf(op.getStride(), i));
-    low[1 + i] = before;
-    sizes[1 + i] += before + after;
+    // A sum with zeros has some before the image, read or not.
+    padded.start[1 + i] = before == 0 && after > 0;
+    low[1 + i] = before + padded.start[1 + i];
+    sizes[1 + i] += low[1 + i] + after;
   }
   auto to = RankedTensorType::get(sizes, type.getElementType());
-  if (to == type)
-    return x;
-  return pad(x, to, low, SmallVector<int64_t>(rank, 1),
-             b.getZeroAttr(type.getElementType()));
+  if (to != type)
+    padded.image = pad(x, to, low, SmallVector<int64_t>(rank, 1),
+                       b.getZeroAttr(type.getElementType()));
+  return padded;
 }
 
 /// An axis of `size` as [groups, size / groups], in a shape; as it is if there
@@ -245,33 +249,36 @@ static ConvolutionLoops convolutionLoops(Op op, MLIRContext *ctx,
 
 Value LinalgBuilder::conv(ConvOp op, mlir::IRMapping &lowered) {
   Value filter = lowered.lookup(op.getFilter());
-  Value x =
+  auto x =
       paddedImage(op, lowered.lookup(op.getX()), tensorType(filter).getShape());
   return convolution(op, x, filter, /*ofFilter=*/false);
 }
 
 Value LinalgBuilder::convFilter(ConvFilterOp op, mlir::IRMapping &lowered) {
-  Value x = paddedImage(op, lowered.lookup(op.getX()),
-                        tensorType(op.getOut()).getShape());
+  auto x = paddedImage(op, lowered.lookup(op.getX()),
+                       tensorType(op.getOut()).getShape());
   return convolution(op, x, lowered.lookup(op.getG()), /*ofFilter=*/true);
 }
 
 template <typename Op>
-Value LinalgBuilder::convolution(Op op, Value x, Value other, bool ofFilter) {
+Value LinalgBuilder::convolution(Op op, const PaddedImage &x, Value other,
+                                 bool ofFilter) {
   RankedTensorType type = tensorType(op.getOut());
   int64_t channels = type.getRank() - 1, groups = op.getGroups();
   auto loops = convolutionLoops(op, b.getContext(), ofFilter);
   unsigned n = loops.iterators.size();
+  for (auto [at, start] : llvm::zip(loops.image, x.start))
+    at = at + start;
   // Of the filter, the axis of output channels falls into groups; of the
   // others, that of their channels: the last of all three.
   auto inGroups = [&](Value v) {
     return reshape(v, grouped(tensorType(v), channels, groups));
   };
-  Value out = contraction(inGroups(x), map(n, loops.image), inGroups(other),
-                          map(n, ofFilter ? loops.result : loops.filter),
-                          grouped(type, channels, groups),
-                          map(n, ofFilter ? loops.filter : loops.result),
-                          loops.iterators);
+  Value out = contraction(
+      inGroups(x.image), map(n, loops.image), inGroups(other),
+      map(n, ofFilter ? loops.result : loops.filter),
+      grouped(type, channels, groups),
+      map(n, ofFilter ? loops.filter : loops.result), loops.iterators);
   return reshape(out, type);
 }
 

@@ -3,12 +3,18 @@
 // RUN: gradus verify %s --march=haswell --threads=1 | FileCheck %s --check-prefix=RIGHT
 // RUN: gradus verify %s --march=x86-64 | FileCheck %s --check-prefix=RIGHT
 // RIGHT-NOT: WRONG
-// RIGHT-COUNT-8: ok
+// RIGHT-COUNT-9: ok
 // RUN: gradus compile %s --function=convolve,between,spread --emit=kernels -o - | FileCheck %s --check-prefix=KERNELS
 // KERNELS: func.func @convolve
 // KERNELS-COUNT-1: call @kernel
 // KERNELS-NOT: call @kernel
 // KERNELS: return
+// Zeros behind the last element alone are needed; the image still is in the kernel of what reads it.
+// RUN: gradus compile %s --function=even --emit=kernels -o - | FileCheck %s --check-prefix=EVEN
+// EVEN: func.func @even
+// EVEN-COUNT-1: call @kernel
+// EVEN-NOT: call @kernel
+// EVEN: return
 // Nothing is added, and zeros are written where no elements come: rows before and behind, and in each row lines.
 // RUN: gradus compile %s --function=between --threads=1 --march=x86-64-v4 --emit=buffers -o - | FileCheck %s --check-prefix=BUFFERS
 // BUFFERS: func.func private @kernel0
@@ -27,6 +33,10 @@
 graph.model @padding {
   func @convolve(%x: f32[6, 14, 14, 32], %filter: f32[3, 3, 32, 48]) {
     %y = conv %x, %filter, padding = same
+    return %y
+  }
+  func @even(%x: f32[6, 14, 12, 32], %filter: f32[3, 2, 32, 48]) {
+    %y = conv %x, %filter, padding = same, stride = [2, 1]
     return %y
   }
   func @between(%x: f32[64, 8, 10, 16]) {
