@@ -408,3 +408,18 @@ void TrainOp::print(OpAsmPrinter &p) {
       (*this)->getAttrs(),
       {"sym_name", "loss", "wrt", "optimizer", "options", "reports"});
 }
+
+bool graph::isZero(Value v) {
+  Operation *op = v.getDefiningOp();
+  if (isa_and_nonnull<BroadcastOp, ReshapeOp>(op))
+    return isZero(op->getOperand(0));
+  auto constant = dyn_cast_or_null<ConstantOp>(op);
+  if (!constant)
+    return false;
+  auto value = cast<DenseElementsAttr>(constant.getValue());
+  if (value.getNumElements() == 0 || !value.isSplat())
+    return false;
+  return isa<FloatType>(value.getElementType())
+             ? value.getSplatValue<llvm::APFloat>().isZero()
+             : value.getSplatValue<llvm::APInt>().isZero();
+}

@@ -94,6 +94,14 @@ struct ClonedBody {
   SmallVector<Value> carried, stacked;
 };
 ClonedBody cloneBody(OpBuilder &b, Region &body, mlir::IRMapping &map);
+/// Arguments of a body take the names of another's.
+inline void takeNames(SmallVector<BlockArgument> args,
+                      ArrayRef<BlockArgument> named) {
+  for (auto [to, from] : llvm::zip(args, named))
+    to.setLoc(from.getLoc());
+}
+/// Is every element 0, whatever is computed?
+bool isZero(Value v);
 /// Does the function declare parameters, states of its own?
 bool isLayer(FuncOp f);
 /// The name of a param or state, null for another op.

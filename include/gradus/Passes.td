@@ -83,6 +83,12 @@ def Decompose : Pass<"graph-decompose", "::gradus::graph::ModelOp"> {
   }];
 }
 
+def HoistProducts : Pass<"graph-hoist-products", "::gradus::graph::ModelOp"> {
+  let summary = "Take products that no step of a loop waits for out of it, as one over the rows of all steps";
+  let description = [{
+    Before the loop: what is multiplied of a slice. Behind it: what is only kept from each step, or added up.
+  }];
+}
 def Specialize : Pass<"graph-specialize", "::gradus::graph::ModelOp"> {
   let summary = "Add functions for sizes that come often beside those for any size";
   let description = [{

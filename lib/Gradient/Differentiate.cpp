@@ -26,19 +26,6 @@ namespace gradus {
 using namespace gradus;
 using namespace gradus::graph;
 
-/// Is every element 0, whatever is computed?
-static bool isZero(Value v) {
-  Operation *op = v.getDefiningOp();
-  if (isa_and_nonnull<BroadcastOp, ReshapeOp>(op))
-    return isZero(op->getOperand(0));
-  auto constant = dyn_cast_or_null<ConstantOp>(op);
-  if (!constant)
-    return false;
-  auto value = cast<DenseElementsAttr>(constant.getValue());
-  return value.getNumElements() > 0 && value.isSplat() &&
-         value.getSplatValue<llvm::APFloat>().isZero();
-}
-
 namespace {
 struct Differentiate : impl::DifferentiateBase<Differentiate> {
   void runOnOperation() override {

@@ -37,12 +37,6 @@ SmallVector<unsigned> activeOnes(const Range &values, const ValueSet &active) {
       which.push_back(i);
   return which;
 }
-/// Arguments of a body take the names of another's.
-inline void takeNames(SmallVector<BlockArgument> args,
-                      ArrayRef<BlockArgument> named) {
-  for (auto [to, from] : llvm::zip(args, named))
-    to.setLoc(from.getLoc());
-}
 /// A step of the loop at the insertion point; `map` says what became of its
 /// values.
 graph::ClonedBody cloneStep(OpBuilder &b, graph::ForOp loop, Value counter,

@@ -100,6 +100,7 @@ static void buildSimple(OpPassManager &pm, const CompileOptions &options) {
     model.addPass(createSpecialize(special));
   }
   model.addPass(createDecompose());
+  model.addPass(createHoistProducts());
   model.addPass(mlir::createCanonicalizerPass());
   model.addPass(mlir::createCSEPass());
 }
