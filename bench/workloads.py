@@ -8,7 +8,7 @@ import os
 import struct
 
 import numpy as np
-from cases import ADAM, ATTENTION, BERT, CONVOLUTIONS, GPT, IMAGES, STAGES, TEXTS, TRAININGS  # noqa: F401  (for the contenders)
+from cases import ADAM, ATTENTION, BERT, BLOCKS, CONVOLUTIONS, GPT, IMAGES, STAGES, TEXTS, TRAININGS  # noqa: F401  (for the contenders)
 
 
 def aligned(shape, dtype=np.float32):
@@ -40,6 +40,15 @@ def parameters(model):
             normal(name + ".w", 3, 3, inputs, outputs)
             made[name + ".b"] = np.zeros(outputs, np.float32)
         dense("fc1", 7 * 7 * 64, 128), dense("fc2", 128, 10)
+    elif model == "separable":
+        normal("stem.w", 3, 3, 3, 32)
+        made["stem.b"] = np.zeros(32, np.float32)
+        norm("stem", 32)
+        for name, inputs, outputs, _ in BLOCKS:
+            normal(name + ".w", 3, 3, 1, inputs)
+            norm(name + ".mix.before", inputs), norm(name + ".mix.after", outputs)
+            normal(name + ".mix.w", 1, 1, inputs, outputs)
+        dense("fc", 256, 10)
     elif model == "resnet":
 
         def conv(name, size, inputs, outputs):
@@ -112,7 +121,7 @@ def batch(model, size):
         return np.ascontiguousarray(text[:, :-1]), np.ascontiguousarray(text[:, 1:])
     if model == "bert":
         return draw.integers(0, BERT["tokens"], (size, BERT["time"])).astype(np.int32), None
-    shape = {"mlp": (784,), "cnn": (28, 28, 1), "resnet": (224, 224, 3)}[model]
+    shape = {"mlp": (784,), "cnn": (28, 28, 1), "resnet": (224, 224, 3), "separable": (64, 64, 3)}[model]
     return draw.standard_normal((size, *shape)).astype(np.float32), draw.integers(0, 10, size).astype(np.int32)
 
 

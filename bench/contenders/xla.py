@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 import workloads
-from workloads import ADAM, BERT, GPT, STAGES
+from workloads import ADAM, BERT, BLOCKS, GPT, STAGES
 
 
 def setup(threads, mode):
@@ -65,6 +65,24 @@ def residual(p, x):
     return dense(p, "fc", x.mean((1, 2)))
 
 
+def separable(p, x):
+    def conv(name, x, stride, padding, groups):
+        window = ((padding, padding), (padding, padding))
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(x, p[name + ".w"], (stride, stride), window, dimension_numbers=numbers, feature_group_count=groups)
+
+    def normal(name, x):
+        centred = x - x.mean((0, 1, 2))
+        scaled = centred * lax.rsqrt((centred**2).mean((0, 1, 2)) + 1e-5)
+        return jax.nn.relu(scaled * p[name + ".gain"] + p[name + ".bias"])
+
+    x = normal("stem", conv("stem", x, 1, 1, 1) + p["stem.b"])
+    for name, inputs, _, stride in BLOCKS:
+        x = normal(name + ".mix.before", conv(name, x, stride, 1, inputs))
+        x = normal(name + ".mix.after", conv(name + ".mix", x, 1, 0, 1))
+    return dense(p, "fc", x.mean((1, 2)))
+
+
 def logits(model, p, x):
     if model == "mlp":
         return dense(p, "fc3", jax.nn.relu(dense(p, "fc2", jax.nn.relu(dense(p, "fc1", x)))))
@@ -75,6 +93,8 @@ def logits(model, p, x):
         return dense(p, "fc2", jax.nn.relu(dense(p, "fc1", x.reshape(x.shape[0], -1))))
     if model == "resnet":
         return residual(p, x)
+    if model == "separable":
+        return separable(p, x)
     h = p["tokens"][x] + p["positions"]
     if model == "bert":
         h = norm(p, "norm", h)
