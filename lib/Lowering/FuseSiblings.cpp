@@ -160,7 +160,7 @@ struct FuseSiblings : impl::FuseSiblingsBase<FuseSiblings> {
 private:
   static bool canFuse(linalg::GenericOp a, linalg::GenericOp b) {
     return a->getNumResults() + b->getNumResults() <= mostResults &&
-           runsSameLoops(a, b) && readsSameLargeTensor(a, b) &&
+           readsSameLargeTensor(a, b) && runsSameLoops(a, b) &&
            !isUsedBefore(a, b) && !needs(b, a);
   }
 };

@@ -73,6 +73,9 @@ using Frontier = llvm::SmallSetVector<Value, 8>;
 class Rematerialization {
 public:
   explicit Rematerialization(Block &body) : body(body) {
+    constexpr int64_t room = 1 << 20; // for the copies before an op
+    for (Operation &op : body)
+      places[&op] = room * int64_t(places.size() + 1);
     for (auto op : body.getOps<linalg::GenericOp>())
       if (isElementwise(op) && !op->use_empty())
         classify(op);
@@ -173,9 +176,9 @@ private:
            (isCopied(producer) || (candidates.contains(producer) &&
                                    firstUser(producer) == use.getOwner()));
   }
-  static Operation *firstUser(Operation *op) {
-    return *llvm::min_element(op->getUsers(), [](Operation *a, Operation *b) {
-      return a->isBeforeInBlock(b);
+  Operation *firstUser(Operation *op) const {
+    return *llvm::min_element(op->getUsers(), [&](Operation *a, Operation *b) {
+      return places.lookup(a) < places.lookup(b);
     });
   }
   /// The op and all that is computed with it.
@@ -234,10 +237,13 @@ private:
   /// A product's result that one nest alone reads can be that nest's epilogue,
   /// which has it in the cache.
   double readCost(Value v, size_t nests) const {
+    double read = double(nests) * readBytes(v);
     auto product = v.getDefiningOp<linalg::GenericOp>();
     if (!product || !lowering::addsProducts(product))
-      return double(nests) * readBytes(v);
-    return nests < 2 ? 0 : writtenBytes(v) + double(nests) * readBytes(v);
+      return read;
+    if (nests > 1)
+      return writtenBytes(v) + read;
+    return nestsWith(v).size() > 1 ? read : 0;
   }
   double trafficOf(ArrayRef<Operation *> nests) const {
     llvm::MapVector<Value, unsigned> readers;
@@ -245,10 +251,8 @@ private:
       for (Value v : frontier(nest))
         ++readers[v];
     double sum = 0;
-    for (auto [v, count] : readers) {
-      bool isReadElsewhere = count == 1 && nestsWith(v).size() > 1;
-      sum += isReadElsewhere ? readBytes(v) : readCost(v, count);
-    }
+    for (auto [v, count] : readers)
+      sum += readCost(v, count);
     return sum;
   }
 
@@ -308,16 +312,19 @@ private:
         }))
       return;
     SmallVector<Operation *> ordered(inside.getArrayRef());
-    llvm::sort(ordered, [](Operation *a, Operation *b) {
-      return a->isBeforeInBlock(b);
+    llvm::sort(ordered, [&](Operation *a, Operation *b) {
+      return places.lookup(a) < places.lookup(b);
     });
     OpBuilder b(nest);
+    int64_t place = places.lookup(nest) - int64_t(ordered.size());
     mlir::IRMapping copies;
     for (Operation *op : ordered) {
       // Distinct results start from distinct tensors.
       Value init = cast<linalg::GenericOp>(op).getDpsInits()[0];
       b.clone(*init.getDefiningOp(), copies);
-      unstored.insert(b.clone(*op, copies));
+      Operation *copy = b.clone(*op, copies);
+      unstored.insert(copy);
+      places[copy] = place++;
     }
     for (OpOperand &use : nest->getOpOperands())
       use.set(copies.lookupOrDefault(use.get()));
@@ -331,6 +338,8 @@ private:
   }
 
   Block &body;
+  /// The order of the ops: the block's own is lost with each copy.
+  llvm::DenseMap<Operation *, int64_t> places;
   llvm::DenseMap<Operation *, llvm::SmallBitVector> knownLoops;
   llvm::SetVector<Operation *> candidates; ///< several nests could take them
   llvm::SmallPtrSet<Operation *, 32> unstored;
