@@ -40,8 +40,7 @@ using mlir::OpOperand;
 static bool isParallel(linalg::GenericOp op) {
   return op.getNumParallelLoops() == op.getNumLoops();
 }
-/// Only moves elements: a broadcast, a transpose, a slice.
-static bool onlyMoves(linalg::GenericOp op) {
+bool gradus::onlyMoves(linalg::GenericOp op) {
   return llvm::hasSingleElement(*op.getBody());
 }
 /// Reads elements of tensors by computed indices; fusing it elsewhere would
@@ -57,12 +56,13 @@ static bool readsOnce(linalg::GenericOp consumer, OpOperand &operand) {
   return consumer.getMatchingIndexingMap(&operand).isPermutation();
 }
 
-/// Does the consumer add up over the operand's leading axis?
-static bool addsRows(linalg::GenericOp consumer, OpOperand &operand) {
+bool gradus::addsRows(linalg::GenericOp consumer, OpOperand &operand) {
   auto map = consumer.getMatchingIndexingMap(&operand);
-  return map.getNumResults() > 1 &&
-         consumer.getIteratorTypesArray()[map.getDimPosition(0)] ==
-             mlir::utils::IteratorType::reduction;
+  if (map.getNumResults() < 2)
+    return false;
+  auto first = dyn_cast<mlir::AffineDimExpr>(map.getResult(0));
+  return first && consumer.getIteratorTypesArray()[first.getPosition()] ==
+                      Iterator::reduction;
 }
 
 static bool firstUser(Operation *producer, Operation *user) {
@@ -164,9 +164,9 @@ private:
 
   static void fuseInto(mlir::RewriterBase &rewriter,
                        linalg::GenericOp consumer) {
+    mergeInputs(consumer);
     for (bool changed = true; changed;) {
       changed = false;
-      mergeInputs(consumer);
       for (OpOperand *operand : consumer.getDpsInputOperands()) {
         auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
         if (!producer || !linalg::areElementwiseOpsFusable(operand) ||

@@ -34,18 +34,11 @@ static constexpr int64_t smallBytes = 64 * 1024;
 /// More results at once would leave the registers.
 static constexpr unsigned mostResults = 4;
 
-/// Adds up elements over the leading axis of an operand.
+/// Adds up elements, but no products, over the leading axis of an operand.
 static bool addsRows(linalg::GenericOp op) {
-  if (op.getNumReductionLoops() == 0 || lowering::addsProducts(op))
-    return false;
-  auto kinds = op.getIteratorTypesArray();
-  return llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *in) {
-    auto map = op.getMatchingIndexingMap(in);
-    if (map.getNumResults() < 2)
-      return false;
-    auto first = dyn_cast<mlir::AffineDimExpr>(map.getResult(0));
-    return first && kinds[first.getPosition()] == Iterator::reduction;
-  });
+  return !lowering::addsProducts(op) &&
+         llvm::any_of(op.getDpsInputOperands(),
+                      [&](OpOperand *in) { return addsRows(op, *in); });
 }
 static bool readsSameLargeTensor(linalg::GenericOp a, linalg::GenericOp b) {
   return llvm::any_of(a.getDpsInputOperands(), [&](OpOperand *x) {

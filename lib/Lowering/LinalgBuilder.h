@@ -114,6 +114,10 @@ Value widened(ImplicitLocOpBuilder &b, Value number, Type to);
 /// Do the windows that are put back lie side by side, and cover the image?
 bool windowsTile(graph::FoldOp op);
 
+/// Only moves elements: a broadcast, a transpose, a slice.
+bool onlyMoves(mlir::linalg::GenericOp op);
+/// Does the consumer add up over the operand's leading axis?
+bool addsRows(mlir::linalg::GenericOp consumer, mlir::OpOperand &operand);
 /// Takes an input away that nothing in the body reads any more.
 void eraseInput(mlir::linalg::GenericOp op, unsigned input);
 /// Merges inputs that read the same element of the same tensor. Without this a

@@ -119,9 +119,6 @@ private:
              return inner.getNumRegions() > 0 || isa<tensor::ExtractOp>(inner);
            });
   }
-  static bool onlyMoves(linalg::GenericOp op) {
-    return llvm::hasSingleElement(*op.getBody());
-  }
   /// Will the op that reads the elementwise result compute it for itself, if it
   /// is the only one?
   bool canTake(OpOperand &use) {

@@ -203,7 +203,7 @@ private:
       map.map(llvm::to_vector_of<Value>(loop.getSlices()),
               slices.take_front(walked));
       for (auto [product, slice] : llvm::zip(before, slices.drop_front(walked)))
-        replacements.map(product.getOut(), slice);
+        map.map(product.getOut(), slice);
       return bodyOf(b, map);
     };
     auto made =
@@ -226,9 +226,7 @@ private:
   ForOp::Yields bodyOf(ImplicitLocOpBuilder &b, mlir::IRMapping &map) {
     for (Operation &op : loop.getBody().front().without_terminator()) {
       auto product = dyn_cast<MatMulOp>(op);
-      if (product && llvm::is_contained(before, product))
-        map.map(product.getOut(), replacements.lookup(product.getOut()));
-      else
+      if (!product || !llvm::is_contained(before, product))
         b.clone(op, map);
     }
     ForOp::Yields yields;
@@ -313,7 +311,6 @@ private:
   llvm::MapVector<unsigned, Operation *> sums; ///< by the carry
   llvm::SetVector<Value> kept; ///< what the loop does not keep yet
   llvm::DenseMap<Value, unsigned> stackOf;
-  mlir::IRMapping replacements; ///< of the products before the loop
 };
 
 struct HoistProducts : impl::HoistProductsBase<HoistProducts> {
