@@ -202,6 +202,9 @@ def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
     block of the product while that is in the cache. What nothing else reads is never written to memory.
   }];
 }
+def GroupWindows : Pass<"graph-group-windows", "::mlir::func::FuncOp"> {
+  let summary = "Mark copies of images between zeros that one op reads in windows, to be read without being made";
+}
 def ExtractNumbers : Pass<"graph-extract-numbers", "::mlir::func::FuncOp"> {
   let summary = "Extract a number that many ops read from its tensor, once";
   let dependentDialects = ["::mlir::tensor::TensorDialect"];

@@ -222,8 +222,49 @@ private:
     });
   }
 
+  /// Whether windows have all that is read at this point: they do if they have
+  /// the first and the last of it. Null where that is not worth asking.
+  Value allInside() {
+    constexpr int64_t longSum = 16; // leaves most images on some side
+    if (llvm::any_of(reductions, [&](unsigned d) {
+          return lengthOf(d).value_or(longSum) >= longSum;
+        }))
+      return {};
+    Value all;
+    for (bool last : {false, true}) {
+      for (unsigned d : reductions)
+        ivs[d] = last ? index(*mlir::getConstantIntValue(ranges[d].high) - 1)
+                      : low(d);
+      if (beside)
+        ivs[*beside] =
+            arith::AddIOp::create(b, firstRow, index(last ? rowsNow - 1 : 0));
+      for (OpOperand *in : op.getDpsInputOperands()) {
+        const Window *window = windowOf(*in);
+        if (!window)
+          continue;
+        Value there = isThere(*window, indicesOf(*in, 0));
+        all = all ? Value(arith::AndIOp::create(b, all, there)) : there;
+      }
+    }
+    return all;
+  }
+
   /// All reductions at one point, or at `vectors` vectors side by side.
   void point(int64_t vectors, Value mask) {
+    Value inside = allInside();
+    if (!inside)
+      return reduceAt(vectors, mask);
+    auto branch = scf::IfOp::create(b, inside, /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(b);
+    for (bool isThen : {true, false}) {
+      mlir::Region &region =
+          isThen ? branch.getThenRegion() : branch.getElseRegion();
+      b.setInsertionPointToStart(&region.front());
+      isInside = isThen;
+      reduceAt(vectors, mask);
+    }
+  }
+  void reduceAt(int64_t vectors, Value mask) {
     bool reducesVectors = along && !isParallel(*along);
     Values sums;
     atEachRow([&] {

@@ -20,6 +20,14 @@ struct LoopRange {
 /// that is not known.
 SmallVector<LoopRange> wholeRanges(OpBuilder &b, mlir::linalg::LinalgOp op);
 
+/// What a buffer would hold that is never written: an image between zeros. Its
+/// element at i is the image's at i - low, or zero if there is none.
+struct Window {
+  Value image;
+  SmallVector<int64_t> low; ///< of each axis
+  SmallVector<bool> isCut;  ///< axes with zeros on a side
+};
+
 /// Small buffers that stand for large ones. `local` holds one row, or a block
 /// of rows, at a time: the leading `rows` indices are dropped, and in the loops
 /// that are left of those over rows counted from their origins. `tile` holds
@@ -31,6 +39,7 @@ struct LocalBuffers {
   llvm::DenseMap<Value, Value> tile;
   /// What the sums of results start from, where nothing is there yet.
   llvm::DenseMap<Value, mlir::TypedAttr> starts;
+  llvm::DenseMap<Value, Window> windows; ///< by the buffer never written
 };
 
 /// Emits the op's loops at the insertion point: along vectors of `vectorBits`

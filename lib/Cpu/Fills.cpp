@@ -1,11 +1,15 @@
 //===- Fills.cpp - fills that other ops make superfluous ------------------===//
 
 #include "Fills.h"
+#include "LoopPlan.h"
 #include "gradus/Lowering.h"
+#include "gradus/RuntimeLengths.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Matchers.h"
 
 using namespace gradus;
 namespace linalg = mlir::linalg;
+namespace memref = mlir::memref;
 using mlir::OpOperand;
 
 /// The op that alone goes on from what the fill writes, and in no other way
@@ -49,6 +53,76 @@ void Fills::findPaddings(Work work) {
   }
 }
 
+/// The op that alone reads what the padding writes, by loops along vectors that
+/// find it in the image as well; null if there is none. `later`: the ops behind
+/// the padding.
+static linalg::GenericOp readerOf(Value buffer, const Padding &padding,
+                                  const Window &window, Fills::Work later,
+                                  unsigned vectorBits) {
+  auto isUser = [&](linalg::LinalgOp o) {
+    return lowering::usesBuffer(o, buffer);
+  };
+  auto next = llvm::find_if(later, isUser);
+  // The fill, the padding and the op.
+  if (next == later.end() || !buffer.getDefiningOp<memref::AllocOp>() ||
+      llvm::range_size(buffer.getUses()) != 3)
+    return {};
+  linalg::LinalgOp op = *next;
+  auto reader = dyn_cast<linalg::GenericOp>(op.getOperation());
+  if (!reader || reader->getBlock() != padding.writer()->getBlock() ||
+      reader->hasAttr(lowering::epilogueAttr) || !loopLengths(op).empty())
+    return {};
+  auto reads = [&](OpOperand *in) { return in->get() == buffer; };
+  auto ins = reader.getDpsInputOperands();
+  auto in = llvm::find_if(ins, reads);
+  if (in == ins.end())
+    return {};
+  // The image is to be there still.
+  for (Operation *o = padding.writer()->getNextNode();; o = o->getNextNode()) {
+    if (auto writer = dyn_cast<linalg::LinalgOp>(o))
+      for (Value out : writer.getDpsInits())
+        if (lowering::viewedBuffer(out) == lowering::viewedBuffer(window.image))
+          return {};
+    if (o == reader)
+      break;
+  }
+  Builder b(reader.getContext());
+  SmallVector<LoopRange> ranges;
+  for (int64_t n : reader.getStaticLoopRanges())
+    ranges.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n), Value()});
+  LoopPlan plan(reader, ranges, vectorBits);
+  return plan.readsWindows(**in, window) ? reader : linalg::GenericOp();
+}
+
+void Fills::findWindows(SmallVectorImpl<linalg::LinalgOp> &work,
+                        unsigned vectorBits,
+                        function_ref<bool(linalg::LinalgOp)> isContraction) {
+  windows.clear();
+  llvm::SmallPtrSet<Operation *, 4> found;
+  for (size_t i = 0; i < work.size(); ++i) {
+    auto it = paddings.find(work[i]);
+    auto window = it == paddings.end() ? std::nullopt : it->second.window();
+    if (!window)
+      continue;
+    Value buffer = work[i].getDpsInits()[0];
+    Operation *writer = it->second.writer();
+    auto *behind = llvm::find(work, cast<linalg::LinalgOp>(writer)) + 1;
+    auto reader = readerOf(buffer, it->second, *window,
+                           Work(behind, work.end()), vectorBits);
+    if (!reader || isContraction(cast<linalg::LinalgOp>(reader.getOperation())))
+      continue;
+    windows[buffer] = *window;
+    found.insert({it->first, writer});
+    paddings.erase(it);
+  }
+  llvm::erase_if(work, [&](linalg::LinalgOp op) {
+    bool isNeedless = found.contains(op);
+    if (isNeedless)
+      op->erase();
+    return isNeedless;
+  });
+}
+
 /// Are all elements of the buffer results of the op's loops, each of a sum in
 /// one place?
 static bool addsUpAll(linalg::GenericOp op, Value buffer) {
@@ -58,8 +132,16 @@ static bool addsUpAll(linalg::GenericOp op, Value buffer) {
   auto *init = llvm::find_if(op.getDpsInitsMutable(),
                              [&](OpOperand &o) { return o.get() == buffer; });
   mlir::AffineMap map = op.getMatchingIndexingMap(init);
-  return map.isProjectedPermutation() &&
-         map.getNumResults() == op.getNumParallelLoops();
+  unsigned loops = 0;
+  auto sizes = cast<ShapedType>(buffer.getType()).getShape();
+  for (auto [place, size] : llvm::zip(map.getResults(), sizes)) {
+    bool isLoop = isa<mlir::AffineDimExpr>(place);
+    if (!isLoop && size != 1)
+      return false;
+    loops += isLoop;
+  }
+  return map.isProjectedPermutation(/*allowZeroInResults=*/true) &&
+         loops == op.getNumParallelLoops();
 }
 
 void Fills::findStarts(Work work,

@@ -16,11 +16,18 @@ public:
   /// Those that paddings start from. If that is all there is to do, it is done
   /// row by row: the op gets the attribute of a group's members.
   void findPaddings(Work work);
+  /// Paddings that need not be made: one op reads them, in windows that its
+  /// loops find in the image itself. They are erased, from `work` too.
+  void findWindows(SmallVectorImpl<mlir::linalg::LinalgOp> &work,
+                   unsigned vectorBits,
+                   function_ref<bool(mlir::linalg::LinalgOp)> isContraction);
   /// Those of what an op's loops add up, each element in registers: its sums
   /// start from the number. Not of contractions, which know by themselves.
   void findStarts(Work work,
                   function_ref<bool(mlir::linalg::LinalgOp)> isContraction);
 
+  /// By the buffers that are never written.
+  const llvm::DenseMap<Value, Window> &windowsOf() const { return windows; }
   const Padding *paddingFrom(Operation *fill) const {
     auto it = paddings.find(fill);
     return it == paddings.end() ? nullptr : &it->second;
@@ -33,6 +40,7 @@ public:
 
 private:
   llvm::DenseMap<Operation *, Padding> paddings; ///< by the fill
+  llvm::DenseMap<Value, Window> windows;
   llvm::DenseMap<Operation *, llvm::DenseMap<Value, mlir::TypedAttr>> starts;
   llvm::SmallPtrSet<Operation *, 8> superfluous;
 };

@@ -50,6 +50,7 @@ LoopElements::Values LoopElements::indicesOf(OpOperand &o, int64_t u) {
   Values at;
   bool local = buffers.local.contains(o.get()),
        tile = buffers.tile.contains(o.get());
+  const Window *window = windowOf(o);
   for (auto [i, e] : llvm::enumerate(mapOf(o).getResults())) {
     if (local && i < buffers.rows) {
       at.push_back(index(0));
@@ -57,7 +58,8 @@ LoopElements::Values LoopElements::indicesOf(OpOperand &o, int64_t u) {
     }
     if (tile && isGiven(e))
       continue;
-    AffineMap one = AffineMap::get(ivs.size(), 0, e);
+    AffineMap one =
+        AffineMap::get(ivs.size(), 0, window ? e - window->low[i] : e);
     SmallVector<mlir::OpFoldResult> operands;
     for (unsigned d = 0; d < ivs.size(); ++d) {
       bool moves = ivs[d] && e.isFunctionOfDim(d);
@@ -74,7 +76,26 @@ LoopElements::Values LoopElements::indicesOf(OpOperand &o, int64_t u) {
   }
   return at;
 }
+const Window *LoopElements::windowOf(OpOperand &o) const {
+  auto it = buffers.windows.find(o.get());
+  return it == buffers.windows.end() ? nullptr : &it->second;
+}
+Value LoopElements::isThere(const Window &window, ArrayRef<Value> at) {
+  auto sizes = cast<ShapedType>(window.image.getType()).getShape();
+  Value all;
+  for (auto [i, isCut] : llvm::enumerate(window.isCut)) {
+    if (!isCut)
+      continue;
+    // One before the first is a large number without a sign.
+    Value one = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, at[i],
+                                      index(sizes[i]));
+    all = all ? Value(arith::AndIOp::create(b, all, one)) : one;
+  }
+  return all;
+}
 Value LoopElements::bufferOf(OpOperand &o) {
+  if (const Window *window = windowOf(o))
+    return window->image;
   for (auto *small : {&buffers.local, &buffers.tile})
     if (Value buffer = small->lookup(o.get()))
       return buffer;
@@ -87,6 +108,17 @@ Value LoopElements::load(OpOperand &o, int64_t u, Value mask) {
   if (!inVectors(o))
     return memref::LoadOp::create(b, bufferOf(o), at);
   auto type = vectorOf(elementOf(o));
+  const Window *window = windowOf(o);
+  if (Value there = window && !isInside ? isThere(*window, at) : Value()) {
+    Value lanes =
+        vector::BroadcastOp::create(b, vectorOf(b.getI1Type()), there);
+    // No lane is read then, but a place outside the process costs a hundred
+    // times as much all the same.
+    for (auto [i, isCut] : llvm::zip(at, window->isCut))
+      if (isCut)
+        i = arith::SelectOp::create(b, there, i, index(0));
+    mask = mask ? Value(arith::AndIOp::create(b, mask, lanes)) : lanes;
+  }
   if (!mask)
     return vector::LoadOp::create(b, type, bufferOf(o), at);
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));

@@ -43,11 +43,19 @@ protected:
   /// Whether no sum has been stored yet; null if none ever is before its end.
   Value isFirst;
 
+  /// Whether all that is read of windows is known to be inside.
+  bool isInside = false;
+  Values indicesOf(mlir::OpOperand &o, int64_t u);
+  /// The window that an operand is read through; null if it is there itself.
+  const Window *windowOf(mlir::OpOperand &o) const;
+  /// Whether the window has an element at the indices of its image.
+  Value isThere(const Window &window, ArrayRef<Value> at);
+
 private:
   /// Is the expression a loop whose index is given?
   bool isGiven(mlir::AffineExpr e) const;
-  Values indicesOf(mlir::OpOperand &o, int64_t u);
   Value bufferOf(mlir::OpOperand &o);
+  /// The window that an operand is read through; null if it is there itself.
 };
 
 } // namespace gradus

@@ -135,6 +135,27 @@ std::optional<int64_t> LoopPlan::lengthOf(unsigned d) const {
   return first && last ? std::optional(*last - *first) : std::nullopt;
 }
 
+/// Does the index grow, if at all, with each loop?
+static bool grows(mlir::AffineExpr e) {
+  auto binary = dyn_cast<mlir::AffineBinaryOpExpr>(e);
+  if (!binary)
+    return true;
+  auto factor = dyn_cast<mlir::AffineConstantExpr>(binary.getRHS());
+  return e.getKind() == mlir::AffineExprKind::Add
+             ? grows(binary.getLHS()) && grows(binary.getRHS())
+             : e.getKind() == mlir::AffineExprKind::Mul && factor &&
+                   factor.getValue() > 0 && grows(binary.getLHS());
+}
+
+bool LoopPlan::readsWindows(OpOperand &o, const Window &window) {
+  if (!along || !isParallel(*along) || !moves(o, *along))
+    return false;
+  for (auto [e, isCut] : llvm::zip(mapOf(o).getResults(), window.isCut))
+    if (isCut && (e.isFunctionOfDim(*along) || !grows(e)))
+      return false;
+  return true;
+}
+
 /// Of what the op computes, compares and writes: a vector has as many lanes as
 /// registers hold of the widest.
 unsigned LoopPlan::widestElement() {

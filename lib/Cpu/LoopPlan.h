@@ -21,6 +21,10 @@ public:
   /// How long a loop's range is, if that is known here.
   std::optional<int64_t> lengthOf(unsigned d) const;
 
+  /// Can the operand, which stands for the window, be read from its image:
+  /// along vectors that are whole inside, or outside?
+  bool readsWindows(mlir::OpOperand &o, const Window &window);
+
   mlir::AffineMap mapOf(mlir::OpOperand &o) {
     return op.getMatchingIndexingMap(&o);
   }

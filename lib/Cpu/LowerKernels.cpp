@@ -58,6 +58,9 @@ struct LowerKernels : impl::LowerKernelsBase<LowerKernels> {
     SmallVector<linalg::LinalgOp> work;
     getOperation().walk([&](linalg::LinalgOp op) { work.push_back(op); });
     fills.findPaddings(work);
+    fills.findWindows(work, vectorBits, [&](linalg::LinalgOp op) {
+      return contraction(op, RowPlace()).has_value();
+    });
     auto group = RowGroup::find(work);
     fills.findStarts(work, [&](linalg::LinalgOp op) {
       bool isMember = group && group->contains(op);
@@ -195,6 +198,7 @@ private:
       return fillAround(b, op, *padding, ranges, LocalBuffers());
     LocalBuffers buffers;
     buffers.starts = fills.startsOf(op);
+    buffers.windows = fills.windowsOf();
     auto split = chooseSplit(op, threads);
     if (!split) {
       emitLoops(b, op, ranges, buffers, vectorBits);
@@ -396,15 +400,16 @@ private:
 
   /// The temporaries that only the group's members touch, one row or block
   /// large.
-  static LocalBuffers rowBuffers(ImplicitLocOpBuilder &b,
-                                 const RowGroup &group) {
+  LocalBuffers rowBuffers(ImplicitLocOpBuilder &b, const RowGroup &group) {
     LocalBuffers buffers;
     size_t axes = group.sizes.size();
     buffers.rows = group.block > 1 ? axes - 1 : axes;
+    buffers.windows = fills.windowsOf();
     for (linalg::LinalgOp op : group.ops)
       for (OpOperand &o : op->getOpOperands()) {
         auto alloc = o.get().getDefiningOp<memref::AllocOp>();
-        if (!alloc || buffers.local.contains(alloc) || !group.owns(alloc))
+        if (!alloc || buffers.local.contains(alloc) ||
+            buffers.windows.contains(alloc) || !group.owns(alloc))
           continue;
         auto type = alloc.getType();
         SmallVector<int64_t> shape(type.getShape());

@@ -99,6 +99,27 @@ void Padding::writeOnly() {
   op.getBody()->getTerminator()->setOperand(0, addedToOld(op));
 }
 
+std::optional<Window> Padding::window() const {
+  linalg::GenericOp writer = op; // its accessors are not const
+  Value yielded = writer.getBody()->getTerminator()->getOperand(0);
+  if (writer.getNumDpsInputs() != 1 ||
+      yielded != writer.getBody()->getArgument(0) ||
+      !writer.getIndexingMapsArray().front().isIdentity() ||
+      axes.size() != writer.getNumLoops())
+    return std::nullopt;
+  Window window{writer.getDpsInputs()[0], {}, {}};
+  auto places = writer.getIndexingMapsArray().back().getResults();
+  for (auto [d, axis] : llvm::enumerate(axes)) {
+    // Axes of size 1 may have no loop.
+    if (axis.step != 1 || axis.count != writer.getStaticLoopRanges()[d] ||
+        (axis.size > 1 && !places[d].isFunctionOfDim(d)))
+      return std::nullopt;
+    window.low.push_back(axis.low);
+    window.isCut.push_back(!axis.isWhole());
+  }
+  return window;
+}
+
 SmallVector<SmallVector<LoopRange>>
 Padding::around(OpBuilder &b, ArrayRef<LoopRange> ranges) const {
   SmallVector<LoopRange> inside(ranges);

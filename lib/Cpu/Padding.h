@@ -21,6 +21,9 @@ public:
   std::optional<int64_t> rows() const;
   /// Has the op write its elements.
   void writeOnly();
+  /// The op's operand as what is between the zeros, if the op but copies it.
+  std::optional<Window> window() const;
+  mlir::linalg::GenericOp writer() const { return op; }
   /// The fill's `ranges` without the box that the op writes: the same ranges,
   /// cut. All of them if it writes no box, or one that is hardly worth it.
   SmallVector<SmallVector<LoopRange>> around(OpBuilder &b,

@@ -180,10 +180,10 @@ LinalgBuilder::PaddedImage LinalgBuilder::paddedImage(Op op, Value x,
 }
 
 /// An axis of `size` as [groups, size / groups], in a shape; as it is if there
-/// is one group.
+/// is one group, or each index is one.
 static RankedTensorType grouped(RankedTensorType t, int64_t axis,
                                 int64_t groups) {
-  if (groups == 1)
+  if (groups == 1 || t.getDimSize(axis) == groups)
     return t;
   SmallVector<int64_t> sizes(t.getShape());
   sizes[axis] /= groups;
@@ -193,7 +193,7 @@ static RankedTensorType grouped(RankedTensorType t, int64_t axis,
 
 namespace {
 /// How the loops of a convolution run over what it reads and writes. A single
-/// group has no loop of its own.
+/// group has no loop of its own, and a single channel of several groups none.
 struct ConvolutionLoops {
   SmallVector<AffineExpr> image, filter, result;
   SmallVector<Iterator> iterators;
@@ -203,10 +203,12 @@ struct ConvolutionLoops {
 /// The parallel loops are those over the result, and those over the taps and
 /// the image's channels are summed; or the other way round, `ofFilter`.
 template <typename Op>
-static ConvolutionLoops convolutionLoops(Op op, MLIRContext *ctx,
-                                         bool ofFilter) {
-  int64_t sizes = tensorType(op.getX()).getRank() - 2;
-  bool grouped = op.getGroups() != 1;
+static ConvolutionLoops convolutionLoops(Op op, RankedTensorType filter,
+                                         MLIRContext *ctx, bool ofFilter) {
+  int64_t sizes = filter.getRank() - 2, groups = op.getGroups();
+  bool hasGroups = groups != 1,
+       hasIn = !hasGroups || filter.getDimSize(sizes) != 1,
+       hasOut = !hasGroups || filter.getDimSize(sizes + 1) != groups;
   unsigned next = 0;
   auto loop = [&] { return mlir::getAffineDimExpr(next++, ctx); };
   AffineExpr image, group, in, out;
@@ -219,12 +221,13 @@ static ConvolutionLoops convolutionLoops(Op op, MLIRContext *ctx,
   auto overTaps = [&] {
     for (int64_t i = 0; i < sizes; ++i)
       taps.push_back(loop());
-    in = loop();
+    in = hasIn ? loop() : mlir::getAffineConstantExpr(0, ctx);
   };
   ofFilter ? overTaps() : overImages();
-  if (grouped)
+  if (hasGroups)
     group = loop();
-  out = loop();
+  if (hasOut)
+    out = loop();
   ConvolutionLoops loops;
   loops.iterators.append(next, P);
   ofFilter ? overImages() : overTaps();
@@ -239,11 +242,13 @@ static ConvolutionLoops convolutionLoops(Op op, MLIRContext *ctx,
   loops.result.push_back(image);
   llvm::append_range(loops.result, places);
   for (auto *exprs : {&loops.image, &loops.filter, &loops.result})
-    if (grouped)
+    if (hasGroups)
       exprs->push_back(group);
-  loops.image.push_back(in);
-  loops.filter.push_back(out);
-  loops.result.push_back(out);
+  if (hasIn)
+    loops.image.push_back(in);
+  if (hasOut)
+    for (auto *exprs : {&loops.filter, &loops.result})
+      exprs->push_back(out);
   return loops;
 }
 
@@ -265,7 +270,8 @@ Value LinalgBuilder::convolution(Op op, const PaddedImage &x, Value other,
                                  bool ofFilter) {
   RankedTensorType type = tensorType(op.getOut());
   int64_t channels = type.getRank() - 1, groups = op.getGroups();
-  auto loops = convolutionLoops(op, b.getContext(), ofFilter);
+  auto loops = convolutionLoops(op, ofFilter ? type : tensorType(other),
+                                b.getContext(), ofFilter);
   unsigned n = loops.iterators.size();
   for (auto [at, start] : llvm::zip(loops.image, x.start))
     at = at + start;

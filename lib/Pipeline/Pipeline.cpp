@@ -129,9 +129,11 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createGroupRows(rows));
   // Last: what a group keeps in the cache is more than an epilogue saves.
   pm.addNestedPass<func::FuncOp>(createFuseEpilogues());
+  if (!options.gpu.empty())
+    return;
+  pm.addNestedPass<func::FuncOp>(createGroupWindows());
   // The host has no numbers that a GPU computes.
-  if (options.gpu.empty())
-    pm.addNestedPass<func::FuncOp>(createExtractNumbers());
+  pm.addNestedPass<func::FuncOp>(createExtractNumbers());
 }
 
 static void buildKernels(OpPassManager &pm) {

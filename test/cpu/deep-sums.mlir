@@ -21,7 +21,7 @@
 // BUFFERS: scf.if
 // BUFFERS: arith.subf
 // RUN: gradus compile %s --function=channels --threads=1 --march=x86-64-v4 --emit=buffers -o - | FileCheck %s --check-prefix=CHANNELS
-// CHANNELS: func.func private @{{.*}}memref<3x3x1x64x1xf32>
+// CHANNELS: func.func private @{{.*}}memref<3x3x1x64xf32>
 // CHANNELS: scf.for %{{.*}} = %c0{{.*}} to %c2{{.*}} step %c1
 // CHANNELS: arith.cmpi eq
 // CHANNELS: arith.select

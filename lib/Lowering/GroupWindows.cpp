@@ -1,0 +1,82 @@
+//===- GroupWindows.cpp - windows of images that have zeros around --------===//
+//
+// In: linalg.generic on tensors, groups marked. Out: an op that reads windows
+// of a copy of an image between zeros, and that copy, are a group, or the copy
+// joins the op's. Their kernel reads the image where it lies, and zeros where
+// there is none (lib/Cpu/Fills.cpp): the copy is never made.
+//
+// Left alone are copies that more than one op reads, those that a row group
+// makes row by row, and those for products, whose loop reads them too often to
+// ask each time what is there.
+//
+//===----------------------------------------------------------------------===//
+
+#include "gradus/Lowering.h"
+#include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_GROUPWINDOWS
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+
+/// Does the op add each element of a tensor, as it is, to a zero?
+static bool copiesBetweenZeros(linalg::GenericOp op) {
+  if (op.getNumDpsInputs() != 1 || op.getNumDpsInits() != 1 ||
+      op.getNumParallelLoops() != op.getNumLoops() ||
+      op->hasAttr(lowering::lengthsAttr))
+    return false;
+  auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+  Operation *sum = op.getBody()->getTerminator()->getOperand(0).getDefiningOp();
+  return fill && lowering::isZero(fill.getInputs()[0]) &&
+         isa_and_nonnull<arith::AddFOp, arith::AddIOp>(sum) &&
+         llvm::all_of(sum->getOperands(), llvm::IsaPred<BlockArgument>) &&
+         sum->getOperand(0) != sum->getOperand(1);
+}
+
+/// Does the loop along the result's last axis move all that the op reads? A
+/// product's moves one side alone.
+static bool readsAllAlongVectors(linalg::GenericOp op) {
+  auto places = op.getIndexingMapsArray().back().getResults();
+  if (places.empty() || !isa<mlir::AffineDimExpr>(places.back()))
+    return false;
+  unsigned last = cast<mlir::AffineDimExpr>(places.back()).getPosition();
+  return llvm::all_of(op.getDpsInputOperands(), [&](mlir::OpOperand *in) {
+    return op.getMatchingIndexingMap(in).isFunctionOfDim(last);
+  });
+}
+
+namespace {
+struct GroupWindows : impl::GroupWindowsBase<GroupWindows> {
+  void runOnOperation() override {
+    Block &body = getOperation().getBody().front();
+    int64_t next = 0;
+    for (Operation &op : body)
+      if (auto group = op.getAttrOfType<IntegerAttr>(lowering::groupAttr))
+        next = std::max(next, group.getInt() + 1);
+    Builder b(&getContext());
+    for (auto copy : body.getOps<linalg::GenericOp>()) {
+      if (copy->hasAttr(lowering::groupAttr) || !copy->hasOneUse() ||
+          !copiesBetweenZeros(copy))
+        continue;
+      auto reader = dyn_cast<linalg::GenericOp>(*copy->user_begin());
+      if (!reader || reader->getBlock() != &body ||
+          !reader.isDpsInput(&*copy->use_begin()) ||
+          !readsAllAlongVectors(reader))
+        continue;
+      Attribute group = reader->getAttr(lowering::groupAttr);
+      if (!group)
+        group = b.getI64IntegerAttr(next++);
+      copy->setAttr(lowering::groupAttr, group);
+      reader->setAttr(lowering::groupAttr, group);
+    }
+  }
+};
+} // namespace
