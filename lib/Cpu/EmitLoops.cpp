@@ -222,17 +222,14 @@ private:
     });
   }
 
-  /// Whether windows have all that is read at this point: they do if they have
-  /// the first and the last of it. Null where that is not worth asking.
-  Value allInside() {
-    constexpr int64_t longSum = 16; // leaves most images on some side
-    if (llvm::any_of(reductions, [&](unsigned d) {
-          return lengthOf(d).value_or(longSum) >= longSum;
-        }))
-      return {};
+  //===-- Windows ---------------------------------------------------------===//
+
+  /// Whether windows have all that is read here, over whole `sums` too: they do
+  /// if they have the first and the last of it. Null without windows.
+  Value allInside(ArrayRef<unsigned> sums) {
     Value all;
     for (bool last : {false, true}) {
-      for (unsigned d : reductions)
+      for (unsigned d : sums)
         ivs[d] = last ? index(*mlir::getConstantIntValue(ranges[d].high) - 1)
                       : low(d);
       if (beside)
@@ -248,21 +245,45 @@ private:
     }
     return all;
   }
+  /// `emit`, twice if there are windows: for where they have all that it reads,
+  /// and for where they may not.
+  Values whereInside(ArrayRef<unsigned> sums, mlir::TypeRange results,
+                     function_ref<Values()> emit) {
+    Value inside = allInside(sums);
+    if (!inside)
+      return emit();
+    auto branch =
+        scf::IfOp::create(b, results, inside, /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(b);
+    for (mlir::Region &region : branch->getRegions()) {
+      b.setInsertionPointToStart(&region.front());
+      isInside = &region == &branch.getThenRegion();
+      Values values = emit();
+      if (!values.empty())
+        scf::YieldOp::create(b, values);
+    }
+    isInside = false;
+    return Values(branch.getResults());
+  }
+  /// Sums over taps are asked for as a whole. One over an image is hardly ever
+  /// inside as a whole, but for most of its steps.
+  bool asksAtEachStep() {
+    constexpr int64_t longSum = 16;
+    return llvm::any_of(reductions, [&](unsigned d) {
+      return lengthOf(d).value_or(longSum) >= longSum;
+    });
+  }
+
+  //===-- One point -------------------------------------------------------===//
 
   /// All reductions at one point, or at `vectors` vectors side by side.
   void point(int64_t vectors, Value mask) {
-    Value inside = allInside();
-    if (!inside)
+    if (asksAtEachStep())
       return reduceAt(vectors, mask);
-    auto branch = scf::IfOp::create(b, inside, /*withElseRegion=*/true);
-    OpBuilder::InsertionGuard guard(b);
-    for (bool isThen : {true, false}) {
-      mlir::Region &region =
-          isThen ? branch.getThenRegion() : branch.getElseRegion();
-      b.setInsertionPointToStart(&region.front());
-      isInside = isThen;
+    whereInside(reductions, {}, [&] {
       reduceAt(vectors, mask);
-    }
+      return Values();
+    });
   }
   void reduceAt(int64_t vectors, Value mask) {
     bool reducesVectors = along && !isParallel(*along);
@@ -330,10 +351,14 @@ private:
   /// The op's body for `vectors` vectors side by side (or one point). Carried
   /// results come and go in `sums`, vector by vector; others are stored.
   Values body(const Values &sums, int64_t vectors, Value mask) {
-    Values results;
-    unsigned k = 0;
-    atEachRow([&] { bodyAtRow(sums, vectors, mask, k, results); });
-    return results;
+    auto emit = [&] {
+      Values results;
+      unsigned k = 0;
+      atEachRow([&] { bodyAtRow(sums, vectors, mask, k, results); });
+      return results;
+    };
+    return asksAtEachStep() ? whereInside({}, ValueRange(sums).getTypes(), emit)
+                            : emit();
   }
   /// `k`: the sum that is next.
   void bodyAtRow(const Values &sums, int64_t vectors, Value mask, unsigned &k,

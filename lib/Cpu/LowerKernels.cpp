@@ -210,7 +210,7 @@ private:
       ImplicitLocOpBuilder inner(op.getLoc(), nested);
       ranges = wholeRanges(inner, op); // a part reads nothing from outside
       ranges[split->first] =
-          rangeOfPart(inner, split->second, part, lengths[split->first]);
+          countedRangeOfPart(inner, split->second, part, lengths[split->first]);
       emitLoops(inner, op, ranges, buffers, vectorBits);
     });
   }

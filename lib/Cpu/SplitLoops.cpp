@@ -61,3 +61,13 @@ LoopRange gradus::rangeOfPart(ImplicitLocOpBuilder &b, const Split &split,
     high = arith::MinSIOp::create(b, high, index(split.size));
   return {Value(), low, high, Value()};
 }
+
+LoopRange gradus::countedRangeOfPart(ImplicitLocOpBuilder &b,
+                                     const Split &split, Value part,
+                                     const RuntimeLength &length) {
+  LoopRange range = rangeOfPart(b, split, part, length);
+  if (length || split.last() != split.chunk)
+    return range;
+  return {Value(), b.getIndexAttr(0), b.getIndexAttr(split.chunk),
+          mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), range.low)};
+}

@@ -22,10 +22,14 @@ void takeEvener(std::optional<LoopSplit> &best, unsigned loop,
 std::optional<LoopSplit> chooseSplit(mlir::linalg::LinalgOp op,
                                      int64_t threads);
 
-/// What part `part` runs over. `length`: how long the loop is in this call, if
-/// that is not known.
+/// What part `part` runs over, as indices of the whole loop. `length`: how long
+/// that is in this call, if it is not known.
 LoopRange rangeOfPart(ImplicitLocOpBuilder &b, const Split &split, Value part,
                       const RuntimeLength &length);
+/// The same; counted from the part's first index where parts are equally long,
+/// so that loops over it are of a length that is known.
+LoopRange countedRangeOfPart(ImplicitLocOpBuilder &b, const Split &split,
+                             Value part, const RuntimeLength &length);
 
 } // namespace gradus
 
