@@ -219,14 +219,15 @@ V graph::size(const V &x, int64_t axis) {
     return double(s[axis].size);
   return {x.builder, SizeOp::create(*x.builder, x.value(), s.axis(axis))};
 }
-int64_t graph::extent(const V &x, int64_t axis) {
-  Shape s = x.shape();
-  if (s[axis].known())
-    return s[axis].size;
-  mlir::emitError(x.builder->getLoc())
-      << "this needs the size of dimension '" << s[axis].str()
-      << "': give it with --dims";
+int64_t graph::sizeOf(ImplicitLocOpBuilder &b, const Dim &d) {
+  if (d.known())
+    return d.size;
+  mlir::emitError(b.getLoc()) << "this needs the size of dimension '" << d.str()
+                              << "': give it with --dims";
   return 1;
+}
+int64_t graph::extent(const V &x, int64_t axis) {
+  return sizeOf(*x.builder, x.shape()[axis]);
 }
 int64_t graph::offset(const Vs &xs, int64_t axis, unsigned i) {
   int64_t at = 0;

@@ -26,9 +26,14 @@ Signature::Signature(FunctionType type, ArrayAttr argAttrs, Region &body)
   };
   llvm::for_each(type.getInputs(), collect);
   llvm::for_each(type.getResults(), collect);
-  for (Operation &op : body.front())
+  for (Operation &op : body.front()) {
     if (variableName(&op))
       collect(op.getResult(0).getType());
+    if (auto options = op.getAttrOfType<DictionaryAttr>("options"))
+      for (NamedAttribute o : options)
+        if (auto extent = dyn_cast<TypeAttr>(o.getValue()))
+          collect(extent.getValue());
+  }
   dims = names.takeVector();
 }
 Signature::Signature(FuncOp f)
@@ -58,9 +63,18 @@ graph::callResults(const Signature &callee, ValueRange inputs,
   for (NamedAttribute o :
        options ? options : DictionaryAttr::get(callee.type.getContext())) {
     StringRef name = o.getName();
-    auto size = dyn_cast<IntegerAttr>(o.getValue());
-    if (byDefault.contains(name))
-      continue;
+    auto number = dyn_cast<IntegerAttr>(o.getValue());
+    std::optional<Dim> size;
+    if (number)
+      size = Dim{number.getInt()};
+    else if (isa<TypeAttr>(o.getValue()))
+      size = extentOf(o.getValue());
+    if (byDefault.contains(name)) {
+      if (number || !size)
+        continue;
+      return refuse(fail() << "argument '" << name << "' is a number, but '"
+                           << size->str() << "' is a dimension");
+    }
     if (!llvm::is_contained(callee.dims, o.getName()) || !size) {
       for (auto &e : byDefault)
         names.push_back(e.getKey());
@@ -73,9 +87,9 @@ graph::callResults(const Signature &callee, ValueRange inputs,
         return refuse(std::move(f) << "; did you mean '" << n << "'?");
       return refuse(std::move(f));
     }
-    if (size.getInt() < 0)
+    if (number && number.getInt() < 0)
       return refuse(fail() << "dimension '" << name << "' cannot be negative");
-    bound[o.getName()] = {Dim{size.getInt()}};
+    bound[o.getName()] = {*size};
   }
   if (given.empty())
     given = inputs.getTypes();
@@ -165,6 +179,18 @@ LogicalResult graph::verifyCall(Operation *op, StringRef callee,
   return success();
 }
 
+/// A number, or the name of a dimension of the function that calls.
+static ParseResult parseOption(OpAsmParser &p, Attribute &value) {
+  StringRef name;
+  if (failed(p.parseOptionalKeyword(&name)))
+    return parseNumber(p, value);
+  if (name == "inf" || name == "nan")
+    value = p.getBuilder().getF64FloatAttr(name == "inf" ? INFINITY : NAN);
+  else
+    value = extentAttr(p.getContext(),
+                       Dim{.name = p.getBuilder().getStringAttr(name)});
+  return success();
+}
 /// `@f(%x) as "name", option = 3`: the types of what it returns.
 static FailureOr<SmallVector<Type>> parseCall(OpAsmParser &p,
                                               OperationState &s) {
@@ -183,7 +209,7 @@ static FailureOr<SmallVector<Type>> parseCall(OpAsmParser &p,
   while (succeeded(p.parseOptionalComma())) {
     StringRef key;
     Attribute value;
-    if (p.parseKeyword(&key) || p.parseEqual() || parseNumber(p, value))
+    if (p.parseKeyword(&key) || p.parseEqual() || parseOption(p, value))
       return failure();
     options.push_back(b.getNamedAttr(key, value));
   }
@@ -205,7 +231,8 @@ template <typename Op> static void printCall(OpAsmPrinter &p, Op op) {
   if (auto options = op.getOptions())
     for (NamedAttribute o : *options) {
       p << ", " << o.getName().getValue() << " = ";
-      printNumber(p, o.getValue());
+      isa<TypeAttr>(o.getValue()) ? printExtent(p, o.getValue())
+                                  : printNumber(p, o.getValue());
     }
   p.printOptionalAttrDict(op->getAttrs(),
                           {"callee", "prefix", "options", "times"});

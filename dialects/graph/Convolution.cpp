@@ -71,7 +71,7 @@ std::optional<Report::Failure> Infer::checkSlide(const Slide &s,
     return wrong("stride");
   if (!areSteps(s.dilation, sizes))
     return wrong("dilation");
-  if (s.groups < 1)
+  if (s.groups.known() && s.groups.size < 1)
     return fail() << "groups must be positive";
   return {};
 }
@@ -101,19 +101,26 @@ Shapes Infer::conv(Arg x, Arg f, Slide s) {
                          << ", channel / groups, output channel] of "
                          << llvm::formatv("{0}", x.element).str() << ", not "
                          << f.str();
+  bool several = s.groups != Dim{1};
   Dim channels = f[-2];
-  if (channels.known())
-    channels.size *= s.groups;
-  if (Dim have = x[-1];
-      (s.groups > 1 && !f[-2].known()) || !unify(have, channels))
-    return fail(f.value) << "the filter takes " << f[-2].str()
-                         << (s.groups > 1 ? " channels a group" : " channels")
-                         << ", but the image has " << x[-1].str()
-                         << (s.groups > 1 ? " in all" : "");
-  if (f[-1].known() && f[-1].size % s.groups != 0)
+  if (channels == Dim{1})
+    channels = s.groups;
+  else if (several && s.groups.known() && channels.known())
+    channels.size *= s.groups.size;
+  else if (several) // no size has this number
+    channels = Dim();
+  if (Dim have = x[-1]; (several && !f[-2].known()) || !unify(have, channels)) {
+    auto f2 = fail(f.value) << "the filter takes " << f[-2].str()
+                            << (several ? " channels a group" : " channels")
+                            << ", but the image has " << x[-1].str();
+    return several ? std::move(f2) << " in all, and there are "
+                                   << s.groups.str() << " groups"
+                   : std::move(f2);
+  }
+  if (f[-1].known() && s.groups.known() && f[-1].size % s.groups.size != 0)
     return fail(f.value) << f[-1].str()
-                         << " output channels do not divide into " << s.groups
-                         << " groups";
+                         << " output channels do not divide into "
+                         << s.groups.str() << " groups";
   Shape out = x;
   out.element = productType(x.element);
   for (int64_t i = 0; i < sizes; ++i) {
@@ -196,11 +203,19 @@ Shapes Infer::pooled(Arg x, List window, List stride, Padding padding) {
 // Expressions
 //===----------------------------------------------------------------------===//
 
+static TypeAttr groupsAttr(ImplicitLocOpBuilder &b, const Slide &s) {
+  return s.groups == Dim{1} ? TypeAttr() : extentAttr(b.getContext(), s.groups);
+}
+
 V graph::conv(const V &x, const V &f, Slide s) {
   if (!x || !f)
     return 0.0;
-  return {x.builder, ConvOp::create(*x.builder, x.value(), f.value(), s.stride,
-                                    s.padding, s.dilation, s.groups)};
+  return {x.builder,
+          ConvOp::create(*x.builder, x.value(), f.value(),
+                         x.builder->getDenseI64ArrayAttr(s.stride),
+                         PaddingAttr::get(x.builder->getContext(), s.padding),
+                         x.builder->getDenseI64ArrayAttr(s.dilation),
+                         groupsAttr(*x.builder, s))};
 }
 V graph::conv_input(const V &g, const V &f, const Shape &to, Slide s) {
   if (!g || !f)
@@ -211,7 +226,7 @@ V graph::conv_input(const V &g, const V &f, const Shape &to, Slide s) {
                          g.builder->getDenseI64ArrayAttr(s.stride),
                          PaddingAttr::get(g.builder->getContext(), s.padding),
                          g.builder->getDenseI64ArrayAttr(s.dilation),
-                         g.builder->getI64IntegerAttr(s.groups))};
+                         groupsAttr(*g.builder, s))};
 }
 V graph::conv_filter(const V &x, const V &g, const Shape &to, Slide s) {
   if (!x || !g)
@@ -222,7 +237,7 @@ V graph::conv_filter(const V &x, const V &g, const Shape &to, Slide s) {
                          x.builder->getDenseI64ArrayAttr(s.stride),
                          PaddingAttr::get(x.builder->getContext(), s.padding),
                          x.builder->getDenseI64ArrayAttr(s.dilation),
-                         x.builder->getI64IntegerAttr(s.groups))};
+                         groupsAttr(*x.builder, s))};
 }
 
 V graph::windows(const V &x, List window, List stride) {
@@ -258,21 +273,21 @@ SmallVector<int64_t> graph::windowAxes(List window) {
 // Under vmap
 //===----------------------------------------------------------------------===//
 
-/// As many groups as there are examples: one at least.
-static bool canBeGroups(Dim examples) {
-  return examples.known() && examples.size > 0;
+/// As many groups as there are examples, one at least, or so many each.
+static bool canBeGroups(Dim examples, Dim groups) {
+  return examples.known() && examples.size > 0 && groups.known();
 }
 
 V graph::batchedConv(const Mapped &x, const Mapped &f, Slide s) {
   if (!f.mapped)
     return apart(x.mapped ? conv(together(x), f, s) : V(0.0), x);
   // Each example is a group, or some, of one convolution.
-  int64_t rank = f.one.rank(), groups = s.groups;
+  int64_t rank = f.one.rank(), groups = s.groups.size;
   Dim n = f.n, outputs = f.one[-1];
-  if (!canBeGroups(n) || !outputs.known() || !x.one[-1].known())
+  if (!canBeGroups(n, s.groups) || !outputs.known() || !x.one[-1].known())
     return 0.0;
   if (x.mapped) {
-    s.groups *= n.size;
+    s.groups.size *= n.size;
     V all = conv(merge(moveAxis(x, 0, rank - 1), rank - 1),
                  merge(moveAxis(f, 0, rank - 1), rank - 1), s);
     return moveAxis(split(all, -1, n, outputs), rank - 1, 0);
@@ -299,9 +314,9 @@ V graph::batchedConvFilter(const Mapped &x, const Mapped &g, const Shape &to,
                            Slide s) {
   int64_t rank = to.rank();
   Dim n = x.n, outputs = to[-1];
-  if (!canBeGroups(n) || !outputs.known() || !x.one[-1].known())
+  if (!canBeGroups(n, s.groups) || !outputs.known() || !x.one[-1].known())
     return 0.0;
-  s.groups *= n.size;
+  s.groups.size *= n.size;
   Shape filters = to;
   filters[-1] = {n.size * outputs.size};
   V all = conv_filter(merge(moveAxis(spread(x), 0, rank - 1), rank - 1),
@@ -342,7 +357,7 @@ static void convolve(Op op, const Array &x, const Array &filter, const Array &y,
                       stepOf(op.getStride(), i))
               .first;
   Strides sx = x.strides(), sf = filter.strides(), sy = y.strides();
-  int64_t inGroup = filter.shape[sizes], groups = op.getGroups();
+  int64_t inGroup = filter.shape[sizes], groups = op.groupCount();
   int64_t outGroup = filter.shape[sizes + 1] / groups;
   // The places of the result, and the taps at each.
   ArrayRef<int64_t> places = ArrayRef(y.shape).drop_back(),

@@ -1,7 +1,9 @@
 //===- Convolution.td - sums of products over windows of an image ---------===//
 //
 // Images are [batch, sizes..., channel] with one to three sizes: sequences,
-// pictures, volumes. Filters are [sizes..., channel / groups, output channel].
+// pictures, volumes. Filters are [sizes..., channel / groups, output channel];
+// `groups` is a number or a dimension: each channel by itself where the image has
+// `channels` and `groups = channels`.
 // `same` padding gives ceil(size / stride) places along an axis and puts the
 // odd one of padding last. `stride` and `dilation` have a number for each size,
 // or are left out: 1.
@@ -16,9 +18,13 @@ include "Graph.td"
 defvar Steps = DefaultValuedAttr<DenseI64ArrayAttr, "{}">;
 defvar PaddedOrNot = DefaultValuedAttr<PaddingAttr, "::gradus::graph::Padding::valid">;
 
-defvar Strided = (ins Steps:$stride, PaddedOrNot:$padding, Steps:$dilation, DefaultValuedAttr<I64Attr, "1">:$groups);
+defvar Strided = (ins Steps:$stride, PaddedOrNot:$padding, Steps:$dilation, OptionalAttr<ExtentOf>:$groups);
 class Convolution<string m> : Graph_Op<m, [Multilinear]> {
-  string slide = "Slide{stride, dilation, padding, groups}";
+  string slide = "Slide{stride, dilation, padding, extentOr(groups, 1)}";
+  let methods = [{
+    /// Where it is known.
+    int64_t groupCount() { return ::gradus::graph::extentOr(getGroups(), 1).size; }
+  }];
 }
 
 // Three bilinear ops that are each other's gradients.

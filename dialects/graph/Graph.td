@@ -77,6 +77,9 @@ def Comparison : Graph_Enum<"Comparison", [
 def ComparisonAttr : EnumAttr<GraphDialect, Comparison, "comparison"> { let assemblyFormat = "$value"; }
 
 def ShapeOf : TypeAttrBase<"::mlir::RankedTensorType", "shape">;
+/// A number, or the dimension that has it: `groups = channels`.
+defvar extentSummary = "number or dimension";
+def ExtentOf : TypeAttrBase<"::mlir::RankedTensorType", extentSummary>;
 def ElementOf : TypeAttrBase<"::mlir::Type", "element type">;
 def OptionalElementOf : OptionalAttr<ElementOf>;
 def Tensor : RankedTensorOf<[AnyType], [], "tensor">;
@@ -107,12 +110,13 @@ class Entry<dag entries, int i> {
   bit attr = !isa<Attr>(kind);
   bit variadic = !isa<Variadic>(kind);
   bit optional = !isa<Optional>(kind);
+  bit isExtent = !if(attr, !eq(attribute.summary, extentSummary), false);
   string get = "get" # !toupper(!substr(name, 0, 1)) # !substr(name, 1) # "()";
-  string parser = !cond(!not(attr) : "", !eq(!cast<string>(kind), "ShapeOf") : "parseShapeAttr",
+  string parser = !cond(!not(attr) : "", !eq(!cast<string>(kind), "ShapeOf") : "parseShapeAttr", isExtent : "parseExtentAttr",
       !or(!eq(!cast<string>(kind), "ElementOf"), !eq(!cast<string>(kind), "OptionalElementOf")) : "parseElementAttr", true : "parseValue<" # attribute.storageType # ">");
   string spec = "{\"" # name # "\", " # !if(attr,
       "ArgSpec::Attribute, " # !or(attribute.isOptional, !initialized(attribute.defaultValue))
-        # ", &" # parser # ", &printValue<" # attribute.storageType # ">",
+        # ", &" # parser # ", &" # !if(isExtent, "printExtent", "printValue<" # attribute.storageType # ">"),
       !if(variadic, "ArgSpec::Variadic, true", !if(optional, "ArgSpec::Optional, true", "ArgSpec::Operand, false"))) # "}";
   // The leading [[maybe_unused]] is because not every expression reads every name.
   string bindShape = "[[maybe_unused]] " # !if(attr, "auto " # name # " = plain(op." # get # ");",
@@ -165,9 +169,10 @@ class Graph_Op<string mnemonic, list<Trait> extra = []> : Op<GraphDialect, mnemo
     # !if(!empty(batch), []<Trait>, [DeclareOpInterfaceMethods<Batchable>])
     # !if(!or(composite, !not(!empty(formula))), []<Trait>, [DeclareOpInterfaceMethods<Evaluable>]);
 
+  string methods = "";
   let extraClassDeclaration = [{
     static ::llvm::LogicalResult infer(Adaptor op, ::gradus::graph::Report fail, ::llvm::SmallVectorImpl<::mlir::Type> &types);
-  }];
+  }] # methods;
 
   string bind = Joined<!foreach(a, args, a.bindTensor)>.all # Joined<!foreach(a, rets, a.bindTensor)>.all;
 

@@ -60,7 +60,7 @@ public:
   V from(size_t i, const V &g, const V &f) const {
     Shape taps = f.shape();
     if (i == size_t(taps.rank() - 2))
-      return conv(g, turnedFilter(f, s.groups),
+      return conv(g, turnedFilter(f, sizeOf(*g.builder, s.groups)),
                   Slide{{}, s.dilation, Padding::valid, s.groups});
     int64_t axis = 1 + i, stride = stepOf(s.stride, i),
             dilation = stepOf(s.dilation, i), count = taps[i].size,
@@ -94,7 +94,7 @@ private:
   /// Of few products the zeros cost less than to put phases by turns.
   bool isMuchWork(const Shape &taps) const {
     constexpr int64_t leastProducts = 64;
-    int64_t products = taps[-1].size / s.groups;
+    int64_t products = taps[-1].size / std::max<int64_t>(s.groups.size, 1);
     for (const Dim &d : ArrayRef(taps.dims).drop_back(2))
       products *= d.size;
     return products >= leastProducts;

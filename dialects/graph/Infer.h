@@ -60,7 +60,7 @@ struct Shapes {
 struct Slide {
   List stride, dilation; ///< empty: 1 along every axis
   Padding padding;
-  int64_t groups;
+  Dim groups;
 };
 /// Of an axis, in a list that may be left out.
 inline int64_t stepOf(List steps, int64_t axis) {

@@ -76,6 +76,14 @@ Type sumType(Type element);
 /// their sums, i8 keeps them.
 Type productType(Type element);
 
+/// A size or a named dimension as an attribute: replaced like those of types.
+mlir::TypeAttr extentAttr(MLIRContext *ctx, const Dim &d);
+Dim extentOf(mlir::Attribute attr);
+/// Of an attribute that may be left out.
+inline Dim extentOr(std::optional<RankedTensorType> extent, int64_t size) {
+  return extent ? Shape(*extent)[0] : Dim{size};
+}
+
 /// A size, a name, or `?`.
 ParseResult parseDim(AsmParser &p, Dim &d);
 ParseResult parseShape(AsmParser &p, Type &type);

@@ -97,6 +97,9 @@ ParseResult parseOptions(AsmParser &p,
 void printNumber(AsmPrinter &p, mlir::Attribute attr);
 void printOptions(AsmPrinter &p, DictionaryAttr options);
 ParseResult parseShapeAttr(AsmParser &p, mlir::Attribute &attr);
+/// A number, or a dimension's name.
+ParseResult parseExtentAttr(AsmParser &p, mlir::Attribute &attr);
+void printExtent(AsmPrinter &p, mlir::Attribute attr);
 ParseResult parseElementAttr(AsmParser &p, mlir::Attribute &attr);
 ParseResult parseIntegers(AsmParser &p, mlir::Attribute &attr);
 

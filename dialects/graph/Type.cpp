@@ -53,6 +53,13 @@ std::string Shape::str() const {
   return s;
 }
 
+mlir::TypeAttr graph::extentAttr(MLIRContext *ctx, const Dim &d) {
+  return TypeAttr::get(Shape(IntegerType::get(ctx, 1), d).type());
+}
+Dim graph::extentOf(Attribute attr) {
+  return Shape(cast<TypeAttr>(attr).getValue())[0];
+}
+
 bool graph::unify(Dim &a, const Dim &b) {
   if (a == b || b.anonymous())
     return true;

@@ -80,6 +80,29 @@ ParseResult graph::parseShapeAttr(AsmParser &p, Attribute &attr) {
   return success();
 }
 
+ParseResult graph::parseExtentAttr(AsmParser &p, Attribute &attr) {
+  Dim d;
+  StringRef name;
+  if (succeeded(p.parseOptionalKeyword(&name))) {
+    d.name = p.getBuilder().getStringAttr(name);
+  } else {
+    auto loc = p.getCurrentLocation();
+    auto number = p.parseOptionalInteger(d.size);
+    if (!number.has_value())
+      return error(p, loc) << "expected a number or the name of a dimension";
+    if (*number)
+      return failure();
+    if (d.size < 0)
+      return error(p, loc) << "expected a number that is not negative, or the "
+                              "name of a dimension";
+  }
+  attr = extentAttr(p.getContext(), d);
+  return success();
+}
+void graph::printExtent(AsmPrinter &p, Attribute attr) {
+  p << extentOf(attr).str();
+}
+
 ParseResult graph::parseElementAttr(AsmParser &p, Attribute &attr) {
   Type type;
   auto loc = p.getCurrentLocation();

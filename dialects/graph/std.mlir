@@ -83,6 +83,14 @@ graph.model @std {
     %y = add %c, %b
     return %y
   }
+  // Each channel by itself: `call @std.depthwise(%x), kh = 3, kw = 3`.
+  func @depthwise(%x: f32[batch, height, width, channels]) {
+    %w = param f32[kh, kw, 1, channels] = he_normal
+    %b = param f32[channels] = zeros
+    %c = conv %x, %w, groups = channels, padding = same
+    %y = add %c, %b
+    return %y
+  }
   func @norm(%x: f32[batch..., width]) {
     %gain = param f32[width] = ones
     %bias = param f32[width] = zeros

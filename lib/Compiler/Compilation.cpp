@@ -148,16 +148,19 @@ LogicalResult Compilation::runPasses(Stage stage) {
   pm.enableVerifier(isGraph ||
                     (!dumpDirectory.empty() && stage != Stage::Llvm));
   buildStage(stage, pm, settings);
-  unsigned errors = 0;
-  mlir::ScopedDiagnosticHandler count(ctx.get(), [&](mlir::Diagnostic &d) {
-    errors += d.getSeverity() == mlir::DiagnosticSeverity::Error;
-    return failure();
+  // What goes wrong where an error was reported follows from it, as when an op
+  // that needs a size goes on without.
+  llvm::DenseSet<mlir::Attribute> errors; // their locations
+  mlir::ScopedDiagnosticHandler first(ctx.get(), [&](mlir::Diagnostic &d) {
+    bool isError = d.getSeverity() == mlir::DiagnosticSeverity::Error;
+    return success(isError &&
+                   !errors.insert(mlir::LocationAttr(d.getLocation())).second);
   });
   bool isVerifiedNow = !isGraph && stage != Stage::Llvm;
   if (succeeded(pm.run(*source)) &&
       (!isVerifiedNow || succeeded(mlir::verify(*source))))
     return success();
-  if (errors == 0)
+  if (errors.empty())
     llvm::errs() << "internal error: stage '" << stageName(stage)
                  << "' failed without a message\n";
   return failure();

@@ -28,6 +28,13 @@ Location gradus::withoutName(Location loc) {
   return loc;
 }
 
+static bool hasOpenSize(mlir::TypeRange types) {
+  return llvm::any_of(types, [](Type t) {
+    auto tensor = dyn_cast<RankedTensorType>(t);
+    return tensor && !tensor.hasStaticShape();
+  });
+}
+
 SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
                                       Location call,
                                       function_ref<void(Operation *)> made,
@@ -67,6 +74,10 @@ SmallVector<Value> gradus::inlineBody(OpBuilder &b, FuncOp f, ValueRange args,
     sizes.recursivelyReplaceElementsIn(copy, /*replaceAttrs=*/true,
                                        /*replaceLocs=*/false,
                                        /*replaceTypes=*/true);
+    // What the callee's names could not tell, such as a padded size, this
+    // call's sizes may. An error is reported: there is no size then either.
+    if (hasOpenSize(copy->getResultTypes()))
+      (void)inferAgain(copy);
     if (copy->getNumRegions())
       inlineCallsIn(copy, replace);
     if (!isa<UpdateOp>(copy))
@@ -79,18 +90,26 @@ SmallVector<FuncOp> gradus::inlineCallsIn(Operation *op, CallReplacer replace) {
   llvm::SetVector<FuncOp> callees;
   SmallVector<CallOp> calls;
   op->walk([&](CallOp c) { calls.push_back(c); });
+  bool learned = false;
   for (CallOp c : calls) {
     FuncOp callee = lookupCallee(c, c.getCallee());
     callees.insert(callee);
     OpBuilder b(c);
     Location at = withoutName(c.getLoc());
-    auto other = replace ? replace(b, callee, c.getInputs(), at) : std::nullopt;
-    c.replaceAllUsesWith(
-        other ? *other
-              : inlineBody(
-                    b, callee, c.getInputs(), at, [](Operation *) {}, replace));
+    auto results =
+        replace ? replace(b, callee, c.getInputs(), at) : std::nullopt;
+    if (!results)
+      results =
+          inlineBody(b, callee, c.getInputs(), at, [](Operation *) {}, replace);
+    learned |= c.getResultTypes() != ValueRange(*results).getTypes();
+    c.replaceAllUsesWith(*results);
     c.erase();
   }
+  if (auto f = dyn_cast<FuncOp>(op); f && learned)
+    for (Operation &inner : f.getBody().front())
+      (void)inferAnew(&inner);
+  else if (learned)
+    (void)inferAnew(op);
   return callees.takeVector();
 }
 

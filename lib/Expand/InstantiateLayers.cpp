@@ -168,8 +168,37 @@ private:
                                        /*replaceTypes=*/true);
     if (failed(adopt(made, call, prefix)))
       return failure();
-    if (StringAttr name = variableName(made))
-      declare(made, b.getStringAttr(joined(prefix, name)), op, call, map);
+    if (StringAttr name = variableName(made)) {
+      auto whole = b.getStringAttr(joined(prefix, name));
+      if (failed(checkShared(made, whole, call)))
+        return failure();
+      declare(made, whole, op, call, map);
+    }
+    return success();
+  }
+
+  /// What the calls of a function share has no size that each of them gives.
+  LogicalResult checkShared(Operation *variable, StringAttr name, CallOp call) {
+    const auto dims = Shape(variable->getResult(0)).dims;
+    const Dim *open =
+        llvm::find_if(dims, [](const Dim &d) { return !!d.name; });
+    if (open == dims.end())
+      return success();
+    auto f = call->getParentOfType<FuncOp>();
+    auto uses = mlir::SymbolTable::getSymbolUses(f, getOperation());
+    for (auto use : *uses) {
+      auto user = dyn_cast<CallOp>(use.getUser());
+      if (!user)
+        continue;
+      auto d = mlir::emitError(call.getLoc())
+               << "calls of @" << f.getSymName() << " share '"
+               << name.getValue() << "', but each gives it a size '"
+               << open->str() << "'";
+      d.attachNote(user.getLoc())
+          << "called with a name, `call @" << f.getSymName()
+          << "(..) as \"a\"`, it has one of its own";
+      return d;
+    }
     return success();
   }
 

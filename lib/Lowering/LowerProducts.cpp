@@ -205,7 +205,7 @@ struct ConvolutionLoops {
 template <typename Op>
 static ConvolutionLoops convolutionLoops(Op op, RankedTensorType filter,
                                          MLIRContext *ctx, bool ofFilter) {
-  int64_t sizes = filter.getRank() - 2, groups = op.getGroups();
+  int64_t sizes = filter.getRank() - 2, groups = op.groupCount();
   bool hasGroups = groups != 1,
        hasIn = !hasGroups || filter.getDimSize(sizes) != 1,
        hasOut = !hasGroups || filter.getDimSize(sizes + 1) != groups;
@@ -269,7 +269,7 @@ template <typename Op>
 Value LinalgBuilder::convolution(Op op, const PaddedImage &x, Value other,
                                  bool ofFilter) {
   RankedTensorType type = tensorType(op.getOut());
-  int64_t channels = type.getRank() - 1, groups = op.getGroups();
+  int64_t channels = type.getRank() - 1, groups = op.groupCount();
   auto loops = convolutionLoops(op, ofFilter ? type : tensorType(other),
                                 b.getContext(), ofFilter);
   unsigned n = loops.iterators.size();

@@ -280,3 +280,48 @@ graph.model @m {
     return %p
   }
 }
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[batch, h, w, channels], %k: f32[3, 3, 1, channels]) {
+    // expected-error @below {{the filter takes 1 channels a group, but the image has channels in all, and there are wide groups}}
+    // expected-note @-2 {{%k is an argument of shape f32[3, 3, 1, channels]}}
+    %y = conv %x, %k, groups = wide
+    return %y
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[batch, h, w, channels], %k: f32[3, 3, 1, channels]) {
+    // expected-error @below {{expected a number or the name of a dimension}}
+    %y = conv %x, %k, groups = %x
+    return %y
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @f(%x: f32[batch, h, w, channels], %k: f32[3, 3, 1, channels]) {
+    // expected-error @below {{expected a number that is not negative, or the name of a dimension}}
+    %y = conv %x, %k, groups = -2
+    return %y
+  }
+}
+
+// -----
+
+graph.model @m {
+  func @scaled(%x: f32[n], %by: f32[] = 2.0) {
+    %y = mul %x, %by
+    return %y
+  }
+  func @f(%x: f32[n]) {
+    // expected-error @below {{argument 'by' is a number, but 'n' is a dimension}}
+    %y = call @scaled(%x), by = n
+    return %y
+  }
+}

@@ -132,3 +132,18 @@ graph.model @m {
     return %dx, %dy
   }
 }
+
+// -----
+
+graph.model @m {
+  func @stage(%x: f32[batch, in]) {
+    // expected-error @below {{calls of @stage share 'y.w', but each gives it a size 'in'}}
+    %y = call @std.dense(%x), out = 4
+    return %y
+  }
+  func @f(%x: f32[batch, 3]) {
+    // expected-note @below {{called with a name, `call @stage(..) as "a"`, it has one of its own}}
+    %y = call @stage(%x)
+    return %y
+  }
+}

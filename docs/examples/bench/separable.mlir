@@ -15,7 +15,20 @@ graph.model @separable {
     %y = add %wide, %bias
     return %y
   }
-  // Each channel by itself, then each pixel.
+  // Each channel by itself, with as many rows and columns or half of them.
+  func @each(%x: f32[batch, height, width, channels]) {
+    %w = param f32[3, 3, 1, channels] = he_normal
+    %y = conv %x, %w, groups = channels, padding = same
+    return %y
+  }
+  func @half(%x: f32[batch, height, width, channels]) {
+    %w = param f32[3, 3, 1, channels] = he_normal
+    %rows = pad %x, axis = 1, low = 1, high = 1
+    %padded = pad %rows, axis = 2, low = 1, high = 1
+    %y = conv %padded, %w, groups = channels, stride = [2, 2]
+    return %y
+  }
+  // Then each pixel.
   func @mix(%x: f32[batch, height, width, in]) {
     %w = param f32[1, 1, in, out] = he_normal
     %n = call @norm(%x) as "before"
@@ -30,24 +43,13 @@ graph.model @separable {
     %n = call @norm(%stem) as "stem"
     %s = relu %n
 
-    %a.w = param f32[3, 3, 1, 32] = he_normal
-    %a.c = conv %s, %a.w, groups = 32, padding = same
+    %a.c = call @each(%s) as "a"
     %a = call @mix(%a.c) as "a.mix", out = 64
-
-    %b.w = param f32[3, 3, 1, 64] = he_normal
-    %b.rows = pad %a, axis = 1, low = 1, high = 1
-    %b.x = pad %b.rows, axis = 2, low = 1, high = 1
-    %b.c = conv %b.x, %b.w, groups = 64, stride = [2, 2]
+    %b.c = call @half(%a) as "b"
     %b = call @mix(%b.c) as "b.mix", out = 128
-
-    %c.w = param f32[3, 3, 1, 128] = he_normal
-    %c.c = conv %b, %c.w, groups = 128, padding = same
+    %c.c = call @each(%b) as "c"
     %c = call @mix(%c.c) as "c.mix", out = 128
-
-    %d.w = param f32[3, 3, 1, 128] = he_normal
-    %d.rows = pad %c, axis = 1, low = 1, high = 1
-    %d.x = pad %d.rows, axis = 2, low = 1, high = 1
-    %d.c = conv %d.x, %d.w, groups = 128, stride = [2, 2]
+    %d.c = call @half(%c) as "d"
     %d = call @mix(%d.c) as "d.mix", out = 256
 
     %pooled = reduce_mean %d, axes = [1, 2]
