@@ -178,6 +178,8 @@ def FuseGroups : Pass<"graph-fuse-groups", "::mlir::func::FuncOp"> {
     it costs less than storing it: always with a single consumer, and with several when its body is cheap. A producer
     whose result is still needed afterwards is computed once and yielded beside its consumer.
   }];
+  let options = [Option<"windows", "windows", "bool", "false",
+                        "Leave copies between zeros that are read in windows as they are: none will be made">];
 }
 def FuseSiblings : Pass<"graph-fuse-siblings", "::mlir::func::FuncOp"> {
   let summary = "Fuse sums over the rows of one tensor that do not need each other";

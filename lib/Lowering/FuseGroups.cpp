@@ -16,6 +16,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LinalgBuilder.h"
+#include "Windows.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -124,6 +125,8 @@ void gradus::mergeInBody(mlir::RewriterBase &rewriter, linalg::GenericOp op) {
 
 namespace {
 struct FuseGroups : impl::FuseGroupsBase<FuseGroups> {
+  using FuseGroupsBase::FuseGroupsBase;
+
   void runOnOperation() override {
     mlir::IRRewriter rewriter(&getContext());
     Block &body = getOperation().getBody().front();
@@ -142,8 +145,11 @@ struct FuseGroups : impl::FuseGroupsBase<FuseGroups> {
   }
 
 private:
-  static bool worthFusing(linalg::GenericOp producer,
-                          linalg::GenericOp consumer, OpOperand &operand) {
+  bool worthFusing(linalg::GenericOp producer, linalg::GenericOp consumer,
+                   OpOperand &operand) {
+    // What is not copied is not a place to compute something else in.
+    if (windows && isReadInWindows(consumer))
+      return false;
     if (!isParallel(producer) || lowering::addsProducts(consumer) ||
         gathers(producer))
       return false;
@@ -162,8 +168,7 @@ private:
     return producer->hasOneUse() || !addsRows(consumer, operand);
   }
 
-  static void fuseInto(mlir::RewriterBase &rewriter,
-                       linalg::GenericOp consumer) {
+  void fuseInto(mlir::RewriterBase &rewriter, linalg::GenericOp consumer) {
     mergeInputs(consumer);
     for (bool changed = true; changed;) {
       changed = false;

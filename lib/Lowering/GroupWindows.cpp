@@ -3,20 +3,22 @@
 // In: linalg.generic on tensors, groups marked. Out: an op that reads windows
 // of a copy of an image between zeros, and that copy, are a group, or the copy
 // joins the op's. Their kernel reads the image where it lies, and zeros where
-// there is none (lib/Cpu/Fills.cpp): the copy is never made.
+// there is none (lib/Cpu/Fills.cpp): the copy is never made. Where several ops
+// read it, each has one of its own.
 //
-// Left alone are copies that more than one op reads, those that a row group
-// makes row by row, and those for products, whose loop reads them too often to
-// ask each time what is there.
+// Left alone are copies that a row group makes row by row, and those for
+// products, whose loop reads them too often to ask each time what is there.
 //
 //===----------------------------------------------------------------------===//
 
+#include "Windows.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/IRMapping.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_GROUPWINDOWS
@@ -53,6 +55,21 @@ static bool readsAllAlongVectors(linalg::GenericOp op) {
   });
 }
 
+/// The op that reads the copy by this use, if it reads windows of it.
+static linalg::GenericOp readerBy(mlir::OpOperand &use) {
+  auto reader = dyn_cast<linalg::GenericOp>(use.getOwner());
+  bool reads = reader && reader.isDpsInput(&use) &&
+               reader->getBlock() == use.get().getParentBlock() &&
+               readsAllAlongVectors(reader);
+  return reads ? reader : linalg::GenericOp();
+}
+
+bool gradus::isReadInWindows(linalg::GenericOp copy) {
+  return copiesBetweenZeros(copy) &&
+         llvm::all_of(copy->getUses(),
+                      [](mlir::OpOperand &use) { return !!readerBy(use); });
+}
+
 namespace {
 struct GroupWindows : impl::GroupWindowsBase<GroupWindows> {
   void runOnOperation() override {
@@ -62,21 +79,35 @@ struct GroupWindows : impl::GroupWindowsBase<GroupWindows> {
       if (auto group = op.getAttrOfType<IntegerAttr>(lowering::groupAttr))
         next = std::max(next, group.getInt() + 1);
     Builder b(&getContext());
-    for (auto copy : body.getOps<linalg::GenericOp>()) {
-      if (copy->hasAttr(lowering::groupAttr) || !copy->hasOneUse() ||
-          !copiesBetweenZeros(copy))
+    for (auto copy :
+         llvm::make_early_inc_range(body.getOps<linalg::GenericOp>())) {
+      if (copy->hasAttr(lowering::groupAttr) || !isReadInWindows(copy))
         continue;
-      auto reader = dyn_cast<linalg::GenericOp>(*copy->user_begin());
-      if (!reader || reader->getBlock() != &body ||
-          !reader.isDpsInput(&*copy->use_begin()) ||
-          !readsAllAlongVectors(reader))
-        continue;
-      Attribute group = reader->getAttr(lowering::groupAttr);
-      if (!group)
-        group = b.getI64IntegerAttr(next++);
-      copy->setAttr(lowering::groupAttr, group);
-      reader->setAttr(lowering::groupAttr, group);
+      for (mlir::OpOperand &use : llvm::make_early_inc_range(copy->getUses())) {
+        linalg::GenericOp reader = readerBy(use);
+        Attribute group = reader->getAttr(lowering::groupAttr);
+        if (!group)
+          group = b.getI64IntegerAttr(next++);
+        reader->setAttr(lowering::groupAttr, group);
+        linalg::GenericOp own =
+            copy->hasOneUse() ? copy : copyFor(reader, copy);
+        own->setAttr(lowering::groupAttr, group);
+        use.set(own.getResult(0));
+      }
     }
+  }
+
+private:
+  /// Another copy before the op, with all that it starts from.
+  static linalg::GenericOp copyFor(Operation *reader, linalg::GenericOp copy) {
+    OpBuilder b(reader);
+    mlir::IRMapping map;
+    Operation *fill = copy.getDpsInits()[0].getDefiningOp();
+    Operation *empty =
+        cast<linalg::FillOp>(fill).getOutputs()[0].getDefiningOp();
+    for (Operation *op : {empty, fill})
+      b.clone(*op, map);
+    return cast<linalg::GenericOp>(b.clone(*copy, map));
   }
 };
 } // namespace

@@ -116,7 +116,9 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createLowerToLinalg());
   pm.addNestedPass<func::FuncOp>(createCollapseAxes());
   pm.addNestedPass<func::FuncOp>(createRematerialize());
-  pm.addNestedPass<func::FuncOp>(createFuseGroups());
+  FuseGroupsOptions fusion;
+  fusion.windows = options.gpu.empty(); // graph-group-windows follows
+  pm.addNestedPass<func::FuncOp>(createFuseGroups(fusion));
   pm.addNestedPass<func::FuncOp>(createDropUnitAxes());
   pm.addNestedPass<func::FuncOp>(createFuseFolds());
   pm.addNestedPass<func::FuncOp>(createFuseSiblings());
