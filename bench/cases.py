@@ -25,13 +25,15 @@ TRAININGS = {
     "separable": ("bench/separable.mlir", 16, "sgd", 1e-2),
 }
 INFERENCES = [("mlp", 1), ("mlp", 64), ("cnn", 1), ("cnn", 64), ("gpt", 1), ("gpt", 8)]
-INFERENCES += [("resnet", 1), ("bert", 1), ("bert", 8)]
+INFERENCES += [("resnet", 1), ("mobile", 1), ("mobile", 8), ("bert", 1), ("bert", 8)]
 # Files under docs/examples of models that are not trained here.
-TEXTS = {"resnet": "bench/resnet.mlir", "bert": "bench/bert.mlir"}
+TEXTS = {"resnet": "bench/resnet.mlir", "mobile": "bench/mobile.mlir", "bert": "bench/bert.mlir"}
 GPT = dict(layers=4, width=256, heads=4, time=128, tokens=512)
 BERT = dict(layers=2, width=128, heads=2, time=128, tokens=30522)
 # Stages of the residual network: name, channels; each begins with half the rows and columns but for the first.
 STAGES = [("a", 64), ("b", 128), ("c", 256), ("d", 512)]
 # Blocks of the separable network: name, channels in and out, stride.
 BLOCKS = [("a", 32, 64, 1), ("b", 64, 128, 2), ("c", 128, 128, 1), ("d", 128, 256, 2)]
+# Layers of the mobile network: channels out, stride.
+LAYERS = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)] + 5 * [(512, 1)] + [(1024, 2), (1024, 1)]
 ADAM = dict(beta1=0.9, beta2=0.999, eps=1e-8)

@@ -267,7 +267,7 @@ def main():
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--quick", action="store_true", help="shorter rounds; nothing is written to docs/")
 parser.add_argument("--only", help=f"kinds of work: {','.join(KINDS)} (all; with --quick no conv)")
-parser.add_argument("--models", default="mlp,cnn,gpt,separable,resnet,bert")
+parser.add_argument("--models", default="mlp,cnn,gpt,separable,resnet,mobile,bert")
 parser.add_argument("--threads", default="1,2")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--seconds", type=float, help="time of one contender in one round")

@@ -8,7 +8,7 @@ import os
 import struct
 
 import numpy as np
-from cases import ADAM, ATTENTION, BERT, BLOCKS, CONVOLUTIONS, GPT, IMAGES, STAGES, TEXTS, TRAININGS  # noqa: F401  (for the contenders)
+from cases import ADAM, ATTENTION, BERT, BLOCKS, CONVOLUTIONS, GPT, IMAGES, LAYERS, STAGES, TEXTS, TRAININGS  # noqa: F401  (for the contenders)
 
 
 def aligned(shape, dtype=np.float32):
@@ -66,6 +66,18 @@ def parameters(model):
                     conv(f"{stage}.{block}.{name}", 3, width, width)
             before = width
         dense("fc", 512, 1000)
+    elif model == "mobile":
+
+        def filtered(name, *shape):
+            normal(name + ".w", *shape)
+            made[name + ".b"] = (draw.standard_normal(shape[-1]) * 0.1).astype(np.float32)
+
+        filtered("stem", 3, 3, 3, 32)
+        before = 32
+        for i, (outputs, _) in enumerate(LAYERS, 1):
+            filtered(f"d{i}", 3, 3, 1, before), filtered(f"p{i}", 1, 1, before, outputs)
+            before = outputs
+        dense("fc", 1024, 1000)
     elif model == "bert":
         d = BERT["width"]
         normal("tokens", BERT["tokens"], d, fan_in=2500), normal("positions", BERT["time"], d, fan_in=2500)
@@ -105,7 +117,7 @@ def save(path, tensors):
 
 def result_shape(model, size):
     """Of the logits."""
-    shapes = {"gpt": (GPT["time"], GPT["tokens"]), "bert": (BERT["time"], BERT["width"]), "resnet": (1000,)}
+    shapes = {"gpt": (GPT["time"], GPT["tokens"]), "bert": (BERT["time"], BERT["width"]), "resnet": (1000,), "mobile": (1000,)}
     return (size, *shapes.get(model, (10,)))
 
 
@@ -121,7 +133,7 @@ def batch(model, size):
         return np.ascontiguousarray(text[:, :-1]), np.ascontiguousarray(text[:, 1:])
     if model == "bert":
         return draw.integers(0, BERT["tokens"], (size, BERT["time"])).astype(np.int32), None
-    shape = {"mlp": (784,), "cnn": (28, 28, 1), "resnet": (224, 224, 3), "separable": (64, 64, 3)}[model]
+    shape = {"mlp": (784,), "cnn": (28, 28, 1), "resnet": (224, 224, 3), "mobile": (224, 224, 3), "separable": (64, 64, 3)}[model]
     return draw.standard_normal((size, *shape)).astype(np.float32), draw.integers(0, 10, size).astype(np.int32)
 
 

@@ -27,7 +27,7 @@ def load(case):
         raise NotImplementedError
     path = os.path.join(FOLDER, f"{case[1]}-{case[2]}.onnx")
     x = workloads.batch(case[1], case[2])[0]
-    if case[1] in ("cnn", "resnet"):
+    if case[1] in ("cnn", "resnet", "mobile"):
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     if case[1] in ("gpt", "bert"):
         x = x.astype(np.int64)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import workloads
-from workloads import BERT, BLOCKS, GPT, STAGES
+from workloads import BERT, BLOCKS, GPT, LAYERS, STAGES
 
 
 def setup(threads, mode):
@@ -60,6 +60,14 @@ def separable(p, x):
     return dense(p, "fc", x.mean((2, 3)))
 
 
+def mobile(p, x):
+    x = F.conv2d(x, p["stem.w"], p["stem.b"], stride=2, padding=1).relu()
+    for i, (_, stride) in enumerate(LAYERS, 1):
+        x = F.conv2d(x, p[f"d{i}.w"], p[f"d{i}.b"], stride=stride, padding=1, groups=x.shape[1]).relu()
+        x = F.conv2d(x, p[f"p{i}.w"], p[f"p{i}.b"]).relu()
+    return dense(p, "fc", x.mean((2, 3)))
+
+
 def logits(model, p, x):
     if model == "mlp":
         return dense(p, "fc3", dense(p, "fc2", dense(p, "fc1", x).relu()).relu())
@@ -71,6 +79,8 @@ def logits(model, p, x):
         return residual(p, x)
     if model == "separable":
         return separable(p, x)
+    if model == "mobile":
+        return mobile(p, x)
     h = p["tokens"][x] + p["positions"]
     if model == "bert":
         h = norm(p, "norm", h)
@@ -94,7 +104,7 @@ def parameters(model):
         for name in ("c1.w", "c2.w"):
             p[name] = np.ascontiguousarray(p[name].transpose(3, 2, 0, 1))
         p["fc1.w"] = np.ascontiguousarray(p["fc1.w"].reshape(7, 7, 64, 128).transpose(2, 0, 1, 3).reshape(-1, 128))
-    if model in ("resnet", "separable"):
+    if model in ("resnet", "separable", "mobile"):
         for name in p:
             if p[name].ndim == 4:
                 p[name] = np.ascontiguousarray(p[name].transpose(3, 2, 0, 1))
@@ -104,7 +114,7 @@ def parameters(model):
                 names = [f"h.{i}.attention.{n}.{part}" for n in "qkv"]
                 p[f"h.{i}.attention.qkv.{part}"] = np.concatenate([p.pop(n) for n in names], axis=-1)
     tensors = {name: torch.tensor(value) for name, value in p.items()}
-    if model == "separable":
+    if model in ("separable", "mobile"):
         tensors = {name: value.to(memory_format=layout_of(value)) for name, value in tensors.items()}
     return tensors
 
@@ -116,10 +126,10 @@ def layout_of(value):
 
 def batch(model, size):
     x, y = workloads.batch(model, size)
-    if model in ("cnn", "resnet", "separable"):
+    if model in ("cnn", "resnet", "separable", "mobile"):
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
     x = torch.tensor(x).long() if model in ("gpt", "bert") else torch.tensor(x)
-    if model == "separable":
+    if model in ("separable", "mobile"):
         x = x.to(memory_format=layout_of(x))
     return x, None if y is None else torch.tensor(y).long()
 

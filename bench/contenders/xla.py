@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 import workloads
-from workloads import ADAM, BERT, BLOCKS, GPT, STAGES
+from workloads import ADAM, BERT, BLOCKS, GPT, LAYERS, STAGES
 
 
 def setup(threads, mode):
@@ -65,21 +65,30 @@ def residual(p, x):
     return dense(p, "fc", x.mean((1, 2)))
 
 
-def separable(p, x):
-    def conv(name, x, stride, padding, groups):
-        window = ((padding, padding), (padding, padding))
-        numbers = ("NHWC", "HWIO", "NHWC")
-        return lax.conv_general_dilated(x, p[name + ".w"], (stride, stride), window, dimension_numbers=numbers, feature_group_count=groups)
+def filtered(p, name, x, stride, padding, groups):
+    window = ((padding, padding), (padding, padding))
+    numbers = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, p[name + ".w"], (stride, stride), window, dimension_numbers=numbers, feature_group_count=groups)
 
+
+def mobile(p, x):
+    x = jax.nn.relu(filtered(p, "stem", x, 2, 1, 1) + p["stem.b"])
+    for i, (_, stride) in enumerate(LAYERS, 1):
+        x = jax.nn.relu(filtered(p, f"d{i}", x, stride, 1, x.shape[-1]) + p[f"d{i}.b"])
+        x = jax.nn.relu(filtered(p, f"p{i}", x, 1, 0, 1) + p[f"p{i}.b"])
+    return dense(p, "fc", x.mean((1, 2)))
+
+
+def separable(p, x):
     def normal(name, x):
         centred = x - x.mean((0, 1, 2))
         scaled = centred * lax.rsqrt((centred**2).mean((0, 1, 2)) + 1e-5)
         return jax.nn.relu(scaled * p[name + ".gain"] + p[name + ".bias"])
 
-    x = normal("stem", conv("stem", x, 1, 1, 1) + p["stem.b"])
+    x = normal("stem", filtered(p, "stem", x, 1, 1, 1) + p["stem.b"])
     for name, inputs, _, stride in BLOCKS:
-        x = normal(name + ".mix.before", conv(name, x, stride, 1, inputs))
-        x = normal(name + ".mix.after", conv(name + ".mix", x, 1, 0, 1))
+        x = normal(name + ".mix.before", filtered(p, name, x, stride, 1, inputs))
+        x = normal(name + ".mix.after", filtered(p, name + ".mix", x, 1, 0, 1))
     return dense(p, "fc", x.mean((1, 2)))
 
 
@@ -95,6 +104,8 @@ def logits(model, p, x):
         return residual(p, x)
     if model == "separable":
         return separable(p, x)
+    if model == "mobile":
+        return mobile(p, x)
     h = p["tokens"][x] + p["positions"]
     if model == "bert":
         h = norm(p, "norm", h)
