@@ -77,15 +77,17 @@ static linalg::GenericOp readerOf(Value buffer, const Padding &padding,
   auto in = llvm::find_if(ins, reads);
   if (in == ins.end())
     return {};
-  // The image is to be there still.
-  for (Operation *o = padding.writer()->getNextNode();; o = o->getNextNode()) {
+  // A temporary of a group holds the row at which the padding stands.
+  if (window.image.getDefiningOp<memref::AllocOp>() &&
+      reader->hasAttr(lowering::rowLoopsAttr) !=
+          padding.writer()->hasAttr(lowering::rowLoopsAttr))
+    return {};
+  // The image is to be there still, of all rows while a group runs row by row.
+  for (Operation *o = padding.writer()->getNextNode(); o; o = o->getNextNode())
     if (auto writer = dyn_cast<linalg::LinalgOp>(o))
       for (Value out : writer.getDpsInits())
         if (lowering::viewedBuffer(out) == lowering::viewedBuffer(window.image))
           return {};
-    if (o == reader)
-      break;
-  }
   Builder b(reader.getContext());
   SmallVector<LoopRange> ranges;
   for (int64_t n : reader.getStaticLoopRanges())

@@ -48,9 +48,9 @@ bool LoopElements::isGiven(mlir::AffineExpr e) const {
 }
 LoopElements::Values LoopElements::indicesOf(OpOperand &o, int64_t u) {
   Values at;
-  bool local = buffers.local.contains(o.get()),
-       tile = buffers.tile.contains(o.get());
   const Window *window = windowOf(o);
+  Value read = window ? window->image : o.get();
+  bool local = buffers.local.contains(read), tile = buffers.tile.contains(read);
   for (auto [i, e] : llvm::enumerate(mapOf(o).getResults())) {
     if (local && i < buffers.rows) {
       at.push_back(index(0));
@@ -94,12 +94,12 @@ Value LoopElements::isThere(const Window &window, ArrayRef<Value> at) {
   return all;
 }
 Value LoopElements::bufferOf(OpOperand &o) {
-  if (const Window *window = windowOf(o))
-    return window->image;
+  const Window *window = windowOf(o);
+  Value read = window ? window->image : o.get();
   for (auto *small : {&buffers.local, &buffers.tile})
-    if (Value buffer = small->lookup(o.get()))
+    if (Value buffer = small->lookup(read))
       return buffer;
-  return o.get();
+  return read;
 }
 Value LoopElements::load(OpOperand &o, int64_t u, Value mask) {
   if (isScalar(o))

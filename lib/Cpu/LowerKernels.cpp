@@ -41,10 +41,6 @@ namespace memref = mlir::memref;
 namespace scf = mlir::scf;
 using mlir::OpOperand;
 
-static bool fillsWithZero(linalg::LinalgOp op) {
-  auto fill = dyn_cast<linalg::FillOp>(op.getOperation());
-  return fill && lowering::isZero(fill.getInputs()[0]);
-}
 static bool touches(Operation *op, Value buffer) {
   return llvm::is_contained(op->getOperands(), buffer);
 }
@@ -113,7 +109,8 @@ private:
   /// writes, before anything reads it?
   bool startsContraction(linalg::LinalgOp op, ArrayRef<linalg::LinalgOp> later,
                          const RowGroup *group = nullptr) {
-    if (!fillsWithZero(op))
+    auto fill = dyn_cast<linalg::FillOp>(op.getOperation());
+    if (!fill || !lowering::isZero(fill.getInputs()[0]))
       return false;
     Value buffer = op.getDpsInits()[0];
     for (linalg::LinalgOp next : later)

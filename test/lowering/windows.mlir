@@ -3,7 +3,7 @@
 // RUN: gradus verify %s --march=haswell --threads=1 | FileCheck %s --check-prefix=RIGHT
 // RUN: gradus verify %s --march=x86-64 | FileCheck %s --check-prefix=RIGHT
 // RIGHT-NOT: WRONG
-// RIGHT-COUNT-8: ok
+// RIGHT-COUNT-12: ok
 // RUN: gradus compile %s --function=channels,slope,strided,cube,activated --emit=buffers -o - | FileCheck %s
 // RUN: gradus compile %s --function=twice,same,lines --emit=buffers -o - | FileCheck %s --check-prefix=COPY
 // Away from the borders nothing is asked.
@@ -47,6 +47,32 @@ graph.model @windows {
     %b = add %c, %bias
     %y = relu %b
     return %y
+  }
+  // Images that a group has one of at a time, read in windows, and what each of them adds to the gradient.
+  func @chain(%x: f32[4, 12, 12, 32], %f: f32[3, 3, 1, 32], %g: f32[5, 5, 1, 32]) {
+    %a = conv %x, %f, padding = same, groups = 32
+    %b = conv %a, %g, padding = same, groups = 32
+    %s = add %a, %b
+    %y = conv %s, %f, padding = same, groups = 32
+    return %y
+  }
+  func @energy(%x: f32[4, 12, 12, 32], %f: f32[3, 3, 1, 32], %g: f32[5, 5, 1, 32]) {
+    %y = call @chain(%x, %f, %g)
+    %e = mul %y, %y
+    %l = reduce_sum %e
+    return %l
+  }
+  func @gradients(%x: f32[4, 12, 12, 32], %f: f32[3, 3, 1, 32], %g: f32[5, 5, 1, 32]) {
+    %l, %dx, %df, %dg = value_and_grad @energy(%x, %f, %g) wrt %x, %f, %g
+    return %dx, %df, %dg
+  }
+  // Written to where the image is: its windows are read before.
+  %board = state f32[1, 12, 12, 32] = normal(seed = 3)
+  func @step(%f: f32[3, 3, 1, 32]) {
+    %c = conv %board, %f, padding = same, groups = 32
+    %r = relu %c
+    update %board, %r
+    return %r
   }
   // Two ops read the image between zeros, which is there one image at a time.
   // COPY-LABEL: func.func @windows_twice
