@@ -110,12 +110,13 @@ Shapes Infer::conv(Arg x, Arg f, Slide s) {
   else if (several) // no size has this number
     channels = Dim();
   if (Dim have = x[-1]; (several && !f[-2].known()) || !unify(have, channels)) {
-    auto f2 = fail(f.value) << "the filter takes " << f[-2].str()
-                            << (several ? " channels a group" : " channels")
-                            << ", but the image has " << x[-1].str();
-    return several ? std::move(f2) << " in all, and there are "
-                                   << s.groups.str() << " groups"
-                   : std::move(f2);
+    auto refusal = fail(f.value)
+                   << "the filter takes " << f[-2].str()
+                   << (several ? " channels a group" : " channels")
+                   << ", but the image has " << x[-1].str();
+    return several ? std::move(refusal) << " in all, and there are "
+                                        << s.groups.str() << " groups"
+                   : std::move(refusal);
   }
   if (f[-1].known() && s.groups.known() && f[-1].size % s.groups.size != 0)
     return fail(f.value) << f[-1].str()
