@@ -119,6 +119,7 @@ Permutation inverse(Axes perm);
 V size(const V &x, int64_t axis);
 /// The size of an axis where a rule needs it now; an error if it has none.
 int64_t extent(const V &x, int64_t axis);
+/// The same of a dimension.
 int64_t sizeOf(ImplicitLocOpBuilder &b, const Dim &d);
 /// Where element `i` of a concatenation starts.
 int64_t offset(const Vs &xs, int64_t axis, unsigned i);

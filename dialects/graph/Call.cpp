@@ -179,18 +179,6 @@ LogicalResult graph::verifyCall(Operation *op, StringRef callee,
   return success();
 }
 
-/// A number, or the name of a dimension of the function that calls.
-static ParseResult parseOption(OpAsmParser &p, Attribute &value) {
-  StringRef name;
-  if (failed(p.parseOptionalKeyword(&name)))
-    return parseNumber(p, value);
-  if (name == "inf" || name == "nan")
-    value = p.getBuilder().getF64FloatAttr(name == "inf" ? INFINITY : NAN);
-  else
-    value = extentAttr(p.getContext(),
-                       Dim{.name = p.getBuilder().getStringAttr(name)});
-  return success();
-}
 /// `@f(%x) as "name", option = 3`: the types of what it returns.
 static FailureOr<SmallVector<Type>> parseCall(OpAsmParser &p,
                                               OperationState &s) {
@@ -231,8 +219,7 @@ template <typename Op> static void printCall(OpAsmPrinter &p, Op op) {
   if (auto options = op.getOptions())
     for (NamedAttribute o : *options) {
       p << ", " << o.getName().getValue() << " = ";
-      isa<TypeAttr>(o.getValue()) ? printExtent(p, o.getValue())
-                                  : printNumber(p, o.getValue());
+      printOption(p, o.getValue());
     }
   p.printOptionalAttrDict(op->getAttrs(),
                           {"callee", "prefix", "options", "times"});

@@ -97,7 +97,11 @@ ParseResult parseOptions(AsmParser &p,
 void printNumber(AsmPrinter &p, mlir::Attribute attr);
 void printOptions(AsmPrinter &p, DictionaryAttr options);
 ParseResult parseShapeAttr(AsmParser &p, mlir::Attribute &attr);
-/// A number, or a dimension's name.
+/// What a call gives by name: a number, or a dimension of the function that
+/// calls.
+ParseResult parseOption(AsmParser &p, mlir::Attribute &attr);
+void printOption(AsmPrinter &p, mlir::Attribute attr);
+/// A size, or a dimension's name.
 ParseResult parseExtentAttr(AsmParser &p, mlir::Attribute &attr);
 void printExtent(AsmPrinter &p, mlir::Attribute attr);
 ParseResult parseElementAttr(AsmParser &p, mlir::Attribute &attr);

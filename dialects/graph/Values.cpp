@@ -6,6 +6,12 @@
 using namespace gradus;
 using namespace gradus::graph;
 
+static std::optional<double> numberNamed(StringRef word) {
+  if (word == "inf")
+    return INFINITY;
+  return word == "nan" ? std::optional<double>(NAN) : std::nullopt;
+}
+
 std::string graph::shortest(double value) {
   char buffer[32];
   std::string s(buffer, std::to_chars(buffer, buffer + 32, value).ptr);
@@ -13,6 +19,21 @@ std::string graph::shortest(double value) {
   if (std::isfinite(value) && s.find('.') == std::string::npos)
     s.insert(std::min(s.find('e'), s.size()), ".0");
   return s;
+}
+
+ParseResult graph::parseOption(AsmParser &p, Attribute &attr) {
+  StringRef name;
+  if (failed(p.parseOptionalKeyword(&name)))
+    return parseNumber(p, attr);
+  if (auto number = numberNamed(name))
+    attr = p.getBuilder().getF64FloatAttr(*number);
+  else
+    attr = extentAttr(p.getContext(),
+                      Dim{.name = p.getBuilder().getStringAttr(name)});
+  return success();
+}
+void graph::printOption(AsmPrinter &p, Attribute attr) {
+  isa<TypeAttr>(attr) ? printExtent(p, attr) : printNumber(p, attr);
 }
 
 ParseResult graph::parseNumber(AsmParser &p, Attribute &attr) {
@@ -25,7 +46,7 @@ ParseResult graph::parseNumber(AsmParser &p, Attribute &attr) {
   StringRef word;
   double d;
   if (succeeded(p.parseOptionalKeyword(&word, {"inf", "nan"})))
-    d = word == "inf" ? INFINITY : NAN;
+    d = *numberNamed(word);
   else if (p.parseFloat(d))
     return failure();
   attr = p.getBuilder().getF64FloatAttr(negative ? -d : d);

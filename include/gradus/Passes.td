@@ -205,7 +205,7 @@ def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
   }];
 }
 def GroupWindows : Pass<"graph-group-windows", "::mlir::func::FuncOp"> {
-  let summary = "Mark copies of images between zeros that one op reads in windows, to be read without being made";
+  let summary = "Mark copies of images between zeros that are read in windows, to be read without being made";
 }
 def ExtractNumbers : Pass<"graph-extract-numbers", "::mlir::func::FuncOp"> {
   let summary = "Extract a number that many ops read from its tensor, once";

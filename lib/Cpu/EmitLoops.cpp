@@ -227,6 +227,9 @@ private:
   /// Whether windows have all that is read here, over whole `sums` too: they do
   /// if they have the first and the last of it. Null without windows.
   Value allInside(ArrayRef<unsigned> sums) {
+    auto isWindow = [&](OpOperand *in) { return windowOf(*in) != nullptr; };
+    if (llvm::none_of(op.getDpsInputOperands(), isWindow))
+      return {};
     Value all;
     for (bool last : {false, true}) {
       for (unsigned d : sums)

@@ -88,10 +88,8 @@ static linalg::GenericOp readerOf(Value buffer, const Padding &padding,
       for (Value out : writer.getDpsInits())
         if (lowering::viewedBuffer(out) == lowering::viewedBuffer(window.image))
           return {};
-  Builder b(reader.getContext());
-  SmallVector<LoopRange> ranges;
-  for (int64_t n : reader.getStaticLoopRanges())
-    ranges.push_back({Value(), b.getIndexAttr(0), b.getIndexAttr(n), Value()});
+  OpBuilder b(reader);
+  SmallVector<LoopRange> ranges = wholeRanges(b, op);
   LoopPlan plan(reader, ranges, vectorBits);
   return plan.readsWindows(**in, window) ? reader : linalg::GenericOp();
 }

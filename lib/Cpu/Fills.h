@@ -27,7 +27,7 @@ public:
                   function_ref<bool(mlir::linalg::LinalgOp)> isContraction);
 
   /// By the buffers that are never written.
-  const llvm::DenseMap<Value, Window> &windowsOf() const { return windows; }
+  const llvm::DenseMap<Value, Window> &allWindows() const { return windows; }
   const Padding *paddingFrom(Operation *fill) const {
     auto it = paddings.find(fill);
     return it == paddings.end() ? nullptr : &it->second;

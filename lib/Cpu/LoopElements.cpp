@@ -49,8 +49,9 @@ bool LoopElements::isGiven(mlir::AffineExpr e) const {
 LoopElements::Values LoopElements::indicesOf(OpOperand &o, int64_t u) {
   Values at;
   const Window *window = windowOf(o);
-  Value read = window ? window->image : o.get();
-  bool local = buffers.local.contains(read), tile = buffers.tile.contains(read);
+  Value source = sourceOf(o);
+  bool local = buffers.local.contains(source),
+       tile = buffers.tile.contains(source);
   for (auto [i, e] : llvm::enumerate(mapOf(o).getResults())) {
     if (local && i < buffers.rows) {
       at.push_back(index(0));
@@ -93,13 +94,16 @@ Value LoopElements::isThere(const Window &window, ArrayRef<Value> at) {
   }
   return all;
 }
-Value LoopElements::bufferOf(OpOperand &o) {
+Value LoopElements::sourceOf(OpOperand &o) const {
   const Window *window = windowOf(o);
-  Value read = window ? window->image : o.get();
+  return window ? window->image : o.get();
+}
+Value LoopElements::bufferOf(OpOperand &o) {
+  Value source = sourceOf(o);
   for (auto *small : {&buffers.local, &buffers.tile})
-    if (Value buffer = small->lookup(read))
+    if (Value buffer = small->lookup(source))
       return buffer;
-  return read;
+  return source;
 }
 Value LoopElements::load(OpOperand &o, int64_t u, Value mask) {
   if (isScalar(o))

@@ -54,8 +54,9 @@ protected:
 private:
   /// Is the expression a loop whose index is given?
   bool isGiven(mlir::AffineExpr e) const;
+  /// What the operand, or the window that it is read through, is of.
+  Value sourceOf(mlir::OpOperand &o) const;
   Value bufferOf(mlir::OpOperand &o);
-  /// The window that an operand is read through; null if it is there itself.
 };
 
 } // namespace gradus

@@ -195,7 +195,7 @@ private:
       return fillAround(b, op, *padding, ranges, LocalBuffers());
     LocalBuffers buffers;
     buffers.starts = fills.startsOf(op);
-    buffers.windows = fills.windowsOf();
+    buffers.windows = fills.allWindows();
     auto split = chooseSplit(op, threads);
     if (!split) {
       emitLoops(b, op, ranges, buffers, vectorBits);
@@ -401,7 +401,7 @@ private:
     LocalBuffers buffers;
     size_t axes = group.sizes.size();
     buffers.rows = group.block > 1 ? axes - 1 : axes;
-    buffers.windows = fills.windowsOf();
+    buffers.windows = fills.allWindows();
     for (linalg::LinalgOp op : group.ops)
       for (OpOperand &o : op->getOpOperands()) {
         auto alloc = o.get().getDefiningOp<memref::AllocOp>();

@@ -14,6 +14,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RowGroup.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "gradus/RuntimeLengths.h"
@@ -134,10 +135,7 @@ struct FuseEpilogues : impl::FuseEpiloguesBase<FuseEpilogues> {
   void runOnOperation() override {
     lengths = LengthAnalysis();
     Block &body = getOperation().getBody().front();
-    int64_t number = 0;
-    for (Operation &op : body)
-      if (auto group = op.getAttrOfType<IntegerAttr>(lowering::groupAttr))
-        number = std::max(number, group.getInt() + 1);
+    int64_t number = nextGroup(body);
     Builder b(&getContext());
     BlockOrder order(body);
     for (auto op :

@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RowGroup.h"
 #include "Windows.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
@@ -74,10 +75,7 @@ namespace {
 struct GroupWindows : impl::GroupWindowsBase<GroupWindows> {
   void runOnOperation() override {
     Block &body = getOperation().getBody().front();
-    int64_t next = 0;
-    for (Operation &op : body)
-      if (auto group = op.getAttrOfType<IntegerAttr>(lowering::groupAttr))
-        next = std::max(next, group.getInt() + 1);
+    int64_t next = nextGroup(body);
     Builder b(&getContext());
     for (auto copy :
          llvm::make_early_inc_range(body.getOps<linalg::GenericOp>())) {

@@ -8,6 +8,14 @@ using namespace gradus;
 namespace linalg = mlir::linalg;
 using mlir::OpOperand;
 
+int64_t gradus::nextGroup(Block &body) {
+  int64_t next = 0;
+  for (Operation &op : body)
+    if (auto group = op.getAttrOfType<IntegerAttr>(lowering::groupAttr))
+      next = std::max(next, group.getInt() + 1);
+  return next;
+}
+
 std::optional<RowGroup> RowGroup::find(ArrayRef<linalg::LinalgOp> work) {
   RowGroup group;
   SmallVector<linalg::LinalgOp> others;

@@ -8,6 +8,9 @@
 
 namespace gradus {
 
+/// A number that no group of the block has yet.
+int64_t nextGroup(Block &body);
+
 /// The ops of a group on buffers, and the loops of each over the rows.
 struct RowGroup {
   SmallVector<mlir::linalg::LinalgOp> ops;
