@@ -74,6 +74,9 @@ inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
 inline constexpr llvm::StringLiteral groupAttr = "graph.group";
 inline constexpr llvm::StringLiteral rowLoopsAttr = "graph.row_loops";
 inline constexpr llvm::StringLiteral rowBlockAttr = "graph.row_block";
+/// Op of such blocks: which indices of a loop a mask leaves to it
+/// (lib/Lowering/Reach.h).
+inline constexpr llvm::StringLiteral reachAttr = "graph.reach";
 /// Op: runs on each block of its group's product as soon as that is complete.
 inline constexpr llvm::StringLiteral epilogueAttr = "graph.epilogue";
 /// Loop: its iterations are independent parts, one for a thread. Function: runs

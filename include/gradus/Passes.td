@@ -204,6 +204,9 @@ def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
     block of the product while that is in the cache. What nothing else reads is never written to memory.
   }];
 }
+def LimitReach : Pass<"graph-limit-reach", "::mlir::func::FuncOp"> {
+  let summary = "Have groups that take rows in blocks leave out what a mask hides in all rows of a block";
+}
 def GroupWindows : Pass<"graph-group-windows", "::mlir::func::FuncOp"> {
   let summary = "Mark copies of images between zeros that are read in windows, to be read without being made";
 }

@@ -34,6 +34,14 @@ struct RowPlace {
   LocalBuffers buffers;
 };
 
+/// What a loop runs over if not all of it: both ends are multiples of `unit`,
+/// or where the loop ends.
+struct Extent {
+  unsigned loop;
+  Value low, high;
+  int64_t unit;
+};
+
 /// A buffer in which all of a right-hand side lies in panels.
 struct RhsPanels {
   Value buffer;
@@ -49,6 +57,7 @@ struct Contraction {
   LinearAccess lhs, rhs, out;
   SmallVector<int64_t> size; ///< of each loop; of those of the row: see there
   RuntimeLengths lengths;    ///< where `size` is only a bound
+  std::optional<Extent> extent; ///< of the columns, or of a single reduction
   SmallVector<std::pair<unsigned, Value>> rowLoops;
   unsigned column;
   std::optional<unsigned> row;

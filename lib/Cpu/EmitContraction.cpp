@@ -119,7 +119,8 @@ private:
     }
   }
   void whole(Position at) {
-    bool bounds = c.isBound(c.column) || (c.row && c.isBound(*c.row));
+    bool bounds = c.isBound(c.column) || (c.row && c.isBound(*c.row)) ||
+                  c.extent.has_value();
     preparedOnce =
         !bounds && c.columns() % panel == 0 && c.rows() % k.tileRows == 0;
     if (preparedOnce)
@@ -153,7 +154,33 @@ private:
     blocksTo(c.lengths[d].build(b, b.getLoc()), smaller, body);
   }
 
+  /// The loop's extent, unit by unit; where the loop ends in the midst of one,
+  /// what is left of it.
+  void unitsOf(const Extent &e, int64_t size,
+               function_ref<void(Value, int64_t)> body) {
+    int64_t whole = size / e.unit * e.unit;
+    Value end = e.high;
+    if (whole < size)
+      end = arith::MinSIOp::create(b, end, index(whole));
+    loop(e.low, end, e.unit, [&](Value i) { body(i, e.unit); });
+    if (whole == size)
+      return;
+    Value isLeft = arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, e.high,
+                                         index(whole));
+    auto rest = scf::IfOp::create(b, isLeft, /*withElseRegion=*/false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(rest.thenBlock());
+    body(index(whole), size - whole);
+  }
+
   void columnBlocks(Position at) {
+    if (c.extent && c.extent->loop == c.column)
+      return unitsOf(*c.extent, c.columns(), [&](Value j, int64_t columns) {
+        Position unit = moved(at, c.column, j);
+        blocks(columns, k.blockColumns, [&](Value i, int64_t some) {
+          depthBlocks(moved(unit, c.column, i), some);
+        });
+      });
     int64_t sizes[] = {k.blockColumns, panel, c.lanes};
     blocksOf(c.column, c.columns(), sizes, [&](Value j, int64_t columns) {
       depthBlocks(moved(at, c.column, j), columns);
@@ -161,6 +188,8 @@ private:
   }
 
   void depthBlocks(Position at, int64_t columns) {
+    if (c.extent && c.extent->loop != c.column)
+      return depthInExtent(at, columns);
     if (!c.reductions.empty() && c.isBound(c.reductions[0]))
       return depthToRuntimeLength(at, columns);
     if (c.reductions.empty())
@@ -219,6 +248,42 @@ private:
       kernel->isFirst = lastBlock = Value();
     });
     c.size[d] = all;
+  }
+  /// Block after block of each unit; the first of all may start from zero.
+  void depthInExtent(Position at, int64_t columns) {
+    unsigned d = c.reductions[0];
+    int64_t all = c.size[d];
+    int64_t word = c.words.elements * c.words.stepsAtOnce;
+    int64_t most = std::max<int64_t>(llvm::alignDown(k.blockDepth, word), word);
+    unitsOf(*c.extent, all, [&](Value i, int64_t unit) {
+      int64_t part = evenPart(llvm::divideCeil(unit, word), most / word) * word;
+      blocks(unit, std::min(part, unit), [&](Value s, int64_t steps) {
+        c.size[d] = steps;
+        Value step = add(i, s);
+        auto block = [&](bool zero) {
+          depthBlock(moved(at, d, step), columns, steps, zero, /*last=*/false);
+        };
+        startsAtZero ? fromZeroAt(step, block) : block(false);
+      });
+    });
+    c.size[d] = all;
+  }
+  /// `block`, starting from zero if `step` is the extent's first.
+  void fromZeroAt(Value step, function_ref<void(bool)> block) {
+    Value isFirst =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, step, c.extent->low);
+    if (!c.words.tiles) {
+      kernel->isFirst = isFirst;
+      block(false);
+      kernel->isFirst = Value();
+      return;
+    }
+    auto choice = scf::IfOp::create(b, isFirst, /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(choice.thenBlock());
+    block(true);
+    b.setInsertionPointToStart(choice.elseBlock());
+    block(false);
   }
   /// Each block adds to the result: it is zero before, for there may be none.
   void depthToRuntimeLength(Position at, int64_t columns) {

@@ -1,6 +1,6 @@
 //===- EmitGroup.cpp - the ops of a group, row by row ---------------------===//
 
-#include "KernelWork.h"
+#include "BlockReach.h"
 #include "SplitLoops.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -26,7 +26,8 @@ namespace {
 class GroupEmitter {
 public:
   GroupEmitter(const KernelWork &work, const RowGroup &group)
-      : work(work), group(group), machine(work.machine) {}
+      : work(work), group(group), machine(work.machine),
+        reach(BlockReach::of(work, group)) {}
 
   void emit(ImplicitLocOpBuilder &b) {
     Operation *last = group.ops.back();
@@ -100,13 +101,19 @@ private:
       at.push_back(loop.getInductionVar());
       b.setInsertionPointToStart(loop.getBody());
     }
-    for (auto [i, op] : llvm::enumerate(group.ops)) {
-      ArrayRef<linalg::LinalgOp> all(group.ops);
-      if (!work.fills.isSuperfluous(op) &&
-          !work.startsContraction(op, all.drop_front(i + 1), &group))
-        lowerRow(b, op, placeOf(group, op), at, buffers, filters.lookup(op),
-                 packed, work.startedBy(op, all.take_front(i), &group));
-    }
+    auto emitOps = [&] {
+      for (auto [i, op] : llvm::enumerate(group.ops)) {
+        ArrayRef<linalg::LinalgOp> all(group.ops);
+        if (!work.fills.isSuperfluous(op) &&
+            !work.startsContraction(op, all.drop_front(i + 1), &group))
+          lowerRow(b, op, at, buffers, filters.lookup(op), packed,
+                   work.startedBy(op, all.take_front(i), &group));
+      }
+    };
+    if (reach)
+      reach->emit(b, {group, at, buffers}, emitOps);
+    else
+      emitOps();
   }
   /// The products whose right-hand side all blocks of rows read, and which
   /// would copy it to panels if these were one: it is copied before the first.
@@ -156,10 +163,11 @@ private:
       }
     return buffers;
   }
-  void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op, RowPlace place,
+  void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
                 ArrayRef<Value> at, const LocalBuffers &buffers, Value filter,
                 const llvm::DenseMap<Operation *, RhsPanels> &packed,
                 bool startsAtZero) {
+    RowPlace place = placeOf(group, op);
     place.buffers = buffers;
     place.buffers.starts = work.fills.startsOf(op);
     SmallVector<LoopRange> ranges = wholeRanges(b, op);
@@ -168,22 +176,33 @@ private:
     if (place.block > 1)
       ranges[place.loops.back().first] = {
           Value(), b.getIndexAttr(0), b.getIndexAttr(place.block), at.back()};
+    auto extent = reach ? reach->extentOf(op) : std::nullopt;
+    if (extent)
+      ranges[extent->loop] = rangeOf(*extent, op);
     if (auto w = work.winogradOf(op, place))
       w->emit(b, filter, startsAtZero, machine);
     else if (auto c = work.contraction(op, place)) {
       if (auto it = packed.find(op); it != packed.end())
         c->readPanels(it->second);
+      c->extent = extent;
       emitContraction(b, *c, Blocking::choose(*c, machine), startsAtZero, {});
     } else if (const Padding *padding = work.fills.paddingFrom(op)) {
       work.fillAround(b, op, *padding, ranges, buffers);
     } else {
       emitLoops(b, op, ranges, place.buffers, machine.vectorBits);
     }
+    if (extent)
+      reach->finish(b, op, {group, at, buffers}, ranges, machine.vectorBits);
+  }
+  static LoopRange rangeOf(const Extent &e, linalg::LinalgOp op) {
+    bool divides = op.getStaticLoopRanges()[e.loop] % e.unit == 0;
+    return {Value(), e.low, e.high, Value(), divides ? e.unit : 1};
   }
 
   const KernelWork &work;
   RowGroup group; ///< the rows of the nest that is being emitted
   const RegisterFile &machine;
+  std::optional<BlockReach> reach; ///< of its members, if they have any
 };
 } // namespace
 

@@ -141,6 +141,8 @@ private:
   Value wholeEnd(unsigned d, int64_t step) {
     if (auto n = lengthOf(d))
       return index(*mlir::getConstantIntValue(ranges[d].high) - *n % step);
+    if (divides(d, step))
+      return high(d);
     Value n = arith::SubIOp::create(b, high(d), low(d));
     Value rest = arith::RemUIOp::create(b, n, index(step));
     return arith::SubIOp::create(b, high(d), rest);
@@ -154,7 +156,7 @@ private:
   /// Is the range a known multiple of `step` elements long?
   bool divides(unsigned d, int64_t step) {
     auto n = lengthOf(d);
-    return n && *n % step == 0;
+    return n.value_or(ranges[d].unit) % step == 0;
   }
   void ifLeft(unsigned d, Value at, function_ref<void()> body) {
     if (divides(d, lanes))

@@ -14,6 +14,7 @@ struct LoopRange {
   Value at;
   mlir::OpFoldResult low, high;
   Value origin;
+  int64_t unit = 1; ///< that the length is a multiple of
 };
 
 /// The ranges of all loops of an op, whole; to the size that a call says where

@@ -133,6 +133,7 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createFuseEpilogues());
   if (!options.gpu.empty())
     return;
+  pm.addNestedPass<func::FuncOp>(createLimitReach());
   pm.addNestedPass<func::FuncOp>(createGroupWindows());
   // The host has no numbers that a GPU computes.
   pm.addNestedPass<func::FuncOp>(createExtractNumbers());

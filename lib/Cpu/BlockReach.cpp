@@ -1,0 +1,264 @@
+//===- BlockReach.cpp - a block of rows without what is hidden ------------===//
+
+#include "BlockReach.h"
+#include "gradus/Lowering.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+namespace memref = mlir::memref;
+namespace scf = mlir::scf;
+using mlir::OpOperand;
+
+/// Short units leave out more, long ones keep products' blocks large.
+static int64_t unitFor(int64_t size) {
+  constexpr int64_t units = 16, wholeVectors = 64;
+  return llvm::alignTo(llvm::divideCeil(size, units), wholeVectors);
+}
+
+BlockReach::BlockReach(int64_t size)
+    : size(size), unit(unitFor(size)), below(size), above(size) {}
+
+/// Can a product leave out ends of the loop?
+static bool canCut(const Contraction &c, unsigned loop, int64_t unit) {
+  int64_t word = c.words.elements * c.words.stepsAtOnce;
+  return loop == c.column || (c.reductions.size() == 1 &&
+                              loop == c.reductions[0] && unit % word == 0);
+}
+
+std::optional<BlockReach> BlockReach::of(const KernelWork &work,
+                                         const RowGroup &group) {
+  std::optional<BlockReach> all;
+  for (linalg::LinalgOp op : group.ops) {
+    auto reach = Reach::of(op);
+    if (!reach)
+      continue;
+    int64_t size = op.getStaticLoopRanges()[reach->loop];
+    if (!all) {
+      all = BlockReach(size);
+      all->below = all->above = 0;
+    }
+    RowPlace place = placeOf(group, op);
+    auto c = work.contraction(op, place);
+    if (size != all->size || size < 2 * all->unit ||
+        work.winogradOf(op, place) || work.fills.paddingFrom(op) ||
+        (c && !canCut(*c, reach->loop, all->unit)))
+      return std::nullopt;
+    all->below = std::max(all->below, reach->low);
+    all->above = std::max(all->above, reach->high);
+    if (!reach->tested)
+      continue;
+    OpOperand &asked = op->getOpOperand(*reach->tested);
+    if (op.isDpsInput(&asked))
+      all->askedInputs.push_back(&asked);
+    else
+      all->asksResults = true;
+  }
+  if (!all || (all->below >= all->size && all->above >= all->size))
+    return std::nullopt;
+  // What runs again must find what it read the first time.
+  if (all->asksResults)
+    for (linalg::LinalgOp op : group.ops)
+      for (Value in : op.getDpsInputs())
+        if (isa<mlir::MemRefType>(in.getType()) && group.writes(in) &&
+            !group.owns(in))
+          return std::nullopt;
+  return all;
+}
+
+//===----------------------------------------------------------------------===//
+// The extent
+//===----------------------------------------------------------------------===//
+
+static Value index(ImplicitLocOpBuilder &b, int64_t n) {
+  return arith::ConstantIndexOp::create(b, n);
+}
+static Value alignedDown(ImplicitLocOpBuilder &b, Value v, int64_t unit) {
+  return arith::SubIOp::create(b, v,
+                               arith::RemUIOp::create(b, v, index(b, unit)));
+}
+
+/// No end is nearer than a unit to the other: there is always something to sum.
+void BlockReach::findExtent(ImplicitLocOpBuilder &b, const RowBlock &block) {
+  Value row = block.at.back();
+  auto clamp = [&](Value v, int64_t least, Value most) -> Value {
+    return arith::MinSIOp::create(
+        b, arith::MaxSIOp::create(b, v, index(b, least)), most);
+  };
+  low = index(b, 0);
+  high = index(b, size);
+  if (above < size) {
+    Value end = clamp(
+        arith::AddIOp::create(b, row, index(b, block.group.block + above)), 1,
+        index(b, size));
+    Value up = arith::AddIOp::create(b, end, index(b, unit - 1));
+    high = arith::MinSIOp::create(b, alignedDown(b, up, unit), index(b, size));
+  }
+  if (below < size) {
+    Value last = arith::SubIOp::create(b, high, index(b, 1));
+    low = alignedDown(
+        b, clamp(arith::SubIOp::create(b, row, index(b, below)), 0, last),
+        unit);
+  }
+}
+void BlockReach::wholeIf(ImplicitLocOpBuilder &b, Value condition) {
+  low = arith::SelectOp::create(b, condition, index(b, 0), low);
+  high = arith::SelectOp::create(b, condition, index(b, size), high);
+}
+std::optional<Extent> BlockReach::extentOf(Operation *op) const {
+  auto reach = Reach::of(op);
+  return reach ? std::optional(Extent{reach->loop, low, high, unit})
+               : std::nullopt;
+}
+
+void BlockReach::emit(ImplicitLocOpBuilder &b, const RowBlock &block,
+                      function_ref<void()> emitOps) {
+  findExtent(b, block);
+  Value found;
+  for (OpOperand *in : askedInputs) {
+    Value one = isAnyNonZero(b, *in, block);
+    found = found ? Value(arith::OrIOp::create(b, found, one)) : one;
+  }
+  if (found)
+    wholeIf(b, found);
+  if (!asksResults)
+    return emitOps();
+  isTooLittle = Value();
+  auto again = scf::WhileOp::create(
+      b, mlir::TypeRange{low.getType(), high.getType()}, ValueRange{low, high});
+  OpBuilder::InsertionGuard guard(b);
+  Location loc = b.getLoc();
+  SmallVector<Location> locs(2, loc);
+  Block *before =
+      b.createBlock(&again.getBefore(), {}, again.getOperandTypes(), locs);
+  low = before->getArgument(0);
+  high = before->getArgument(1);
+  emitOps();
+  scf::ConditionOp::create(b, isTooLittle,
+                           ValueRange{index(b, 0), index(b, size)});
+  Block *after =
+      b.createBlock(&again.getAfter(), {}, again.getResultTypes(), locs);
+  scf::YieldOp::create(b, after->getArguments());
+}
+
+//===----------------------------------------------------------------------===//
+// Hidden indices
+//===----------------------------------------------------------------------===//
+
+void BlockReach::atHidden(ImplicitLocOpBuilder &b,
+                          function_ref<void(Value, Value, int64_t)> body) {
+  auto side = [&](Value from, Value to, int64_t farthest) {
+    Value any = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, from, to);
+    auto branch = scf::IfOp::create(b, any, /*withElseRegion=*/false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    body(from, to, farthest);
+  };
+  if (above < size)
+    side(high, index(b, size), size - 1);
+  if (below < size)
+    side(index(b, 0), low, 0);
+}
+
+/// Among the elements of the block's rows at the farthest hidden index, on
+/// either side.
+Value BlockReach::isAnyNonZero(ImplicitLocOpBuilder &b, OpOperand &operand,
+                               const RowBlock &block) {
+  auto op = cast<linalg::LinalgOp>(operand.getOwner());
+  unsigned hiddenLoop = Reach::of(op)->loop;
+  ArrayRef<unsigned> rowLoops = block.group.loops.find(op)->second;
+  Value local = block.buffers.local.lookup(operand.get());
+  Value buffer = local ? local : operand.get();
+  Type element = cast<mlir::MemRefType>(buffer.getType()).getElementType();
+  auto elementAt = [&](Value row, Value hidden) -> Value {
+    SmallVector<Value> at;
+    for (mlir::AffineExpr e :
+         op.getMatchingIndexingMap(&operand).getResults()) {
+      if (auto c = dyn_cast<mlir::AffineConstantExpr>(e)) {
+        at.push_back(index(b, c.getValue()));
+        continue;
+      }
+      unsigned d = cast<mlir::AffineDimExpr>(e).getPosition();
+      unsigned axis = llvm::find(rowLoops, d) - rowLoops.begin();
+      if (d == hiddenLoop)
+        at.push_back(hidden);
+      else if (axis + 1 == rowLoops.size())
+        at.push_back(local ? row
+                           : arith::AddIOp::create(b, block.at.back(), row));
+      else
+        at.push_back(local ? index(b, 0) : block.at[axis]);
+    }
+    return memref::LoadOp::create(b, buffer, at);
+  };
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(element));
+  auto isNonZero = [&](Value v) -> Value {
+    if (isa<FloatType>(element)) // or no number
+      return arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, v, zero);
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, v, zero);
+  };
+  Value found = arith::ConstantOp::create(b, b.getBoolAttr(false));
+  auto ask = [&](Value from, Value to, int64_t farthest) {
+    Value any = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, from, to);
+    Value rows = arith::SelectOp::create(b, any, index(b, block.group.block),
+                                         index(b, 0));
+    auto loop = scf::ForOp::create(b, index(b, 0), rows, index(b, 1),
+                                   ValueRange{found});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value here =
+        isNonZero(elementAt(loop.getInductionVar(), index(b, farthest)));
+    scf::YieldOp::create(
+        b, Value(arith::OrIOp::create(b, loop.getRegionIterArgs()[0], here)));
+    found = loop.getResult(0);
+  };
+  if (above < size)
+    ask(high, index(b, size), size - 1);
+  if (below < size)
+    ask(index(b, 0), low, 0);
+  return found;
+}
+
+void BlockReach::finish(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
+                        const RowBlock &block, ArrayRef<LoopRange> ranges,
+                        unsigned vectorBits) {
+  auto reach = Reach::of(op);
+  if (!reach)
+    return;
+  SmallVector<LoopRange> hidden(ranges);
+  if (reach->probes)
+    atHidden(b, [&](Value, Value, int64_t farthest) {
+      hidden[reach->loop] = {Value(), b.getIndexAttr(farthest),
+                             b.getIndexAttr(farthest + 1), Value()};
+      emitLoops(b, op, hidden, block.buffers, vectorBits);
+    });
+  if (reach->tested && !op.isDpsInput(&op->getOpOperand(*reach->tested))) {
+    Value found = isAnyNonZero(b, op->getOpOperand(*reach->tested), block);
+    isTooLittle = isTooLittle
+                      ? Value(arith::OrIOp::create(b, isTooLittle, found))
+                      : found;
+  }
+  // Others read zeros where nothing was computed.
+  for (OpOperand &out : op.getDpsInitsMutable()) {
+    auto map = op.getMatchingIndexingMap(&out);
+    if (block.buffers.local.contains(out.get()) ||
+        !map.isFunctionOfDim(reach->loop))
+      continue;
+    SmallVector<LoopRange> axes;
+    for (mlir::AffineExpr e : map.getResults())
+      axes.push_back(ranges[cast<mlir::AffineDimExpr>(e).getPosition()]);
+    unsigned axis = *map.getResultPosition(
+        mlir::getAffineDimExpr(reach->loop, b.getContext()));
+    Type element = cast<mlir::MemRefType>(out.get().getType()).getElementType();
+    atHidden(b, [&](Value from, Value to, int64_t) {
+      axes[axis] = {Value(), from, to, Value()};
+      Value zero = arith::ConstantOp::create(b, b.getZeroAttr(element));
+      auto fill = linalg::FillOp::create(b, zero, out.get());
+      emitLoops(b, cast<linalg::LinalgOp>(fill.getOperation()), axes,
+                LocalBuffers(), vectorBits);
+      fill.erase();
+    });
+  }
+}

@@ -1,0 +1,402 @@
+//===- HiddenParts.cpp - what a mask makes of a tensor's elements ---------===//
+
+#include "HiddenParts.h"
+#include "mlir/Analysis/FlatLinearValueConstraints.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/AffineExpr.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+using mlir::AffineExpr;
+using mlir::OpOperand;
+
+bool Known::isZero() const {
+  if (kind != Constant)
+    return false;
+  if (auto f = dyn_cast<FloatAttr>(number))
+    return f.getValue().isZero();
+  auto i = dyn_cast<IntegerAttr>(number);
+  return i && i.getValue().isZero();
+}
+
+//===----------------------------------------------------------------------===//
+// Differences of indices
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// index `plus` - index `minus` + `offset`
+struct Difference {
+  unsigned plus, minus;
+  int64_t offset;
+};
+} // namespace
+
+static std::optional<Difference> differenceOf(AffineExpr a, AffineExpr b,
+                                              unsigned loops) {
+  SmallVector<int64_t> factors; // of the loops, and the offset
+  if (!a || !b ||
+      failed(mlir::getFlattenedAffineExpr(a - b, loops, 0, &factors)))
+    return std::nullopt;
+  std::optional<unsigned> plus, minus;
+  for (unsigned d = 0; d < loops; ++d) {
+    if (factors[d] == 0)
+      continue;
+    auto &place = factors[d] > 0 ? plus : minus;
+    if (place || std::abs(factors[d]) != 1)
+      return std::nullopt;
+    place = d;
+  }
+  if (!plus || !minus)
+    return std::nullopt;
+  return Difference{*plus, *minus, factors.back()};
+}
+
+/// Whether the difference compares so with 0 everywhere in the triangle.
+static std::optional<bool> compares(arith::CmpIPredicate predicate,
+                                    const Difference &d,
+                                    const Triangle &triangle) {
+  using P = arith::CmpIPredicate;
+  std::optional<int64_t> least, most;
+  if (d.plus == triangle.greater && d.minus == triangle.less)
+    least = triangle.least + d.offset;
+  else if (d.minus == triangle.greater && d.plus == triangle.less)
+    most = d.offset - triangle.least;
+  bool above = least && *least > 0, below = most && *most < 0,
+       notBelow = least && *least >= 0, notAbove = most && *most <= 0;
+  auto decide = [](bool yes, bool no) {
+    return yes || no ? std::optional(yes) : std::nullopt;
+  };
+  switch (predicate) {
+  case P::eq:
+    return decide(false, above || below);
+  case P::ne:
+    return decide(above || below, false);
+  case P::sgt:
+    return decide(above, notAbove);
+  case P::sge:
+    return decide(notBelow, below);
+  case P::slt:
+    return decide(below, notBelow);
+  case P::sle:
+    return decide(notAbove, above);
+  default:
+    return std::nullopt;
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// An op's body in a triangle
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Evaluates a body, op by op.
+class BodyInTriangle {
+public:
+  BodyInTriangle(linalg::GenericOp op, const Triangle &triangle, unsigned along)
+      : op(op), triangle(triangle), along(along) {}
+
+  void set(Value v, const Known &known) { values[v] = known; }
+  Known get(Value v) const {
+    if (auto it = values.find(v); it != values.end())
+      return it->second;
+    mlir::Attribute number;
+    if (mlir::matchPattern(v, mlir::m_Constant(&number)))
+      if (auto typed = dyn_cast<mlir::TypedAttr>(number))
+        return Known::constant(typed);
+    return {};
+  }
+  void run(const HiddenParts::Assumed &assumed) {
+    for (Operation &inner : op.getBody()->without_terminator()) {
+      if (inner.getNumResults() != 1)
+        continue;
+      Value v = inner.getResult(0);
+      auto it = assumed.find(v);
+      values[v] = it == assumed.end() ? evaluate(inner) : it->second;
+    }
+  }
+
+private:
+  Known evaluate(Operation &inner) {
+    if (AffineExpr index = indexOf(inner))
+      return {isAlike(index) ? Known::Alike : Known::Anything, {}, index};
+    SmallVector<Known> in;
+    for (Value v : inner.getOperands())
+      in.push_back(get(v));
+    if (Known known = decide(inner, in); known.isKnown())
+      return known;
+    return combine(inner, in);
+  }
+  bool isAlike(AffineExpr index) const { return !index.isFunctionOfDim(along); }
+
+  /// What an op computes from indices alone.
+  AffineExpr indexOf(Operation &inner) {
+    MLIRContext *ctx = inner.getContext();
+    auto of = [&](Value v) -> AffineExpr {
+      Known known = get(v);
+      auto number = dyn_cast_or_null<IntegerAttr>(known.number);
+      return number ? mlir::getAffineConstantExpr(number.getInt(), ctx)
+                    : known.index;
+    };
+    return llvm::TypeSwitch<Operation *, AffineExpr>(&inner)
+        .Case([&](linalg::IndexOp i) {
+          return mlir::getAffineDimExpr(i.getDim(), ctx);
+        })
+        .Case([&](mlir::affine::AffineApplyOp apply) -> AffineExpr {
+          SmallVector<AffineExpr> dims, symbols;
+          mlir::AffineMap map = apply.getAffineMap();
+          for (auto [i, v] : llvm::enumerate(apply.getMapOperands())) {
+            AffineExpr e = of(v);
+            if (!e)
+              return {};
+            (i < map.getNumDims() ? dims : symbols).push_back(e);
+          }
+          return map.getResult(0).replaceDimsAndSymbols(dims, symbols);
+        })
+        .Case([&](arith::IndexCastOp cast) { return of(cast.getIn()); })
+        .Case<arith::AddIOp, arith::SubIOp>([&](auto sum) -> AffineExpr {
+          AffineExpr a = of(sum.getLhs()), b = of(sum.getRhs());
+          if (!a || !b)
+            return {};
+          return isa<arith::AddIOp>(sum) ? a + b : a - b;
+        })
+        .Default(AffineExpr());
+  }
+
+  /// Ops whose result one operand may decide.
+  Known decide(Operation &inner, ArrayRef<Known> in) {
+    Type type = inner.getResult(0).getType();
+    auto isTruth = [&](const Known &k, bool truth) {
+      auto number = dyn_cast_or_null<IntegerAttr>(k.number);
+      return k.kind == Known::Constant && number &&
+             (truth ? number.getValue().isAllOnes()
+                    : number.getValue().isZero());
+    };
+    // The operand itself, where it is so whatever the other one is.
+    auto either = [&](auto holds) {
+      for (unsigned i : {0, 1})
+        if (holds(in[i]) && in[1 - i].kind != Known::Missing)
+          return in[i];
+      return Known();
+    };
+    auto isNegativeInfinity = [](const Known &k) {
+      auto f = dyn_cast_or_null<FloatAttr>(k.number);
+      return k.kind == Known::Constant && f && f.getValue().isInfinity() &&
+             f.getValue().isNegative();
+    };
+    return llvm::TypeSwitch<Operation *, Known>(&inner)
+        .Case([&](arith::CmpIOp compare) {
+          auto d = differenceOf(indexOrConstant(in[0], compare.getLhs()),
+                                indexOrConstant(in[1], compare.getRhs()),
+                                op.getNumLoops());
+          auto truth =
+              d ? compares(compare.getPredicate(), *d, triangle) : std::nullopt;
+          return truth
+                     ? Known::constant(IntegerAttr::get(type, *truth ? -1 : 0))
+                     : Known();
+        })
+        .Case([&](arith::SelectOp) {
+          return isTruth(in[0], true)    ? in[1]
+                 : isTruth(in[0], false) ? in[2]
+                                         : Known();
+        })
+        .Case<arith::MulFOp>([&](auto) {
+          return either([](const Known &k) { return k.isZero(); });
+        })
+        .Case<arith::MulIOp>([&](auto) { return zeroOf(in); })
+        .Case([&](arith::AndIOp) { return zeroOf(in); })
+        .Case([&](arith::OrIOp) {
+          return isTruth(in[0], true)   ? in[0]
+                 : isTruth(in[1], true) ? in[1]
+                                        : Known();
+        })
+        .Case([&](arith::DivFOp) {
+          return in[0].isZero() && in[1].kind != Known::Missing ? in[0]
+                                                                : Known();
+        })
+        .Case([&](arith::AddFOp) { return either(isNegativeInfinity); })
+        .Default(Known());
+  }
+  static Known zeroOf(ArrayRef<Known> in) {
+    return in[0].isZero() ? in[0] : in[1].isZero() ? in[1] : Known();
+  }
+  static AffineExpr indexOrConstant(const Known &k, Value v) {
+    if (auto number = dyn_cast_or_null<IntegerAttr>(k.number))
+      return mlir::getAffineConstantExpr(number.getInt(), v.getContext());
+    return k.index;
+  }
+
+  /// Constants make a constant, and what is alike something alike.
+  static Known combine(Operation &inner, ArrayRef<Known> in) {
+    Known::Kind least = Known::Alike;
+    for (const Known &k : in)
+      least = std::min(least, k.kind);
+    if (inner.getNumRegions() > 0 || !mlir::isMemoryEffectFree(&inner))
+      least = std::min(least, Known::Anything);
+    if (least < Known::Alike)
+      return {least};
+    auto numbers = llvm::map_to_vector(
+        in, [](const Known &k) { return mlir::Attribute(k.number); });
+    SmallVector<mlir::OpFoldResult> folded;
+    if (succeeded(inner.fold(numbers, folded)) && folded.size() == 1)
+      if (auto number = dyn_cast<mlir::Attribute>(folded[0]))
+        if (auto typed = dyn_cast<mlir::TypedAttr>(number))
+          return Known::constant(typed);
+    return {Known::Alike};
+  }
+
+  linalg::GenericOp op;
+  const Triangle &triangle;
+  unsigned along;
+  HiddenParts::Assumed values;
+};
+} // namespace
+
+/// A triangle of a tensor's axes, as one of the loops that index it.
+static std::optional<Triangle> asLoops(mlir::AffineMap map,
+                                       const Triangle &axes) {
+  auto greater = dyn_cast<mlir::AffineDimExpr>(map.getResult(axes.greater)),
+       less = dyn_cast<mlir::AffineDimExpr>(map.getResult(axes.less));
+  if (!greater || !less)
+    return std::nullopt;
+  return Triangle{greater.getPosition(), less.getPosition(), axes.least};
+}
+
+Known HiddenParts::operandAt(OpOperand &operand, const Triangle &triangle,
+                             unsigned along) const {
+  auto op = cast<linalg::GenericOp>(operand.getOwner());
+  mlir::AffineMap map = op.getMatchingIndexingMap(&operand);
+  Known best;
+  if (!map.isFunctionOfDim(along))
+    best.kind = Known::Alike;
+  for (const HiddenPart &part : of(operand.get())) {
+    auto where = asLoops(map, part.where);
+    if (!where || !where->contains(triangle))
+      continue;
+    if (part.value.kind == Known::Constant)
+      return part.value;
+    bool onlyThere =
+        llvm::all_of(llvm::enumerate(map.getResults()), [&](auto result) {
+          return result.index() == part.along ||
+                 !result.value().isFunctionOfDim(along);
+        });
+    if (onlyThere && map.getResult(part.along) ==
+                         mlir::getAffineDimExpr(along, map.getContext()))
+      best = part.value;
+  }
+  return best;
+}
+
+SmallVector<Triangle> HiddenParts::trianglesOf(OpOperand &operand) const {
+  auto op = cast<linalg::GenericOp>(operand.getOwner());
+  SmallVector<Triangle> all;
+  for (const HiddenPart &part : of(operand.get()))
+    if (auto where = asLoops(op.getMatchingIndexingMap(&operand), part.where))
+      all.push_back(*where);
+  return all;
+}
+
+HiddenPoints HiddenParts::at(linalg::GenericOp op, const Triangle &triangle,
+                             unsigned along, const Assumed &assumed) const {
+  BodyInTriangle body(op, triangle, along);
+  for (OpOperand *in : op.getDpsInputOperands()) {
+    auto it = assumed.find(in->get());
+    body.set(op.getMatchingBlockArgument(in),
+             it == assumed.end() ? operandAt(*in, triangle, along)
+                                 : it->second);
+  }
+  body.run(assumed);
+  HiddenPoints points;
+  for (auto [yielded, out] :
+       llvm::zip(op.getBody()->getTerminator()->getOperands(),
+                 op.getRegionOutputArgs())) {
+    points.yields.push_back(body.get(yielded));
+    Operation *combiner = yielded.getDefiningOp();
+    bool combines = combiner && combiner->getNumOperands() == 2 &&
+                    out.hasOneUse() && *out.user_begin() == combiner;
+    points.combiners.push_back(combines ? combiner : nullptr);
+    points.terms.push_back(combines
+                               ? body.get(combiner->getOperand(
+                                     combiner->getOperand(0) == out ? 1 : 0))
+                               : Known());
+  }
+  return points;
+}
+
+//===----------------------------------------------------------------------===//
+// All of a block
+//===----------------------------------------------------------------------===//
+
+HiddenParts::HiddenParts(Block &body) {
+  for (auto op : body.getOps<linalg::GenericOp>())
+    find(op);
+}
+
+/// The triangles in which some comparison of the body comes out one way.
+static SmallVector<Triangle> comparedIn(linalg::GenericOp op) {
+  if (op.getBody()->getOps<arith::CmpIOp>().empty())
+    return {};
+  SmallVector<Triangle> all;
+  // Indices are the same in each triangle.
+  Triangle none{0, 0, 0};
+  BodyInTriangle body(op, none, /*along=*/0);
+  body.run(HiddenParts::Assumed());
+  for (auto compare : op.getBody()->getOps<arith::CmpIOp>()) {
+    auto d = differenceOf(body.get(compare.getLhs()).index,
+                          body.get(compare.getRhs()).index, op.getNumLoops());
+    for (int64_t more : {0, 1})
+      if (d) {
+        all.push_back({d->plus, d->minus, more - d->offset});
+        all.push_back({d->minus, d->plus, more + d->offset});
+      }
+  }
+  return all;
+}
+
+void HiddenParts::find(linalg::GenericOp op) {
+  SmallVector<Triangle> candidates = comparedIn(op);
+  for (OpOperand *in : op.getDpsInputOperands())
+    llvm::append_range(candidates, trianglesOf(*in));
+  for (auto [i, triangle] : llvm::enumerate(candidates)) {
+    if (llvm::any_of(ArrayRef(candidates).take_front(i),
+                     [&](const Triangle &other) {
+                       return other.hasSameIndices(triangle) &&
+                              other.least == triangle.least;
+                     }))
+      continue;
+    for (unsigned along : {triangle.greater, triangle.less}) {
+      HiddenPoints points = at(op, triangle, along);
+      for (OpOperand &init : op.getDpsInitsMutable()) {
+        unsigned result = init.getOperandNumber() - op.getNumDpsInputs();
+        mlir::AffineMap map = op.getMatchingIndexingMap(&init);
+        auto axisOf = [&](unsigned loop) {
+          return map.getResultPosition(
+              mlir::getAffineDimExpr(loop, map.getContext()));
+        };
+        auto greater = axisOf(triangle.greater), less = axisOf(triangle.less);
+        if (!greater || !less ||
+            op.getNumReductionLoops() > 0 && points.combiners[result])
+          continue;
+        add(op->getResult(result),
+            {{*greater, *less, triangle.least},
+             along == triangle.greater ? *greater : *less,
+             points.yields[result]});
+      }
+    }
+  }
+}
+void HiddenParts::add(Value tensor, const HiddenPart &part) {
+  if (!part.value.isKnown())
+    return;
+  bool isKnown = llvm::any_of(parts[tensor], [&](const HiddenPart &other) {
+    bool saysAll =
+        other.value.kind == Known::Constant ||
+        (part.value.kind == Known::Alike && other.along == part.along);
+    return saysAll && other.where.contains(part.where);
+  });
+  if (!isKnown)
+    parts[tensor].push_back(part);
+}

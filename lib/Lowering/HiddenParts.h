@@ -1,0 +1,103 @@
+//===- HiddenParts.h - what a mask makes of a tensor's elements -*- C++ -*-===//
+//
+// A causal mask compares indices along two axes of a tensor: for those keys
+// that lie behind a query, scores are one number whatever they were. This
+// analysis follows such comparisons through the bodies of linalg.generic: of
+// the elements in a triangle of a tensor it tells that they are a constant, or
+// that they are alike along an axis (a softmax's exponentials are).
+//
+// What a mask hides is taken to be finite: zero times it is zero, and -inf
+// added to it is -inf.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRADUS_LOWERING_HIDDENPARTS_H
+#define GRADUS_LOWERING_HIDDENPARTS_H
+
+#include "gradus/LLVM.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace gradus {
+
+/// Where index `greater` is at least `least` more than index `less`: of a
+/// tensor's axes, or of an op's loops.
+struct Triangle {
+  unsigned greater, less;
+  int64_t least;
+
+  bool hasSameIndices(const Triangle &other) const {
+    return greater == other.greater && less == other.less;
+  }
+  bool contains(const Triangle &other) const {
+    return hasSameIndices(other) && least <= other.least;
+  }
+};
+
+/// What is known of the elements of a triangle.
+struct Known {
+  /// Missing: they are not computed, and may be no numbers.
+  enum Kind { Missing, Anything, Alike, Constant } kind = Anything;
+  mlir::TypedAttr number = {}; ///< a Constant's
+  /// What they are as a function of the loops' indices; null if that isn't
+  /// known.
+  mlir::AffineExpr index = {};
+
+  static Known constant(mlir::TypedAttr number) { return {Constant, number}; }
+  static Known zero(Type element) {
+    return constant(Builder(element.getContext()).getZeroAttr(element));
+  }
+  bool isKnown() const { return kind >= Alike; }
+  bool isZero() const;
+};
+
+/// The same of a tensor: in which triangle, and along which of its axes they
+/// are alike if they are no constant.
+struct HiddenPart {
+  Triangle where;
+  unsigned along;
+  Known value;
+};
+
+/// What an op does at the points of a triangle of its loops.
+struct HiddenPoints {
+  SmallVector<Known> yields; ///< for each result
+  /// What is combined with what the result holds, and the operation that does;
+  /// null if the result is written, or made of that in another way.
+  SmallVector<Known> terms;
+  SmallVector<Operation *> combiners;
+};
+
+class HiddenParts {
+public:
+  /// Of all tensors in the block.
+  explicit HiddenParts(Block &body);
+
+  ArrayRef<HiddenPart> of(Value tensor) const {
+    auto it = parts.find(tensor);
+    return it == parts.end() ? ArrayRef<HiddenPart>() : it->second;
+  }
+  /// The parts of an operand as triangles of the op's loops.
+  SmallVector<Triangle> trianglesOf(mlir::OpOperand &operand) const;
+
+  /// Known from elsewhere of a tensor's elements in the triangle, or of a value
+  /// in an op's body.
+  using Assumed = llvm::DenseMap<Value, Known>;
+  /// What the op does in a triangle, values that are alike along loop `along`
+  /// told from others.
+  HiddenPoints at(mlir::linalg::GenericOp op, const Triangle &triangle,
+                  unsigned along, const Assumed &assumed = Assumed()) const;
+
+  /// What an operand of an op is there.
+  Known operandAt(mlir::OpOperand &operand, const Triangle &triangle,
+                  unsigned along) const;
+
+private:
+  void find(mlir::linalg::GenericOp op);
+  void add(Value tensor, const HiddenPart &part);
+
+  llvm::DenseMap<Value, SmallVector<HiddenPart>> parts;
+};
+
+} // namespace gradus
+
+#endif // GRADUS_LOWERING_HIDDENPARTS_H

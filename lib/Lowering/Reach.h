@@ -1,0 +1,35 @@
+//===- Reach.h - what of a row's op is not hidden ---------------*- C++ -*-===//
+//
+// A group that takes rows in blocks may leave out what a mask hides in all rows
+// of a block: an op's loop then runs from the first row's index and `low` to
+// the last row's and `high`.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef GRADUS_LOWERING_REACH_H
+#define GRADUS_LOWERING_REACH_H
+
+#include "gradus/LLVM.h"
+
+namespace gradus {
+
+struct Reach {
+  unsigned loop; ///< that is cut short
+  int64_t low,
+      high; ///< as long as the loop, or longer: it is not, on that side
+  /// The op also runs at the hidden index that is farthest, where there is one:
+  /// at all others it does the same.
+  bool probes = false;
+  /// The operand that has to be zero there, in all rows of the block; if it is
+  /// not, nothing is left out from then on. An output is asked after the op, an
+  /// input before the block.
+  std::optional<unsigned> tested = std::nullopt;
+
+  /// Of an op, if it has one.
+  static std::optional<Reach> of(Operation *op);
+  void mark(Operation *op) const;
+};
+
+} // namespace gradus
+
+#endif // GRADUS_LOWERING_REACH_H
