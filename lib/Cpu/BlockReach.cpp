@@ -173,6 +173,7 @@ Value BlockReach::isAnyNonZero(ImplicitLocOpBuilder &b, OpOperand &operand,
   Value local = block.buffers.local.lookup(operand.get());
   Value buffer = local ? local : operand.get();
   Type element = cast<mlir::MemRefType>(buffer.getType()).getElementType();
+  bool asksRow = Reach::of(op)->asksFarthestRow;
   auto elementAt = [&](Value row, Value hidden) -> Value {
     SmallVector<Value> at;
     for (mlir::AffineExpr e :
@@ -186,8 +187,7 @@ Value BlockReach::isAnyNonZero(ImplicitLocOpBuilder &b, OpOperand &operand,
       if (d == hiddenLoop)
         at.push_back(hidden);
       else if (axis + 1 == rowLoops.size())
-        at.push_back(local ? row
-                           : arith::AddIOp::create(b, block.at.back(), row));
+        at.push_back(row);
       else
         at.push_back(local ? index(b, 0) : block.at[axis]);
     }
@@ -201,15 +201,26 @@ Value BlockReach::isAnyNonZero(ImplicitLocOpBuilder &b, OpOperand &operand,
   };
   Value found = arith::ConstantOp::create(b, b.getBoolAttr(false));
   auto ask = [&](Value from, Value to, int64_t farthest) {
-    Value any = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, from, to);
-    Value rows = arith::SelectOp::create(b, any, index(b, block.group.block),
-                                         index(b, 0));
-    auto loop = scf::ForOp::create(b, index(b, 0), rows, index(b, 1),
+    Value first = from, last = to, row, hidden;
+    if (asksRow) {
+      int64_t rows = op.getStaticLoopRanges()[rowLoops.back()];
+      row = index(b, farthest == 0 ? rows - 1 : 0);
+    } else {
+      // All rows of the block, if anything is hidden.
+      Value any =
+          arith::CmpIOp::create(b, arith::CmpIPredicate::slt, from, to);
+      first = local ? index(b, 0) : block.at.back();
+      last = arith::SelectOp::create(
+          b, any,
+          arith::AddIOp::create(b, first, index(b, block.group.block)), first);
+      hidden = index(b, farthest);
+    }
+    auto loop = scf::ForOp::create(b, first, last, index(b, 1),
                                    ValueRange{found});
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    Value here =
-        isNonZero(elementAt(loop.getInductionVar(), index(b, farthest)));
+    (asksRow ? hidden : row) = loop.getInductionVar();
+    Value here = isNonZero(elementAt(row, hidden));
     scf::YieldOp::create(
         b, Value(arith::OrIOp::create(b, loop.getRegionIterArgs()[0], here)));
     found = loop.getResult(0);

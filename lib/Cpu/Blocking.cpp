@@ -110,7 +110,8 @@ void Blocking::chooseVectors(const Contraction &c,
                   : rowStride >= pageBytes ? scattered ? 24 : 96
                   : scattered              ? 48
                                            : 192;
-  bool deep = c.depth() > deepestInPlace && c.columns() >= 2 * panel;
+  bool deep = c.depth() > deepestInPlace &&
+              (c.columns() >= 2 * panel || rowStride >= farApart);
   pack = !c.panel &&
          (turned || words.part ||
           (c.uses() >= often && (rhsBytes > cacheBytes || c.isNarrow() ||
@@ -123,7 +124,8 @@ void Blocking::chooseVectors(const Contraction &c,
   bool apart = c.row && c.lhs.step[*c.row] == 1 && lhsStride >= 512;
   bool widens = elementOf(c.lhs.buffer) != c.element;
   packLhs = c.reductions.size() == 1 && c.row && (apart || widens) &&
-            c.columns() >= 2 * panel && c.depth() >= 32;
+            (c.columns() >= 2 * panel || lhsStride >= pageBytes) &&
+            c.depth() >= 32;
   if (words.part)
     packLhs = !liesInWords(c.lhs, inner, c.size[inner], words);
 }

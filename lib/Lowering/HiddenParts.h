@@ -72,6 +72,7 @@ public:
   /// Of all tensors in the block.
   explicit HiddenParts(Block &body);
 
+  bool empty() const { return parts.empty(); }
   ArrayRef<HiddenPart> of(Value tensor) const {
     auto it = parts.find(tensor);
     return it == parts.end() ? ArrayRef<HiddenPart>() : it->second;

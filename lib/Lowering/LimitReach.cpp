@@ -18,6 +18,8 @@
 
 #include "HiddenParts.h"
 #include "Reach.h"
+#include "RowFit.h"
+#include "RowGroup.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -209,12 +211,15 @@ private:
       Value v = in->get();
       bool isOutside = !v.getDefiningOp() || !isMember(v.getDefiningOp());
       if (!isOutside || assumed.contains(v) || !moves(op, *in, reach.loop) ||
-          !isOnePlace(op, *in, reach.loop) ||
-          hidden.operandAt(*in, points, reach.loop).kind != Known::Alike)
+          !moves(op, *in, row(op)) || !isOnePlace(op, *in, reach.loop))
         continue;
-      assume(v, zeroOf(v));
-      reach.tested = in->getOperandNumber();
-      return;
+      for (unsigned along : {reach.loop, row(op)})
+        if (hidden.operandAt(*in, points, along).kind == Known::Alike) {
+          assume(v, zeroOf(v));
+          reach.tested = in->getOperandNumber();
+          reach.asksFarthestRow = along == row(op);
+          return;
+        }
     }
   }
   /// What the op hands on at the points: known, or missing to limited members.
@@ -294,17 +299,71 @@ struct LimitReach : impl::LimitReachBase<LimitReach> {
     for (auto op : body.getOps<linalg::GenericOp>())
       if (op->hasAttr(lowering::rowBlockAttr))
         groups[op->getAttr(lowering::groupAttr)].push_back(op);
-    if (groups.empty())
+    auto isProduct = [](linalg::GenericOp op) {
+      return !op->hasAttr(lowering::groupAttr) && isProductOfTiles(op);
+    };
+    auto products = llvm::to_vector(
+        llvm::make_filter_range(body.getOps<linalg::GenericOp>(), isProduct));
+    if (groups.empty() && products.empty())
       return;
     HiddenParts hidden(body);
+    if (hidden.empty())
+      return;
     for (auto &[group, members] : groups) {
       Reaches all = reachesOf(hidden, members);
       for (auto &[op, reach] : all)
         reach.mark(op);
     }
+    int64_t next = nextGroup(body);
+    for (linalg::GenericOp product : products)
+      next += limitProduct(hidden, product, next);
   }
 
 private:
+  /// Makes a product by itself a group that takes rows in blocks, if it can
+  /// leave something out so.
+  static bool limitProduct(const HiddenParts &hidden, linalg::GenericOp op,
+                           int64_t number) {
+    for (OpOperand *in : op.getDpsInputOperands())
+      for (const Triangle &t : hidden.trianglesOf(*in))
+        for (unsigned row : {t.greater, t.less})
+          if (takeRows(op, row, number)) {
+            Reaches all = reachesOf(hidden, op);
+            for (auto &[limited, reach] : all)
+              reach.mark(limited);
+            if (!all.empty())
+              return true;
+            for (StringRef name : {lowering::groupAttr, lowering::rowLoopsAttr,
+                                   lowering::rowBlockAttr})
+              op->removeAttr(name);
+          }
+    return false;
+  }
+  /// Blocks of rows along a loop, for each index of all others but that along
+  /// which the result is contiguous.
+  static bool takeRows(linalg::GenericOp op, unsigned row, int64_t number) {
+    constexpr int64_t block = 128, leastBlocks = 4;
+    mlir::AffineMap out = op.getIndexingMapsArray().back();
+    auto column = dyn_cast<mlir::AffineDimExpr>(out.getResults().back());
+    SmallVector<int64_t> rows;
+    for (mlir::AffineExpr e : out.getResults().drop_back())
+      if (auto d = dyn_cast<mlir::AffineDimExpr>(e))
+        if (d.getPosition() != row)
+          rows.push_back(d.getPosition());
+    rows.push_back(row);
+    bool isRow = column && column.getPosition() != row &&
+                 out.getResultPosition(
+                     mlir::getAffineDimExpr(row, op.getContext()));
+    if (!isRow || rows.size() != out.getNumResults() - 1 ||
+        rows.size() > mostRowAxes || op->hasAttr(lowering::lengthsAttr) ||
+        op.getStaticLoopRanges()[row] < leastBlocks * block)
+      return false;
+    Builder b(op.getContext());
+    op->setAttr(lowering::groupAttr, b.getI64IntegerAttr(number));
+    op->setAttr(lowering::rowLoopsAttr, b.getDenseI64ArrayAttr(rows));
+    op->setAttr(lowering::rowBlockAttr, b.getI64IntegerAttr(block));
+    return true;
+  }
   static Reaches reachesOf(const HiddenParts &hidden,
                            ArrayRef<linalg::GenericOp> members) {
     Reaches all;
@@ -322,9 +381,12 @@ private:
   static bool canMeet(const Reaches &all, const Reaches &other) {
     return llvm::all_of(other, [&](auto &entry) {
       auto it = all.find(entry.first);
-      return it == all.end() || (it->second.loop == entry.second.loop &&
-                                 (!it->second.tested || !entry.second.tested ||
-                                  it->second.tested == entry.second.tested));
+      if (it == all.end())
+        return true;
+      const Reach &a = it->second, &b = entry.second;
+      return a.loop == b.loop &&
+             (!a.tested || !b.tested ||
+              (a.tested == b.tested && a.asksFarthestRow == b.asksFarthestRow));
     });
   }
   static void meet(Reaches &all, const Reaches &other) {
@@ -336,8 +398,10 @@ private:
       both.low = std::min(both.low, reach.low);
       both.high = std::min(both.high, reach.high);
       both.probes |= reach.probes;
-      if (reach.tested)
-        both.tested = reach.tested;
+      if (!reach.tested)
+        continue;
+      both.tested = reach.tested;
+      both.asksFarthestRow = reach.asksFarthestRow;
     }
   }
 };

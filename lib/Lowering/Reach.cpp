@@ -6,7 +6,7 @@
 using namespace gradus;
 
 /// Their places in the attribute; -1 where nothing is tested.
-enum { loopPlace, lowPlace, highPlace, probesPlace, testedPlace };
+enum { loopPlace, lowPlace, highPlace, probesPlace, testedPlace, rowPlace };
 
 std::optional<Reach> Reach::of(Operation *op) {
   auto attr = op->getAttrOfType<DenseI64ArrayAttr>(lowering::reachAttr);
@@ -17,11 +17,13 @@ std::optional<Reach> Reach::of(Operation *op) {
               all[probesPlace] != 0};
   if (all[testedPlace] >= 0)
     reach.tested = all[testedPlace];
+  reach.asksFarthestRow = all[rowPlace] != 0;
   return reach;
 }
 void Reach::mark(Operation *op) const {
   op->setAttr(lowering::reachAttr,
               DenseI64ArrayAttr::get(op->getContext(),
                                      {int64_t(loop), low, high, probes,
-                                      tested ? int64_t(*tested) : -1}));
+                                      tested ? int64_t(*tested) : -1,
+                                      asksFarthestRow}));
 }

@@ -24,6 +24,9 @@ struct Reach {
   /// not, nothing is left out from then on. An output is asked after the op, an
   /// input before the block.
   std::optional<unsigned> tested = std::nullopt;
+  /// Elements are alike along the rows instead: those of all hidden indices are
+  /// asked, at the row that is farthest from them.
+  bool asksFarthestRow = false;
 
   /// Of an op, if it has one.
   static std::optional<Reach> of(Operation *op);
