@@ -193,8 +193,10 @@ Value BlockReach::isAnyNonZero(ImplicitLocOpBuilder &b, OpOperand &operand,
     }
     return memref::LoadOp::create(b, buffer, at);
   };
-  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(element));
   auto isNonZero = [&](Value v) -> Value {
+    if (element.isBF16() || element.isF16())
+      v = arith::ExtFOp::create(b, b.getF32Type(), v);
+    Value zero = arith::ConstantOp::create(b, b.getZeroAttr(v.getType()));
     if (isa<FloatType>(element)) // or no number
       return arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, v, zero);
     return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, v, zero);
@@ -207,16 +209,15 @@ Value BlockReach::isAnyNonZero(ImplicitLocOpBuilder &b, OpOperand &operand,
       row = index(b, farthest == 0 ? rows - 1 : 0);
     } else {
       // All rows of the block, if anything is hidden.
-      Value any =
-          arith::CmpIOp::create(b, arith::CmpIPredicate::slt, from, to);
+      Value any = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, from, to);
       first = local ? index(b, 0) : block.at.back();
       last = arith::SelectOp::create(
-          b, any,
-          arith::AddIOp::create(b, first, index(b, block.group.block)), first);
+          b, any, arith::AddIOp::create(b, first, index(b, block.group.block)),
+          first);
       hidden = index(b, farthest);
     }
-    auto loop = scf::ForOp::create(b, first, last, index(b, 1),
-                                   ValueRange{found});
+    auto loop =
+        scf::ForOp::create(b, first, last, index(b, 1), ValueRange{found});
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
     (asksRow ? hidden : row) = loop.getInductionVar();

@@ -351,9 +351,9 @@ private:
         if (d.getPosition() != row)
           rows.push_back(d.getPosition());
     rows.push_back(row);
-    bool isRow = column && column.getPosition() != row &&
-                 out.getResultPosition(
-                     mlir::getAffineDimExpr(row, op.getContext()));
+    bool isRow =
+        column && column.getPosition() != row &&
+        out.getResultPosition(mlir::getAffineDimExpr(row, op.getContext()));
     if (!isRow || rows.size() != out.getNumResults() - 1 ||
         rows.size() > mostRowAxes || op->hasAttr(lowering::lengthsAttr) ||
         op.getStaticLoopRanges()[row] < leastBlocks * block)
