@@ -38,8 +38,9 @@ public:
     if (work.threads > 1 && operations > 2 * worthAThread)
       for (auto [axis, size] : llvm::enumerate(group.sizes)) {
         int64_t unit = axis + 1 == group.sizes.size() ? group.block : 1;
-        if (size % unit == 0) // a part has whole blocks
-          takeEvener(best, axis, Split(size, unit, work.threads), work.threads);
+        takeEvener(best, axis,
+                   Split(llvm::alignTo(size, unit), unit, work.threads),
+                   work.threads);
       }
     auto wholeRows = [&](OpBuilder &at) {
       SmallVector<LoopRange> all =
@@ -57,7 +58,11 @@ public:
       ImplicitLocOpBuilder inner(b.getLoc(), nested);
       SmallVector<LoopRange> rows = wholeRows(inner);
       unsigned loop = group.loops.find(last)->second[best->first];
-      rows[best->first] = rangeOfPart(inner, best->second, part, lengths[loop]);
+      if (group.block > 1 && best->first + 1 == rows.size())
+        turn = {part, best->second.parts};
+      else
+        rows[best->first] =
+            rangeOfPart(inner, best->second, part, lengths[loop]);
       rowNests(inner, rows);
     });
   }
@@ -65,19 +70,35 @@ public:
 private:
   /// Whole blocks, and then one of the rows that are left.
   void rowNests(ImplicitLocOpBuilder &b, SmallVector<LoopRange> rows) {
-    int64_t all = group.sizes.back(), rest = all % group.block;
-    if (rest == 0)
-      return rowNest(b, rows);
-    int64_t whole = group.block;
+    int64_t all = group.sizes.back(), block = group.block, rest = all % block;
+    if (block > 1)
+      rows.back() = blocksOfTurn(b, 0, all - rest);
     group.sizes.back() = all - rest;
-    rows.back().high = b.getIndexAttr(all - rest);
     rowNest(b, rows);
-    group.sizes.back() = group.block = rest;
-    rows.back().low = b.getIndexAttr(all - rest);
-    rows.back().high = b.getIndexAttr(all);
-    rowNest(b, rows);
+    if (rest > 0) {
+      rows.back() = blocksOfTurn(b, all / block, all);
+      group.sizes.back() = group.block = rest;
+      rowNest(b, rows);
+    }
     group.sizes.back() = all;
-    group.block = whole;
+    group.block = block;
+  }
+  /// The rows from a block on, or those whose turn it is: threads take blocks
+  /// in turns, as later ones may reach farther than earlier ones.
+  LoopRange blocksOfTurn(ImplicitLocOpBuilder &b, int64_t first, int64_t end) {
+    auto index = [&](int64_t n) {
+      return arith::ConstantIndexOp::create(b, n).getResult();
+    };
+    if (!turn.part)
+      return {Value(), b.getIndexAttr(first * group.block), b.getIndexAttr(end),
+              Value()};
+    // The first block from there on that is the part's.
+    Value behind = arith::AddIOp::create(
+        b, turn.part, index(turn.parts - first % turn.parts));
+    Value more = arith::RemUIOp::create(b, behind, index(turn.parts));
+    Value block = arith::AddIOp::create(b, more, index(first));
+    Value row = arith::MulIOp::create(b, block, index(group.block));
+    return {Value(), row, b.getIndexAttr(end), Value()};
   }
   void rowNest(ImplicitLocOpBuilder &b, ArrayRef<LoopRange> rows) {
     LocalBuffers buffers = rowBuffers(b);
@@ -96,7 +117,8 @@ private:
       auto bound = [&](mlir::OpFoldResult v) {
         return mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), v);
       };
-      Value step = arith::ConstantIndexOp::create(b, isLast ? group.block : 1);
+      int64_t every = isLast ? group.block * turn.parts : 1;
+      Value step = arith::ConstantIndexOp::create(b, every);
       auto loop = scf::ForOp::create(b, bound(row.low), bound(row.high), step);
       at.push_back(loop.getInductionVar());
       b.setInsertionPointToStart(loop.getBody());
@@ -203,6 +225,12 @@ private:
   RowGroup group; ///< the rows of the nest that is being emitted
   const RegisterFile &machine;
   std::optional<BlockReach> reach; ///< of its members, if they have any
+  /// Whose blocks of rows are being emitted, and of how many threads; null if
+  /// all of them are.
+  struct {
+    Value part;
+    int64_t parts = 1;
+  } turn;
 };
 } // namespace
 
