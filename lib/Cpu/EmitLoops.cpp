@@ -48,23 +48,29 @@ public:
         else
           point(1, Value());
       });
-      return Values();
     };
-    if (!outermost) {
-      overAll();
-      return;
-    }
-    Value first = low(*outermost);
-    loop(first, high(*outermost), 1, {}, [&](Value i, ValueRange) {
-      ivs[*outermost] = i;
-      isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, i, first);
-      return overAll();
-    });
+    aroundAll(outermost, overAll);
   }
 
 private:
   //===-- Loops -----------------------------------------------------------===//
 
+  /// The reductions that are outermost, around `body`.
+  void aroundAll(ArrayRef<unsigned> loops, function_ref<void()> body) {
+    if (loops.empty())
+      return body();
+    unsigned d = loops.front();
+    Value first = low(d), before = isFirst;
+    loop(first, high(d), 1, {}, [&](Value i, ValueRange) {
+      ivs[d] = i;
+      isFirst = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, i, first);
+      if (before)
+        isFirst = arith::AndIOp::create(b, before, isFirst);
+      aroundAll(loops.drop_front(), body);
+      return Values();
+    });
+    isFirst = before;
+  }
   Value low(unsigned d) {
     return mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), ranges[d].low);
   }

@@ -71,25 +71,34 @@ void LoopPlan::chooseOutermost() {
   auto bytesOf = [](OpOperand &o) {
     return lowering::byteCount(cast<ShapedType>(o.get().getType()));
   };
-  if (!along || !isParallel(*along) || reductions.size() < 2 ||
-      !lengthOf(reductions[0]) ||
+  if (!along || !isParallel(*along) ||
       llvm::any_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
         return !carried(init) || bytesOf(init) > smallBytes;
       }))
     return;
-  unsigned first = reductions[0];
-  bool readsAgain = llvm::any_of(parallel, [&](unsigned d) {
-    return d != *along && (!beside || d != *beside) &&
-           lengthOf(d).value_or(1) > 1 &&
-           llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *in) {
-             return !isScalar(*in) && moves(*in, first) && !moves(*in, d) &&
-                    bytesOf(*in) > largeBytes;
-           });
-  });
-  if (!readsAgain)
-    return;
-  outermost = first;
-  reductions.erase(reductions.begin());
+  // What a step of those that are outermost already reads of an operand.
+  auto bytesInside = [&](OpOperand &in) {
+    int64_t bytes = bytesOf(in);
+    for (unsigned d : outermost)
+      if (moves(in, d))
+        bytes /= *lengthOf(d);
+    return bytes;
+  };
+  auto readsAgain = [&](unsigned first) {
+    return llvm::any_of(parallel, [&](unsigned d) {
+      return d != *along && (!beside || d != *beside) &&
+             lengthOf(d).value_or(1) > 1 &&
+             llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *in) {
+               return !isScalar(*in) && moves(*in, first) && !moves(*in, d) &&
+                      bytesInside(*in) > largeBytes;
+             });
+    });
+  };
+  while (reductions.size() > 1 && lengthOf(reductions[0]).value_or(0) > 0 &&
+         readsAgain(reductions[0])) {
+    outermost.push_back(reductions[0]);
+    reductions.erase(reductions.begin());
+  }
 }
 
 void LoopPlan::chooseRows(unsigned vectorBits) {

@@ -52,10 +52,10 @@ public:
   /// each other.
   std::optional<unsigned> beside;
   int64_t rows = 1; ///< of it, at a time
-  /// A reduction that runs around the parallel loops, or each iteration of
-  /// these would read what they do not move from memory. It is none of
+  /// Reductions that run around the parallel loops, or each iteration of these
+  /// would read what they do not move from memory. They are none of
   /// `reductions` then.
-  std::optional<unsigned> outermost;
+  SmallVector<unsigned> outermost;
 
 private:
   bool contiguous(mlir::OpOperand &o, unsigned d);
