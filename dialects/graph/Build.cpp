@@ -24,6 +24,13 @@ V graph::constant(const V &like, const Shape &shape, double n) {
 // Arithmetic
 //===----------------------------------------------------------------------===//
 
+V graph::shares(const V &x, const V &sum) {
+  // In 16 bits the reciprocal would be rounded once more.
+  constexpr unsigned leastBits = 32;
+  bool isWide = x.shape().element.getIntOrFloatBitWidth() >= leastBits;
+  return isWide ? x * (1.0 / sum) : x / sum;
+}
+
 /// A number beside a tensor becomes a rank-0 constant of its element type.
 static void meet(V &a, V &b) {
   if (!a)

@@ -126,6 +126,9 @@ int64_t offset(const Vs &xs, int64_t axis, unsigned i);
 /// The number of elements under the axes, in the element type of `as`.
 V elements(const V &x, Axes axes, const V &as);
 inline V elements(const V &x, Axes axes) { return elements(x, axes, x); }
+/// x / sum, where many elements share one sum that is no less than 1 and no
+/// more than a size: such a sum has a reciprocal.
+V shares(const V &x, const V &sum);
 V iota(ImplicitLocOpBuilder &b, const Shape &to, int64_t axis);
 
 //===----------------------------------------------------------------------===//

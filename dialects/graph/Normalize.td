@@ -9,7 +9,7 @@ def SoftmaxOp : Graph_Op<"softmax", [Batchwise]> {
   let summary = "Exponentials divided by their sum along an axis";
   let arguments = (ins Tensor:$x, DefaultValuedAttr<I64Attr, "-1">:$axis);
   let infer = "in.within(in.floats(x), axis)";
-  let decompose = "V e = exp(x - reduce_max(x, {axis}, true)); return e / reduce_sum(e, {axis}, true);";
+  let decompose = "V e = exp(x - reduce_max(x, {axis}, true)); return shares(e, reduce_sum(e, {axis}, true));";
   let vjp = ["out * (ct - reduce_sum(ct * out, {axis}, true))"];
   let samples = ["softmax f32[3, 4]", "softmax f32[3, 1], axis = 0"];
 }

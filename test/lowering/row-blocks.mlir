@@ -5,7 +5,7 @@
 // RUN: gradus compile %s --function=layer --emit=linalg -o - | FileCheck %s --check-prefix=LAYER
 
 // The mask is the same for all heads, and no member.
-// LINALG-COUNT-5: graph.group = 0 : i64, {{.*}}graph.row_block = 64 : i64, graph.row_loops
+// LINALG-COUNT-6: graph.group = 0 : i64, {{.*}}graph.row_block = 64 : i64, graph.row_loops
 // LINALG-NOT: graph.row_block
 
 // 400 queries are six blocks of 64 and one of 16. What all blocks read is copied to panels once.
