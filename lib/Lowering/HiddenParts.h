@@ -14,41 +14,9 @@
 #ifndef GRADUS_LOWERING_HIDDENPARTS_H
 #define GRADUS_LOWERING_HIDDENPARTS_H
 
-#include "gradus/LLVM.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "BodyInTriangle.h"
 
 namespace gradus {
-
-/// Where index `greater` is at least `least` more than index `less`: of a
-/// tensor's axes, or of an op's loops.
-struct Triangle {
-  unsigned greater, less;
-  int64_t least;
-
-  bool hasSameIndices(const Triangle &other) const {
-    return greater == other.greater && less == other.less;
-  }
-  bool contains(const Triangle &other) const {
-    return hasSameIndices(other) && least <= other.least;
-  }
-};
-
-/// What is known of the elements of a triangle.
-struct Known {
-  /// Missing: they are not computed, and may be no numbers.
-  enum Kind { Missing, Anything, Alike, Constant } kind = Anything;
-  mlir::TypedAttr number = {}; ///< a Constant's
-  /// What they are as a function of the loops' indices; null if that isn't
-  /// known.
-  mlir::AffineExpr index = {};
-
-  static Known constant(mlir::TypedAttr number) { return {Constant, number}; }
-  static Known zero(Type element) {
-    return constant(Builder(element.getContext()).getZeroAttr(element));
-  }
-  bool isKnown() const { return kind >= Alike; }
-  bool isZero() const;
-};
 
 /// The same of a tensor: in which triangle, and along which of its axes they
 /// are alike if they are no constant.
@@ -80,9 +48,9 @@ public:
   /// The parts of an operand as triangles of the op's loops.
   SmallVector<Triangle> trianglesOf(mlir::OpOperand &operand) const;
 
-  /// Known from elsewhere of a tensor's elements in the triangle, or of a value
-  /// in an op's body.
-  using Assumed = llvm::DenseMap<Value, Known>;
+  /// What is known from elsewhere of a tensor's elements in the triangle, or of
+  /// a value in an op's body.
+  using Assumed = KnownValues;
   /// What the op does in a triangle, values that are alike along loop `along`
   /// told from others.
   HiddenPoints at(mlir::linalg::GenericOp op, const Triangle &triangle,
