@@ -15,7 +15,7 @@ using mlir::OpOperand;
 
 /// Short units leave out more, long ones keep products' blocks large.
 static int64_t unitFor(int64_t size) {
-  constexpr int64_t units = 16, wholeVectors = 64;
+  constexpr int64_t units = 32, wholeVectors = 64;
   return llvm::alignTo(llvm::divideCeil(size, units), wholeVectors);
 }
 
