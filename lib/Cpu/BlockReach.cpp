@@ -19,8 +19,7 @@ static int64_t unitFor(int64_t size) {
   return llvm::alignTo(llvm::divideCeil(size, units), wholeVectors);
 }
 
-BlockReach::BlockReach(int64_t size)
-    : size(size), unit(unitFor(size)), below(size), above(size) {}
+BlockReach::BlockReach(int64_t size) : size(size), unit(unitFor(size)) {}
 
 /// Can a product leave out ends of the loop?
 static bool canCut(const Contraction &c, unsigned loop, int64_t unit) {
@@ -37,10 +36,8 @@ std::optional<BlockReach> BlockReach::of(const KernelWork &work,
     if (!reach)
       continue;
     int64_t size = op.getStaticLoopRanges()[reach->loop];
-    if (!all) {
+    if (!all)
       all = BlockReach(size);
-      all->below = all->above = 0;
-    }
     RowPlace place = placeOf(group, op);
     auto c = work.contraction(op, place);
     if (size != all->size || size < 2 * all->unit ||

@@ -52,8 +52,8 @@ private:
   Value isAnyNonZero(ImplicitLocOpBuilder &b, mlir::OpOperand &operand,
                      const RowBlock &block);
 
-  int64_t size, unit;   ///< of the hidden loops
-  int64_t below, above; ///< the block's rows, so far are indices not hidden
+  int64_t size, unit;           ///< of the hidden loops
+  int64_t below = 0, above = 0; ///< the rows: so far are indices not hidden
   bool asksResults = false;
   SmallVector<mlir::OpOperand *> askedInputs;
   Value low, high;   ///< the extent in the block

@@ -118,8 +118,7 @@ bool GroupReach::followFrom(linalg::GenericOp op, Ops &open) {
   }
   for (OpOperand &init : op.getDpsInitsMutable()) {
     auto axis = axisOf(op.getMatchingIndexingMap(&init), loop);
-    Value result =
-        op->getResult(init.getOperandNumber() - op.getNumDpsInputs());
+    Value result = op->getResult(resultOf(op, init));
     for (OpOperand &use : result.getUses())
       if (axis && isMember(use.getOwner()) &&
           !setLoopAt(cast<linalg::GenericOp>(use.getOwner()), use, *axis, open))
