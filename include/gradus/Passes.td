@@ -197,6 +197,14 @@ def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
                         "What a row's intermediates may take: half of a second-level cache, or a GPU's shared memory">,
                  Option<"products", "products", "bool", "true", "Take products into groups">];
 }
+def RecomputeRows : Pass<"graph-recompute-rows", "::mlir::func::FuncOp"> {
+  let summary = "Have groups make again what they would read of another group, where that is large";
+  let description = [{
+    The softmax of attention, which its gradient needs: rather than to be written for all queries and keys and read
+    again, its rows are made again, of queries, keys and each row's maximum and sum, while the gradient works on them.
+  }];
+  let options = [Option<"rowBytes", "row-bytes", "int64_t", "512 * 1024", "As graph-group-rows has it">];
+}
 def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
   let summary = "Mark what follows a product elementwise, to be run on its blocks in one kernel";
   let description = [{

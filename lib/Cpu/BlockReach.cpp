@@ -24,8 +24,24 @@ BlockReach::BlockReach(int64_t size) : size(size), unit(unitFor(size)) {}
 /// Can a product leave out ends of the loop?
 static bool canCut(const Contraction &c, unsigned loop, int64_t unit) {
   int64_t word = c.words.elements * c.words.stepsAtOnce;
-  return loop == c.column || (c.reductions.size() == 1 &&
-                              loop == c.reductions[0] && unit % word == 0);
+  return loop == c.column || (c.row && loop == *c.row) ||
+         (c.reductions.size() == 1 && loop == c.reductions[0] &&
+          unit % word == 0);
+}
+
+/// Does the first member that has to do with the buffer write it, whatever was
+/// there?
+static bool isMadeAnew(const RowGroup &group, Value buffer) {
+  auto touches = [&](Value v) {
+    return lowering::viewedBuffer(v) == lowering::viewedBuffer(buffer);
+  };
+  linalg::LinalgOp first = *llvm::find_if(group.ops, [&](linalg::LinalgOp op) {
+    return llvm::any_of(op->getOperands(), touches);
+  });
+  return llvm::none_of(first->getOpOperands(), [&](OpOperand &o) {
+    return touches(o.get()) &&
+           (!first.isDpsInit(&o) || first.payloadUsesValueFromOperand(&o));
+  });
 }
 
 std::optional<BlockReach> BlockReach::of(const KernelWork &work,
@@ -61,7 +77,7 @@ std::optional<BlockReach> BlockReach::of(const KernelWork &work,
     for (linalg::LinalgOp op : group.ops)
       for (Value in : op.getDpsInputs())
         if (isa<mlir::MemRefType>(in.getType()) && group.writes(in) &&
-            !group.owns(in))
+            !isMadeAnew(group, in))
           return std::nullopt;
   return all;
 }
@@ -134,11 +150,11 @@ void BlockReach::emit(ImplicitLocOpBuilder &b, const RowBlock &block,
   low = before->getArgument(0);
   high = before->getArgument(1);
   emitOps();
-  scf::ConditionOp::create(b, isTooLittle,
-                           ValueRange{index(b, 0), index(b, size)});
-  Block *after =
-      b.createBlock(&again.getAfter(), {}, again.getResultTypes(), locs);
-  scf::YieldOp::create(b, after->getArguments());
+  scf::ConditionOp::create(b, isTooLittle, ValueRange{low, high});
+  b.createBlock(&again.getAfter(), {}, again.getResultTypes(), locs);
+  scf::YieldOp::create(b, ValueRange{index(b, 0), index(b, size)});
+  low = again.getResult(0);
+  high = again.getResult(1);
 }
 
 //===----------------------------------------------------------------------===//

@@ -35,7 +35,9 @@ static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
                                                 const RowPlace &row) {
   LinearAccess access{operand->get(), 0,
                       SmallVector<int64_t>(op.getNumLoops(), 0)};
-  auto type = dyn_cast<mlir::MemRefType>(operand->get().getType());
+  Value local = row.buffers.local.lookup(operand->get());
+  auto type =
+      dyn_cast<mlir::MemRefType>((local ? local : operand->get()).getType());
   SmallVector<int64_t> strides;
   int64_t offset;
   if (!type || !type.hasStaticShape() || !type.getLayout().isIdentity() ||
@@ -45,7 +47,7 @@ static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
   for (auto [e, stride] : llvm::zip(map.getResults(), strides))
     if (!addLinear(e, stride, access))
       return std::nullopt;
-  if (Value local = row.buffers.local.lookup(operand->get())) {
+  if (local) {
     access.buffer = local;
     access.isLocal = true;
     for (auto [loop, at] : row.loops)

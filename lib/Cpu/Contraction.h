@@ -57,7 +57,7 @@ struct Contraction {
   LinearAccess lhs, rhs, out;
   SmallVector<int64_t> size; ///< of each loop; of those of the row: see there
   RuntimeLengths lengths;    ///< where `size` is only a bound
-  std::optional<Extent> extent; ///< of the columns, or of a single reduction
+  std::optional<Extent> extent; ///< of columns, rows, or a single reduction
   SmallVector<std::pair<unsigned, Value>> rowLoops;
   unsigned column;
   std::optional<unsigned> row;

@@ -154,6 +154,9 @@ private:
     blocksTo(c.lengths[d].build(b, b.getLoc()), smaller, body);
   }
 
+  bool hasExtent(unsigned loop) const {
+    return c.extent && c.extent->loop == loop;
+  }
   /// The loop's extent, unit by unit; where the loop ends in the midst of one,
   /// what is left of it.
   void unitsOf(const Extent &e, int64_t size,
@@ -174,7 +177,7 @@ private:
   }
 
   void columnBlocks(Position at) {
-    if (c.extent && c.extent->loop == c.column)
+    if (hasExtent(c.column))
       return unitsOf(*c.extent, c.columns(), [&](Value j, int64_t columns) {
         Position unit = moved(at, c.column, j);
         blocks(columns, k.blockColumns, [&](Value i, int64_t some) {
@@ -188,7 +191,7 @@ private:
   }
 
   void depthBlocks(Position at, int64_t columns) {
-    if (c.extent && c.extent->loop != c.column)
+    if (!c.reductions.empty() && hasExtent(c.reductions[0]))
       return depthInExtent(at, columns);
     if (!c.reductions.empty() && c.isBound(c.reductions[0]))
       return depthToRuntimeLength(at, columns);
@@ -314,7 +317,12 @@ private:
     int64_t whole = llvm::alignDown(mostRows, k.tileRows);
     int64_t sizes[] = {std::min(k.blockRows, whole), k.tileRows};
     auto eachBlock = [&](function_ref<void(Value, int64_t)> body) {
-      if (c.row && c.isBound(*c.row))
+      if (c.row && hasExtent(*c.row))
+        unitsOf(*c.extent, c.rows(), [&](Value unit, int64_t some) {
+          blocks(some, k.blockRows,
+                 [&](Value i, int64_t rows) { body(add(unit, i), rows); });
+        });
+      else if (c.row && c.isBound(*c.row))
         blocksOf(*c.row, c.rows(), sizes, body);
       else
         blocks(c.rows(), k.blockRows, body);

@@ -1,6 +1,7 @@
 //===- EmitGroup.cpp - the ops of a group, row by row ---------------------===//
 
 #include "BlockReach.h"
+#include "RowSums.h"
 #include "SplitLoops.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -27,7 +28,7 @@ class GroupEmitter {
 public:
   GroupEmitter(const KernelWork &work, const RowGroup &group)
       : work(work), group(group), machine(work.machine),
-        reach(BlockReach::of(work, group)) {}
+        reach(BlockReach::of(work, group)), sums(work, this->group) {}
 
   void emit(ImplicitLocOpBuilder &b) {
     Operation *last = group.ops.back();
@@ -37,7 +38,11 @@ public:
     std::optional<LoopSplit> best;
     if (work.threads > 1 && operations > 2 * worthAThread)
       for (auto [axis, size] : llvm::enumerate(group.sizes)) {
-        int64_t unit = axis + 1 == group.sizes.size() ? group.block : 1;
+        bool isLast = axis + 1 == group.sizes.size();
+        // Blocks are added up one after the other.
+        if (isLast && !sums.empty())
+          continue;
+        int64_t unit = isLast ? group.block : 1;
         takeEvener(best, axis,
                    Split(llvm::alignTo(size, unit), unit, work.threads),
                    work.threads);
@@ -68,21 +73,6 @@ public:
   }
 
 private:
-  /// Whole blocks, and then one of the rows that are left.
-  void rowNests(ImplicitLocOpBuilder &b, SmallVector<LoopRange> rows) {
-    int64_t all = group.sizes.back(), block = group.block, rest = all % block;
-    if (block > 1)
-      rows.back() = blocksOfTurn(b, 0, all - rest);
-    group.sizes.back() = all - rest;
-    rowNest(b, rows);
-    if (rest > 0) {
-      rows.back() = blocksOfTurn(b, all / block, all);
-      group.sizes.back() = group.block = rest;
-      rowNest(b, rows);
-    }
-    group.sizes.back() = all;
-    group.block = block;
-  }
   /// The rows from a block on, or those whose turn it is: threads take blocks
   /// in turns, as later ones may reach farther than earlier ones.
   LoopRange blocksOfTurn(ImplicitLocOpBuilder &b, int64_t first, int64_t end) {
@@ -100,49 +90,97 @@ private:
     Value row = arith::MulIOp::create(b, block, index(group.block));
     return {Value(), row, b.getIndexAttr(end), Value()};
   }
-  void rowNest(ImplicitLocOpBuilder &b, ArrayRef<LoopRange> rows) {
-    LocalBuffers buffers = rowBuffers(b);
+  using Panels = llvm::DenseMap<Operation *, RhsPanels>;
+  using Filters = llvm::DenseMap<Operation *, Value>;
+
+  void rowNests(ImplicitLocOpBuilder &b, ArrayRef<LoopRange> rows) {
     // What is the same for all rows comes first.
-    llvm::DenseMap<Operation *, Value> filters;
+    Filters filters;
     for (linalg::LinalgOp op : group.ops)
       if (auto w = work.winogradOf(op, placeOf(group, op)))
         filters[op] = w->emitFilter(b);
+    if (group.block > 1)
+      return blockNests(b, rows.drop_back());
+    LocalBuffers buffers = rowBuffers(b);
     OpBuilder::InsertionGuard guard(b);
+    SmallVector<Value> at = openLoops(b, rows);
+    emitRow(b, {group, at, buffers}, filters, Panels());
+  }
+  /// Loops from range to range, the insertion point in the innermost; their
+  /// indices.
+  static SmallVector<Value> openLoops(ImplicitLocOpBuilder &b,
+                                      ArrayRef<LoopRange> ranges,
+                                      int64_t every = 1) {
     SmallVector<Value> at;
-    llvm::DenseMap<Operation *, RhsPanels> packed;
-    for (const LoopRange &row : rows) {
-      bool isLast = &row == &rows.back();
-      if (isLast && group.block > 1)
-        packed = packForBlocks(b, at);
+    for (const LoopRange &range : ranges) {
       auto bound = [&](mlir::OpFoldResult v) {
         return mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), v);
       };
-      int64_t every = isLast ? group.block * turn.parts : 1;
       Value step = arith::ConstantIndexOp::create(b, every);
-      auto loop = scf::ForOp::create(b, bound(row.low), bound(row.high), step);
+      auto loop =
+          scf::ForOp::create(b, bound(range.low), bound(range.high), step);
       at.push_back(loop.getInductionVar());
       b.setInsertionPointToStart(loop.getBody());
     }
+    return at;
+  }
+  /// For each index of the other axes whole blocks of rows, and then one of the
+  /// rows that are left.
+  void blockNests(ImplicitLocOpBuilder &b, ArrayRef<LoopRange> others) {
+    int64_t all = group.sizes.back(), block = group.block, rest = all % block;
+    LocalBuffers buffers = rowBuffers(b), restBuffers;
+    sums.allocate(b, buffers);
+    if (rest > 0) {
+      group.block = rest;
+      restBuffers = rowBuffers(b);
+      for (auto &[large, small] : buffers.local)
+        restBuffers.local.try_emplace(large, small);
+      group.block = block;
+    }
+    OpBuilder::InsertionGuard guard(b);
+    SmallVector<Value> at = openLoops(b, others);
+    Panels packed = packForBlocks(b, at);
+    sums.start(b, at);
+    emitBlocks(b, at, blocksOfTurn(b, 0, all - rest), buffers, packed);
+    if (rest > 0) {
+      LoopRange last = blocksOfTurn(b, all / block, all);
+      group.block = rest;
+      emitBlocks(b, at, last, restBuffers, packed);
+      group.block = block;
+    }
+    sums.finish(b, at);
+  }
+  void emitBlocks(ImplicitLocOpBuilder &b, ArrayRef<Value> others,
+                  const LoopRange &blocks, const LocalBuffers &buffers,
+                  const Panels &packed) {
+    OpBuilder::InsertionGuard guard(b);
+    SmallVector<Value> at(others);
+    llvm::append_range(at, openLoops(b, blocks, group.block * turn.parts));
+    emitRow(b, {group, at, buffers}, Filters(), packed);
+  }
+  void emitRow(ImplicitLocOpBuilder &b, const RowBlock &row,
+               const Filters &filters, const Panels &packed) {
     auto emitOps = [&] {
       for (auto [i, op] : llvm::enumerate(group.ops)) {
         ArrayRef<linalg::LinalgOp> all(group.ops);
-        if (!work.fills.isSuperfluous(op) &&
+        if (!sums.handles(op) && !work.fills.isSuperfluous(op) &&
             !work.startsContraction(op, all.drop_front(i + 1), &group))
-          lowerRow(b, op, at, buffers, filters.lookup(op), packed,
+          lowerRow(b, op, row, filters.lookup(op), packed,
                    work.startedBy(op, all.take_front(i), &group));
       }
     };
     if (reach)
-      reach->emit(b, {group, at, buffers}, emitOps);
+      reach->emit(b, row, emitOps);
     else
       emitOps();
+    for (linalg::LinalgOp op : sums.members())
+      lowerRow(b, op, row, Value(), packed, /*startsAtZero=*/false);
   }
   /// The products whose right-hand side all blocks of rows read, and which
   /// would copy it to panels if these were one: it is copied before the first.
   /// `at`: the row's indices along the other axes.
-  llvm::DenseMap<Operation *, RhsPanels> packForBlocks(ImplicitLocOpBuilder &b,
-                                                       ArrayRef<Value> at) {
-    llvm::DenseMap<Operation *, RhsPanels> packed;
+  Panels packForBlocks(ImplicitLocOpBuilder &b, ArrayRef<Value> at) {
+    Panels packed;
     for (linalg::LinalgOp op : group.ops) {
       RowPlace place = placeOf(group, op);
       for (auto [loop, i] : llvm::zip(place.loops, at))
@@ -186,18 +224,20 @@ private:
     return buffers;
   }
   void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
-                ArrayRef<Value> at, const LocalBuffers &buffers, Value filter,
-                const llvm::DenseMap<Operation *, RhsPanels> &packed,
+                const RowBlock &row, Value filter, const Panels &packed,
                 bool startsAtZero) {
     RowPlace place = placeOf(group, op);
-    place.buffers = buffers;
-    place.buffers.starts = work.fills.startsOf(op);
+    place.buffers = row.buffers;
+    bool addsBlocks = group.sumsRows(op);
+    if (!addsBlocks)
+      place.buffers.starts = work.fills.startsOf(op);
     SmallVector<LoopRange> ranges = wholeRanges(b, op);
-    for (auto [loop, i] : llvm::zip(place.loops, at))
+    for (auto [loop, i] : llvm::zip(place.loops, row.at))
       ranges[loop.first].at = loop.second = i;
     if (place.block > 1)
-      ranges[place.loops.back().first] = {
-          Value(), b.getIndexAttr(0), b.getIndexAttr(place.block), at.back()};
+      ranges[place.loops.back().first] = {Value(), b.getIndexAttr(0),
+                                          b.getIndexAttr(place.block),
+                                          row.at.back()};
     auto extent = reach ? reach->extentOf(op) : std::nullopt;
     if (extent)
       ranges[extent->loop] = rangeOf(*extent, op);
@@ -207,14 +247,21 @@ private:
       if (auto it = packed.find(op); it != packed.end())
         c->readPanels(it->second);
       c->extent = extent;
-      emitContraction(b, *c, Blocking::choose(*c, machine), startsAtZero, {});
+      emitContraction(b, *c, blockingOf(*c), startsAtZero, {});
     } else if (const Padding *padding = work.fills.paddingFrom(op)) {
-      work.fillAround(b, op, *padding, ranges, buffers);
+      work.fillAround(b, op, *padding, ranges, row.buffers);
     } else {
       emitLoops(b, op, ranges, place.buffers, machine.vectorBits);
     }
-    if (extent)
-      reach->finish(b, op, {group, at, buffers}, ranges, machine.vectorBits);
+    if (extent && !addsBlocks)
+      reach->finish(b, op, row, ranges, machine.vectorBits);
+  }
+  /// Rows that end somewhere do so at a unit's end.
+  Blocking blockingOf(const Contraction &c) const {
+    Contraction unit = c;
+    if (c.extent && c.row && c.extent->loop == *c.row)
+      unit.size[*c.row] = std::min(c.rows(), c.extent->unit);
+    return Blocking::choose(unit, machine);
   }
   static LoopRange rangeOf(const Extent &e, linalg::LinalgOp op) {
     bool divides = op.getStaticLoopRanges()[e.loop] % e.unit == 0;
@@ -222,9 +269,10 @@ private:
   }
 
   const KernelWork &work;
-  RowGroup group; ///< the rows of the nest that is being emitted
+  RowGroup group; ///< of the block's size that is being emitted
   const RegisterFile &machine;
   std::optional<BlockReach> reach; ///< of its members, if they have any
+  RowSums sums;
   /// Whose blocks of rows are being emitted, and of how many threads; null if
   /// all of them are.
   struct {

@@ -1,6 +1,7 @@
 //===- GroupReach.cpp - what a group of ops can leave out -----------------===//
 
 #include "GroupReach.h"
+#include "RowGroup.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -16,6 +17,10 @@ static std::optional<unsigned> axisOf(mlir::AffineMap map, unsigned loop) {
 }
 static bool moves(linalg::GenericOp op, OpOperand &o, unsigned loop) {
   return op.getMatchingIndexingMap(&o).isFunctionOfDim(loop);
+}
+/// Does a result have an element for each point of the loop and the row?
+static bool writes(linalg::GenericOp op, OpOperand &init, unsigned loop) {
+  return moves(op, init, loop) && !sumsRowsOfBlocks(op);
 }
 static unsigned resultOf(linalg::GenericOp op, OpOperand &init) {
   return init.getOperandNumber() - op.getNumDpsInputs();
@@ -150,7 +155,7 @@ bool GroupReach::limit(linalg::GenericOp op, Side side) {
       !isSilent(op, points, loop))
     return false;
   for (OpOperand &init : op.getDpsInitsMutable())
-    reach.probes |= !moves(op, init, loop) && !addsUp(op, init);
+    reach.probes |= !writes(op, init, loop) && !addsUp(op, init);
   reaches[op] = reach;
   return true;
 }
@@ -162,7 +167,7 @@ bool GroupReach::isSilent(linalg::GenericOp op, const Triangle &points,
                computed = hidden.at(op, points, loop, assumedOfAll);
   return llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &init) {
     unsigned number = resultOf(op, init);
-    if (moves(op, init, loop))
+    if (writes(op, init, loop))
       return true;
     if (!there.combiners[number])
       return false;
@@ -199,7 +204,7 @@ void GroupReach::assumeInputZero(linalg::GenericOp op, Reach &reach,
 bool GroupReach::handOn(linalg::GenericOp op, const HiddenPoints &points,
                         Reach &reach) {
   for (OpOperand &init : op.getDpsInitsMutable()) {
-    if (!moves(op, init, reach.loop))
+    if (!writes(op, init, reach.loop))
       continue;
     unsigned number = resultOf(op, init);
     Value result = op->getResult(number);

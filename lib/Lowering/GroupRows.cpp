@@ -44,9 +44,10 @@ public:
   /// result is larger than what it reads begins a group.
   Grouping(Block &body, int64_t rowBytes, bool products, bool splits)
       : body(body), fit(rowBytes, products), splits(splits) {
-    do
+    do {
       formGroups();
-    while (rejectBlocks());
+      joinSums();
+    } while (rejectBlocks());
   }
 
   /// Bytes of results that no other op than members reads.
@@ -68,7 +69,9 @@ public:
       auto rows = group ? fit.of(*group) : std::nullopt;
       if (!rows)
         continue;
-      for (Operation *op : group->members) {
+      llvm::SetVector<Operation *> marked = group->members;
+      marked.insert(group->sums.begin(), group->sums.end());
+      for (Operation *op : marked) {
         auto loops = llvm::map_to_vector(
             ArrayRef(group->loops[op]).take_front(rows->axes),
             [](unsigned d) { return int64_t(d); });
@@ -89,6 +92,94 @@ private:
       if (!splits || !isProductOfTiles(op) || !isLargerThanOperands(op))
         join(op);
   }
+  /// Products by themselves join the groups whose rows they add up.
+  void joinSums() {
+    for (auto op : body.getOps<linalg::GenericOp>()) {
+      if (groupOf.contains(op) || !isProductOfTiles(op))
+        continue;
+      for (unsigned number : groupsReading(op))
+        if (addSum(*groups[number], op)) {
+          groupOf[op] = number;
+          break;
+        }
+    }
+  }
+  /// The groups that make or read what the op reads.
+  llvm::SetVector<unsigned> groupsReading(linalg::GenericOp op) const {
+    llvm::SetVector<unsigned> found;
+    auto add = [&](Operation *other) {
+      if (auto it = groupOf.find(other); it != groupOf.end())
+        found.insert(it->second);
+    };
+    for (Value v : op.getDpsInputs()) {
+      if (v.getDefiningOp())
+        add(v.getDefiningOp());
+      for (Operation *user : v.getUsers())
+        add(user);
+    }
+    return found;
+  }
+  bool addSum(RowCandidates &group, linalg::GenericOp sum) {
+    auto rows = fit.of(group);
+    if (!rows || rows->block == 1)
+      return false;
+    std::optional<RowLoops> own;
+    for (OpOperand *in : sum.getDpsInputOperands())
+      if (isRowOf(group, in->get(), rows->axes))
+        meet(own, leadingLoops(sum, sum.getMatchingIndexingMap(in),
+                               /*parallel=*/false));
+      else if (group.members.contains(in->get().getDefiningOp()))
+        return false;
+    if (!own || own->size() < rows->axes)
+      return false;
+    own->truncate(rows->axes);
+    if (!startsFromZero(sum) || !fit.canSum(group, sum, *own) ||
+        !canFollow(group, sum))
+      return false;
+    group.sums.insert(sum);
+    group.loops[sum] = *own;
+    return true;
+  }
+  /// Are the tensor's leading axes the row's, where a member makes or reads it?
+  static bool isRowOf(const RowCandidates &group, Value v, unsigned axes) {
+    auto isRow = [&](linalg::GenericOp op, OpOperand &o) {
+      auto loops = group.loops.find(op);
+      RowLoops here = leadingLoops(op, op.getMatchingIndexingMap(&o));
+      return here.size() >= axes &&
+             ArrayRef(here).take_front(axes) ==
+                 ArrayRef(loops->second).take_front(axes);
+    };
+    if (group.members.contains(v.getDefiningOp())) {
+      auto result = cast<mlir::OpResult>(v);
+      auto op = cast<linalg::GenericOp>(result.getOwner());
+      return isRow(op, *op.getDpsInitOperand(result.getResultNumber()));
+    }
+    return llvm::any_of(v.getUses(), [&](OpOperand &use) {
+      return group.members.contains(use.getOwner()) &&
+             isRow(cast<linalg::GenericOp>(use.getOwner()), use);
+    });
+  }
+  static bool startsFromZero(linalg::GenericOp op) {
+    auto fill = op.getDpsInits()[0].getDefiningOp<linalg::FillOp>();
+    return fill && lowering::isZero(fill.getInputs()[0]);
+  }
+  /// May the group run where its last member or the sum stands, the sum after
+  /// all members?
+  static bool canFollow(const RowCandidates &group, Operation *sum) {
+    SmallVector<Operation *> all(group.members.begin(), group.members.end());
+    llvm::append_range(all, group.sums);
+    all.push_back(sum);
+    Operation *last = *llvm::max_element(
+        all, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+    return llvm::all_of(all, [&](Operation *op) {
+      bool isMember = group.members.contains(op);
+      return llvm::all_of(op->getUsers(), [&](Operation *user) {
+        user = last->getBlock()->findAncestorOpInBlock(*user);
+        return llvm::is_contained(all, user) ? isMember
+                                             : last->isBeforeInBlock(user);
+      });
+    });
+  }
   /// Whether some group is none after all, so that all are to be formed anew.
   bool rejectBlocks() {
     bool any = false;
@@ -98,14 +189,16 @@ private:
   }
 
   /// The loops that the leading results of a map are, as long as they are plain
-  /// and parallel.
-  static RowLoops leadingLoops(linalg::GenericOp op, AffineMap map) {
+  /// and parallel, if that is asked.
+  static RowLoops leadingLoops(linalg::GenericOp op, AffineMap map,
+                               bool parallel = true) {
     RowLoops loops;
     auto kinds = op.getIteratorTypesArray();
     for (mlir::AffineExpr e : map.getResults().take_front(mostRowAxes)) {
       auto d = dyn_cast<mlir::AffineDimExpr>(e);
-      if (!d || kinds[d.getPosition()] != mlir::utils::IteratorType::parallel ||
-          llvm::is_contained(loops, d.getPosition()))
+      bool fits = d && (!parallel || kinds[d.getPosition()] ==
+                                         mlir::utils::IteratorType::parallel);
+      if (!fits || llvm::is_contained(loops, d.getPosition()))
         break;
       loops.push_back(d.getPosition());
     }

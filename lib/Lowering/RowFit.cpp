@@ -22,7 +22,7 @@ bool RowCandidates::handsOn(Value v) const {
 }
 bool RowCandidates::keeps(Value v) const {
   return !v.use_empty() && llvm::all_of(v.getUsers(), [&](Operation *user) {
-    return members.contains(user);
+    return members.contains(user) || sums.contains(user);
   });
 }
 
@@ -151,6 +151,30 @@ bool RowFit::fits(const RowCandidates &group, Rows rows) {
   // A block of the fewest rows may leave the second cache for the third.
   int64_t most = rows.block == leastBlock ? 4 * rowBytes : rowBytes;
   return handedOn <= most;
+}
+
+bool RowFit::canSum(const RowCandidates &group, linalg::GenericOp sum,
+                    ArrayRef<unsigned> rowLoops) {
+  // Threads share the other axes alone, and each index of them has sums of its
+  // own, which all blocks read and write.
+  constexpr int64_t leastSums = 4;
+  int64_t others = group.rows(rowLoops.size() - 1);
+  auto bytes = [&](Operation *op) {
+    return lowering::byteCount(op->getResult(0)) / others;
+  };
+  int64_t all = bytes(sum);
+  for (Operation *other : group.sums)
+    all += bytes(other);
+  auto kinds = sum.getIteratorTypesArray();
+  auto isSummed = [&](unsigned d) {
+    return kinds[d] == mlir::utils::IteratorType::reduction;
+  };
+  return isProductOfTiles(sum) && others >= leastSums && all <= 4 * rowBytes &&
+         isSummed(rowLoops.back()) &&
+         llvm::none_of(rowLoops.drop_back(), isSummed) &&
+         writesOwnRow(sum, rowLoops.drop_back()) &&
+         llvm::none_of(lengths.ofLoops(sum),
+                       [](auto &length) { return bool(length); });
 }
 
 bool RowFit::reject(const RowCandidates &group) {

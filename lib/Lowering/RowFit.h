@@ -19,6 +19,8 @@ struct RowCandidates {
   llvm::SetVector<Operation *> members;
   llvm::DenseMap<Operation *, RowLoops> loops;
   SmallVector<int64_t> sizes; ///< of the row axes that all members share
+  /// Products that add up the rows of blocks, each row as soon as it is there.
+  llvm::SetVector<Operation *> sums;
 
   int64_t rows(unsigned axes) const {
     int64_t n = 1;
@@ -28,7 +30,7 @@ struct RowCandidates {
   }
   /// Does a member read the value?
   bool handsOn(Value v) const;
-  /// Does nothing but members read it?
+  /// Does nothing but members and sums read it?
   bool keeps(Value v) const;
 };
 
@@ -48,6 +50,9 @@ public:
   /// The least number of row axes with which the group works, if there is one.
   /// While it grows, all users of a result may still join it.
   std::optional<Rows> of(const RowCandidates &group);
+  /// Can a product add up the rows of the group's blocks, as they come?
+  bool canSum(const RowCandidates &group, mlir::linalg::GenericOp sum,
+              ArrayRef<unsigned> rowLoops);
   /// Where they did not, blocks may gain nothing: then its products are to be
   /// in no blocks from now on, and the answer is true.
   bool reject(const RowCandidates &group);

@@ -16,6 +16,15 @@ int64_t gradus::nextGroup(Block &body) {
   return next;
 }
 
+bool gradus::sumsRowsOfBlocks(Operation *op) {
+  auto rows =
+      op->getAttrOfType<mlir::DenseI64ArrayAttr>(lowering::rowLoopsAttr);
+  return rows && op->hasAttr(lowering::rowBlockAttr) &&
+         cast<linalg::LinalgOp>(op)
+                 .getIteratorTypesArray()[rows.asArrayRef().back()] ==
+             mlir::utils::IteratorType::reduction;
+}
+
 std::optional<RowGroup> RowGroup::find(ArrayRef<linalg::LinalgOp> work) {
   RowGroup group;
   SmallVector<linalg::LinalgOp> others;
@@ -59,12 +68,18 @@ bool RowGroup::add(linalg::LinalgOp op) {
   return true;
 }
 
-/// A fill that a member starts from runs row by row as well.
+bool RowGroup::sumsRows(Operation *op) const {
+  return contains(op) && sumsRowsOfBlocks(op);
+}
+
+/// A fill that a member starts from runs row by row as well; what adds up rows
+/// starts once.
 void RowGroup::addFill(linalg::LinalgOp fill, linalg::LinalgOp member,
                        OpOperand &init) {
   auto map = member.getMatchingIndexingMap(&init);
   SmallVector<unsigned> own;
-  for (unsigned d : loops[member])
+  ArrayRef<unsigned> rows = loops[member];
+  for (unsigned d : sumsRows(member) ? rows.drop_back() : rows)
     own.push_back(
         *map.getResultPosition(mlir::getAffineDimExpr(d, map.getContext())));
   loops[fill] = own;

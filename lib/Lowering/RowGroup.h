@@ -11,6 +11,10 @@ namespace gradus {
 /// A number that no group of the block has yet.
 int64_t nextGroup(Block &body);
 
+/// Is the last of the loops over the rows of blocks one along which the op adds
+/// up?
+bool sumsRowsOfBlocks(Operation *op);
+
 /// The ops of a group on buffers, and the loops of each over the rows.
 struct RowGroup {
   SmallVector<mlir::linalg::LinalgOp> ops;
@@ -22,6 +26,9 @@ struct RowGroup {
   static std::optional<RowGroup> find(ArrayRef<mlir::linalg::LinalgOp> work);
 
   bool contains(Operation *op) const { return loops.contains(op); }
+  /// Does the member add up the rows of all blocks? It comes after those that
+  /// hand it something, for no member reads its result.
+  bool sumsRows(Operation *op) const;
   /// Is the buffer a temporary that only members touch, each at its own row?
   bool owns(Value buffer) const;
   /// Does any member write to the buffer that this one is, or is a view of?

@@ -129,6 +129,8 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
     rows.products = false;
   }
   pm.addNestedPass<func::FuncOp>(createGroupRows(rows));
+  if (options.gpu.empty())
+    pm.addNestedPass<func::FuncOp>(createRecomputeRows());
   // Last: what a group keeps in the cache is more than an epilogue saves.
   pm.addNestedPass<func::FuncOp>(createFuseEpilogues());
   if (!options.gpu.empty())

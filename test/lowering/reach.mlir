@@ -16,9 +16,11 @@
 // In the gradient what the softmax was is asked, before a block.
 // SLOPES-COUNT-5: graph.group = 0 : i64, graph.reach
 // SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 520, 0, 0, -1, 0>
-// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 520, 0, 0, 1, 0>
+// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 1, 520, 0, 0, 1, 0>
+// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 520, 0, 0, -1, 0>
 // SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 520, 0, 1, -1, 0>
 // SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 4, 520, 0, 0, -1, 0>
+// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 1, 520, 0, 0, -1, 0>
 // A window has two ends.
 // WINDOW: graph.reach = array<i64: 2, 49, 0, 0, -1, 0>
 // AHEAD: graph.reach = array<i64: 2, -1, 333, 0, -1, 0>
