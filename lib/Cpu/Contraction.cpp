@@ -116,6 +116,19 @@ static Words wordsFor(const Contraction &c) {
   return single;
 }
 
+/// Is each result a long sum along rows of both operands, those of rhs read
+/// once or a few times? They are read as they lie then, rather than turned.
+static bool isDotProducts(const Contraction &c) {
+  constexpr int64_t leastVectors = 2, manyVectors = 32, fewUses = 4,
+                    mostUses = 8;
+  return c.uses() <= mostUses && c.rhs.step[c.column] != 1 &&
+         llvm::any_of(c.reductions, [&](unsigned d) {
+           return c.lhs.step[d] == 1 && c.rhs.step[d] == 1 &&
+                  c.size[d] >= c.lanes * (c.uses() > fewUses ? manyVectors
+                                                             : leastVectors);
+         });
+}
+
 std::optional<Contraction> Contraction::match(linalg::GenericOp op,
                                               const RegisterFile &machine,
                                               const RowPlace &row) {
@@ -189,6 +202,8 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
     std::rotate(c.reductions.begin(), d, d + 1);
   if (!c.reductions.empty() &&
       llvm::any_of(ArrayRef(c.reductions).drop_front(), isBound))
+    return std::nullopt;
+  if (isDotProducts(c))
     return std::nullopt;
   c.words = wordsFor(c);
   if (auto form = constantForm(c.rhs.buffer, lowering::panelsAttr)) {

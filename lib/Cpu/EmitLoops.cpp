@@ -14,11 +14,14 @@
 //===----------------------------------------------------------------------===//
 
 #include "LoopElements.h"
+#include "TurnedLoops.h"
+#include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/IRMapping.h"
+#include <algorithm>
 
 using namespace gradus;
 namespace arith = mlir::arith;
@@ -39,6 +42,10 @@ public:
       llvm::erase(outer, *along);
     if (beside)
       llvm::erase(outer, *beside);
+    // What is read most stays in the cache while it is read again.
+    if (OpOperand *largest = largestInput())
+      std::stable_partition(outer.begin(), outer.end(),
+                            [&](unsigned d) { return moves(*largest, d); });
     auto overAll = [&] {
       nest(outer, [&] {
         if (beside)
@@ -53,6 +60,20 @@ public:
   }
 
 private:
+  /// Of the inputs of a sum along vectors; null if that is none.
+  OpOperand *largestInput() {
+    OpOperand *largest = nullptr;
+    if (!along || isParallel(*along))
+      return largest;
+    auto bytesOf = [](OpOperand *in) {
+      return isScalar(*in) ? 0 : lowering::byteCount(in->get());
+    };
+    for (OpOperand *in : op.getDpsInputOperands())
+      if (!largest || bytesOf(in) > bytesOf(largest))
+        largest = in;
+    return largest;
+  }
+
   //===-- Loops -----------------------------------------------------------===//
 
   /// The reductions that are outermost, around `body`.
@@ -421,5 +442,7 @@ private:
 void gradus::emitLoops(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
                        ArrayRef<LoopRange> ranges, const LocalBuffers &buffers,
                        unsigned vectorBits) {
-  LoopEmitter(b, LoopPlan(op, ranges, vectorBits), buffers).emit();
+  LoopPlan plan(op, ranges, vectorBits);
+  if (!emitTurned(b, plan, buffers, vectorBits))
+    LoopEmitter(b, plan, buffers).emit();
 }

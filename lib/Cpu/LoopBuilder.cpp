@@ -74,7 +74,7 @@ void LoopBuilder::forVectors(int64_t width,
     body(v, mask);
   }
 }
-Value LoopBuilder::loadVector(Value buffer, Value at, Value mask,
+Value LoopBuilder::loadVector(Value buffer, ValueRange at, Value mask,
                               int64_t count) {
   auto type = mlir::VectorType::get({count * lanes}, elementOf(buffer));
   if (!mask)
@@ -89,6 +89,23 @@ void LoopBuilder::storeVector(Value v, Value buffer, Value at, Value mask) {
   else
     vector::StoreOp::create(b, v, buffer, at);
 }
+/// Halves of pairs change places, first at distance 1, then 2, 4, ...
+void LoopBuilder::transpose(SmallVectorImpl<Value> &rows) {
+  for (int64_t step = 1; step < lanes; step *= 2)
+    for (int64_t i = 0; i < lanes; ++i) {
+      if (i & step)
+        continue;
+      SmallVector<int64_t> low, high;
+      for (int64_t e = 0; e < lanes; ++e) {
+        low.push_back(e & step ? lanes + e - step : e);
+        high.push_back(e & step ? lanes + e : e + step);
+      }
+      Value x = rows[i], y = rows[i + step];
+      rows[i] = vector::ShuffleOp::create(b, x, y, low);
+      rows[i + step] = vector::ShuffleOp::create(b, x, y, high);
+    }
+}
+
 Value LoopBuilder::widened(Value v, Type element) {
   if (mlir::getElementTypeOrSelf(v.getType()) == element)
     return v;

@@ -59,8 +59,10 @@ public:
   /// where the vector is full.
   void forVectors(int64_t width, function_ref<void(int64_t, Value)> body);
   /// `count` vectors side by side as one.
-  Value loadVector(Value buffer, Value at, Value mask, int64_t count = 1);
+  Value loadVector(Value buffer, ValueRange at, Value mask, int64_t count = 1);
   void storeVector(Value v, Value buffer, Value at, Value mask);
+  /// Turns a square: as many vectors as each has lanes.
+  void transpose(SmallVectorImpl<Value> &rows);
   /// A number, or each of a vector, as the wider type that it is summed in.
   Value widened(Value v, Type element);
 

@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace gradus;
 namespace affine = mlir::affine;
@@ -35,6 +36,11 @@ Type LoopElements::elementOf(OpOperand &o) {
 Value LoopElements::asVector(Value v) {
   if (isa<mlir::VectorType>(v.getType()))
     return v;
+  // Patterns on functions want to see an exponent.
+  Attribute number;
+  if (mlir::matchPattern(v, mlir::m_Constant(&number)))
+    return arith::ConstantOp::create(
+        b, mlir::SplatElementsAttr::get(vectorOf(v.getType()), number));
   return vector::BroadcastOp::create(b, vectorOf(v.getType()), v);
 }
 Value LoopElements::place(unsigned d) {

@@ -214,7 +214,6 @@ arith::AtomicRMWKind LoopPlan::combination(OpOperand &init) {
   }
 }
 
-/// Is the operand contiguous along loop `d`?
 bool LoopPlan::contiguous(OpOperand &o, unsigned d) {
   auto type = cast<mlir::MemRefType>(o.get().getType());
   AffineMap map = mapOf(o);

@@ -57,9 +57,12 @@ public:
   /// `reductions` then.
   SmallVector<unsigned> outermost;
 
-private:
+  /// Is the operand contiguous along loop `d`?
   bool contiguous(mlir::OpOperand &o, unsigned d);
+  /// Does each operation of the body work on vectors as well?
   bool bodyVectorizes();
+
+private:
   bool canRunAlong(unsigned d);
   void chooseRows(unsigned vectorBits);
   void chooseOutermost();

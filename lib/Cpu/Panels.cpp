@@ -191,24 +191,6 @@ void PanelBuilder::copyAlong(const Lines &lines, Value from, const Panel &panel,
   });
 }
 
-/// A square of vectors transposed: halves of pairs change places, first at
-/// distance 1, then 2, 4, ...
-void PanelBuilder::transpose(SmallVector<Value> &rows) {
-  for (int64_t step = 1; step < lanes; step *= 2)
-    for (int64_t i = 0; i < lanes; ++i) {
-      if (i & step)
-        continue;
-      SmallVector<int64_t> low, high;
-      for (int64_t e = 0; e < lanes; ++e) {
-        low.push_back(e & step ? lanes + e - step : e);
-        high.push_back(e & step ? lanes + e : e + step);
-      }
-      Value x = rows[i], y = rows[i + step];
-      rows[i] = vector::ShuffleOp::create(b, x, y, low);
-      rows[i + step] = vector::ShuffleOp::create(b, x, y, high);
-    }
-}
-
 /// Where one of the lines and the panel runs across and the other along:
 /// squares of a vector's length turn in registers, what is left word by word.
 void PanelBuilder::copySquares(const Lines &lines, Value from,

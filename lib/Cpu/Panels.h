@@ -94,7 +94,6 @@ private:
   void copyWords(const Lines &lines, Value from, const Panel &panel,
                  std::pair<int64_t, int64_t> range,
                  std::pair<int64_t, int64_t> steps, int64_t valid);
-  void transpose(SmallVector<Value> &rows);
   Value asWord(Value elements);
   Value asStored(Value words, const Panel &panel);
   Value wordPlace(const Panel &panel, Value line, Value step);

@@ -3,19 +3,18 @@
 // exp (1 ulp), log (1) and tanh (4) are upstream's, after Cephes. erf, which
 // upstream takes from four pieces, is one quotient here (6 ulp, see below); sin
 // and cos, whose upstream forms lose a digit for each digit of x, are reduced
-// in f64 (2 ulp). f64 keeps libm.
+// in f64 (2 ulp), pow is computed in it (1 ulp). f64 keeps libm.
 //
 //===----------------------------------------------------------------------===//
 
+#include "MathBuilder.h"
 #include "gradus/Passes.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 
@@ -27,46 +26,8 @@ namespace gradus {
 using namespace gradus;
 namespace arith = mlir::arith;
 namespace math = mlir::math;
-namespace scf = mlir::scf;
 
 namespace {
-/// Builds arithmetic on scalars or vectors of one shape.
-struct MathBuilder {
-  ImplicitLocOpBuilder b;
-  Type shape; ///< a type of that shape
-
-  Type of(Type element) const {
-    if (auto shaped = dyn_cast<ShapedType>(shape))
-      return shaped.clone(element);
-    return element;
-  }
-  Value constant(mlir::TypedAttr number) {
-    mlir::TypedAttr attr = number;
-    if (auto shaped = dyn_cast<ShapedType>(of(number.getType())))
-      attr = mlir::SplatElementsAttr::get(shaped, Attribute(number));
-    return arith::ConstantOp::create(b, attr);
-  }
-  Value number(float x) { return constant(b.getF32FloatAttr(x)); }
-  Value precise(double x) { return constant(b.getF64FloatAttr(x)); }
-  Value integer(int32_t x) { return constant(b.getI32IntegerAttr(x)); }
-  Value add(Value x, Value y) { return arith::AddFOp::create(b, x, y); }
-  Value subtract(Value x, Value y) { return arith::SubFOp::create(b, x, y); }
-  Value multiply(Value x, Value y) { return arith::MulFOp::create(b, x, y); }
-  /// The sum of coefficients[i] t^i.
-  Value polynomial(Value t, ArrayRef<float> coefficients) {
-    Value sum = number(coefficients.back());
-    for (float c : llvm::reverse(coefficients.drop_back()))
-      sum = add(multiply(sum, t), number(c));
-    return sum;
-  }
-  /// `v`, or `bound` where v is beyond it. Comparisons are false for NaN, which
-  /// so comes through.
-  Value limit(arith::CmpFPredicate beyond, Value v, float bound) {
-    Value isBeyond = arith::CmpFOp::create(b, beyond, v, number(bound));
-    return arith::SelectOp::create(b, isBeyond, number(bound), v);
-  }
-};
-
 /// erf(x) = x P(x^2) / Q(x^2), at most 1 in magnitude.
 ///
 /// P and Q of degree 5 minimise the largest relative error on [0, 3.92]
@@ -125,43 +86,21 @@ template <typename Op> struct AsPolynomials : mlir::OpRewritePattern<Op> {
     Value isSmall =
         arith::CmpFOp::create(m.b, arith::CmpFPredicate::OLT,
                               math::AbsFOp::create(m.b, x), m.number(reach));
-    Value allSmall = mlir::vector::ReductionOp::create(
-        m.b, mlir::vector::CombiningKind::AND, isSmall);
-    auto choice = scf::IfOp::create(
-        m.b, allSmall,
-        [&](OpBuilder &b, Location loc) {
-          MathBuilder inside{{loc, b}, type};
-          scf::YieldOp::create(b, loc, polynomials(inside, x));
-        },
-        [&](OpBuilder &b, Location loc) {
-          scf::YieldOp::create(b, loc, laneByLane(b, loc, x, vector));
-        });
-    rewriter.replaceOp(op, choice);
+    rewriter.replaceOp(
+        op, fastOrLaneByLane(
+                m.b, x, isSmall,
+                [&](ImplicitLocOpBuilder &b) {
+                  MathBuilder inside{b, type};
+                  return polynomials(inside, x);
+                },
+                [](ImplicitLocOpBuilder &b, ValueRange lane) -> Value {
+                  return Op::create(b, lane[0]);
+                }));
     return success();
   }
 
 private:
   bool hasLibrary;
-
-  /// A loop: it hardly ever runs, and is to be small.
-  static Value laneByLane(OpBuilder &at, Location loc, Value x,
-                          mlir::VectorType type) {
-    ImplicitLocOpBuilder b(loc, at);
-    auto number = [&](int64_t n) {
-      return arith::ConstantIndexOp::create(b, n);
-    };
-    assert(type.getRank() == 1 && "loops run along one vector");
-    return scf::ForOp::create(
-               b, number(0), number(type.getNumElements()), number(1), x,
-               [](OpBuilder &at, Location loc, Value lane, ValueRange now) {
-                 ImplicitLocOpBuilder b(loc, at);
-                 Value one = mlir::vector::ExtractOp::create(b, now[0], lane);
-                 Value all = mlir::vector::InsertOp::create(
-                     b, Op::create(b, one), now[0], lane);
-                 scf::YieldOp::create(b, all);
-               })
-        .getResult(0);
-  }
 
   static Value polynomials(MathBuilder &m, Value x) {
     Type f64 = m.of(m.b.getF64Type()), i64 = m.of(m.b.getI64Type());
@@ -211,6 +150,9 @@ struct ApproximateMath : impl::ApproximateMathBase<ApproximateMath> {
     patterns.add<ErfAsQuotient>(&getContext());
     patterns.add<AsPolynomials<math::SinOp>, AsPolynomials<math::CosOp>>(
         &getContext(), /*hasLibrary=*/!all);
+    mlir::populateMathAlgebraicSimplificationPatterns(patterns);
+    if (!all)
+      populatePowPatterns(patterns);
     mlir::populateMathPolynomialApproximationPatterns(
         patterns, [&](StringRef name) {
           return llvm::is_contained({"math.exp", "math.log", "math.tanh"},

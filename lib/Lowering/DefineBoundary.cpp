@@ -49,11 +49,42 @@ static void mergeWithResult(linalg::GenericOp op, unsigned r, Value variable) {
   }
 }
 
+static bool writeInto(Value value, Value destination);
+
+/// What is reshaped is written into the destination in its own shape.
+template <typename Reshape, typename Back>
+static bool writeReshaped(Reshape reshape, Value destination) {
+  Value source = reshape.getSrc();
+  if (!source.hasOneUse())
+    return false;
+  OpBuilder b(destination.getContext());
+  b.setInsertionPointAfterValue(destination);
+  auto back = Back::create(b, reshape.getLoc(), source.getType(), destination,
+                           reshape.getReassociationIndices());
+  if (writeInto(source, back))
+    return true;
+  back.erase();
+  return false;
+}
+
 /// Makes `destination` the place where `value` is computed, if the op that
 /// computes it starts from an empty tensor.
 static bool writeInto(Value value, Value destination) {
   if (value.getType() != destination.getType())
     return false;
+  if (auto reshape = value.getDefiningOp<mlir::tensor::ExpandShapeOp>())
+    return writeReshaped<mlir::tensor::ExpandShapeOp,
+                         mlir::tensor::CollapseShapeOp>(reshape, destination);
+  if (auto reshape = value.getDefiningOp<mlir::tensor::CollapseShapeOp>())
+    return writeReshaped<mlir::tensor::CollapseShapeOp,
+                         mlir::tensor::ExpandShapeOp>(reshape, destination);
+  if (auto insert = value.getDefiningOp<mlir::tensor::InsertSliceOp>()) {
+    Value rest = insert.getDest();
+    if (!rest.getDefiningOp<mlir::tensor::EmptyOp>())
+      return rest.hasOneUse() && writeInto(rest, destination);
+    insert.getDestMutable().assign(destination);
+    return true;
+  }
   auto op = value.getDefiningOp<mlir::DestinationStyleOpInterface>();
   if (!op)
     return false;
