@@ -46,6 +46,7 @@ struct Extent {
 struct RhsPanels {
   Value buffer;
   int64_t columns; ///< of a panel
+  Words words;
 };
 
 /// out[p] += lhs[p, r] * rhs[p, r] on buffers, one loop of it along vectors.

@@ -202,18 +202,23 @@ private:
   }
 
   /// The temporaries that only the group's members touch, one row or block
-  /// large.
+  /// large. One that is made elementwise of another that no one reads from then
+  /// on takes its place.
   LocalBuffers rowBuffers(ImplicitLocOpBuilder &b) {
     LocalBuffers buffers;
     size_t axes = group.sizes.size();
     buffers.rows = group.block > 1 ? axes - 1 : axes;
     buffers.windows = work.fills.allWindows();
-    for (linalg::LinalgOp op : group.ops)
+    for (auto [i, op] : llvm::enumerate(group.ops))
       for (OpOperand &o : op->getOpOperands()) {
         auto alloc = o.get().getDefiningOp<memref::AllocOp>();
         if (!alloc || buffers.local.contains(alloc) ||
             buffers.windows.contains(alloc) || !group.owns(alloc))
           continue;
+        if (OpOperand *in = replacedBy(o, i, buffers)) {
+          buffers.local[alloc] = buffers.local[in->get()];
+          continue;
+        }
         auto type = alloc.getType();
         SmallVector<int64_t> shape(type.getShape());
         std::fill_n(shape.begin(), axes, 1);
@@ -222,6 +227,39 @@ private:
             b, mlir::MemRefType::get(shape, type.getElementType()));
       }
     return buffers;
+  }
+  /// The input of the `number`th op whose place the output can take: read at
+  /// the same index, by no later op, and not taken yet.
+  OpOperand *replacedBy(OpOperand &out, size_t number,
+                        const LocalBuffers &buffers) {
+    auto op = dyn_cast<linalg::GenericOp>(out.getOwner());
+    if (!op || !op.isDpsInit(&out) ||
+        !op.getMatchingIndexingMap(&out).isPermutation())
+      return nullptr;
+    auto isTaken = [&](Value place) {
+      return llvm::any_of(op.getDpsInits(), [&](Value other) {
+        return buffers.local.lookup(other) == place;
+      });
+    };
+    auto isReadLater = [&](Value place) {
+      auto reads = [&](linalg::LinalgOp o) {
+        return llvm::any_of(o->getOperands(), [&](Value v) {
+          return buffers.local.lookup(v) == place;
+        });
+      };
+      ArrayRef<linalg::LinalgOp> all(group.ops);
+      return llvm::any_of(all.drop_front(number + 1), reads) ||
+             llvm::any_of(sums.members(), reads);
+    };
+    for (OpOperand *in : op.getDpsInputOperands()) {
+      Value place = buffers.local.lookup(in->get());
+      if (place && in->get().getType() == out.get().getType() &&
+          op.getMatchingIndexingMap(in) == op.getMatchingIndexingMap(&out) &&
+          llvm::count(op->getOperands(), in->get()) == 1 && !isTaken(place) &&
+          !isReadLater(place))
+        return in;
+    }
+    return nullptr;
   }
   void lowerRow(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
                 const RowBlock &row, Value filter, const Panels &packed,
@@ -244,7 +282,9 @@ private:
     if (auto w = work.winogradOf(op, place))
       w->emit(b, filter, startsAtZero, machine);
     else if (auto c = work.contraction(op, place)) {
-      if (auto it = packed.find(op); it != packed.end())
+      // The rows that are left may be too few for such words.
+      if (auto it = packed.find(op);
+          it != packed.end() && it->second.words == c->words)
         c->readPanels(it->second);
       c->extent = extent;
       emitContraction(b, *c, blockingOf(*c), startsAtZero, {});

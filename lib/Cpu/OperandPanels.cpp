@@ -78,5 +78,5 @@ void OperandPanels::packColumns(unsigned n, Value source, Value target,
 RhsPanels gradus::emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
                              const Blocking &blocking) {
   return {OperandPanels(b, c, blocking).emitAll(),
-          blocking.tileVectors * c.lanes};
+          blocking.tileVectors * c.lanes, c.words};
 }

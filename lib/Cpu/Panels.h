@@ -40,6 +40,8 @@ struct Words {
   int64_t steps(int64_t depth) const {
     return llvm::alignTo(llvm::divideCeil(depth, elements), stepsAtOnce);
   }
+  bool operator==(const Words &) const = default;
+
   Type element() const { return part ? part : sum; }
   Type type() const {
     return part ? IntegerType::get(sum.getContext(), 32) : sum;

@@ -331,8 +331,21 @@ private:
   void undo(Repetition &repetition) {
     for (OpOperand *use : repetition.uses)
       use->set(repetition.original);
-    for (linalg::GenericOp op : llvm::reverse(repetition.ops))
+    for (linalg::GenericOp op : llvm::reverse(repetition.ops)) {
+      Value init = op.getDpsInits()[0];
       rewriter.eraseOp(op);
+      eraseStart(init);
+    }
+  }
+  /// What an op started from, if nothing else does.
+  void eraseStart(Value start) {
+    if (!start.use_empty())
+      return;
+    auto fill = start.getDefiningOp<linalg::FillOp>();
+    Value empty = fill ? fill.getOutputs()[0] : Value();
+    rewriter.eraseOp(start.getDefiningOp());
+    if (empty)
+      eraseStart(empty);
   }
 
   Block &body;

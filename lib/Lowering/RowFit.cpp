@@ -134,12 +134,29 @@ bool RowFit::gainsFromBlocks(const RowCandidates &group, unsigned axes,
   return products > 0 && sums > 1 && kept > readAnew &&
          kept / group.rows(axes - 1) > rowBytes;
 }
+/// Is the result made elementwise of another that nothing reads from then on?
+static bool takesPlace(const RowCandidates &group, mlir::OpResult result) {
+  auto op = cast<linalg::GenericOp>(result.getOwner());
+  AffineMap out = op.getIndexingMapMatchingResult(result);
+  return out.isPermutation() &&
+         llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *in) {
+           Value v = in->get();
+           return op.getMatchingIndexingMap(in) == out &&
+                  v.getType() == result.getType() && v.getDefiningOp() &&
+                  group.members.contains(v.getDefiningOp()) && group.keeps(v) &&
+                  llvm::all_of(v.getUsers(), [&](Operation *user) {
+                    return user == op || (group.members.contains(user) &&
+                                          user->isBeforeInBlock(op));
+                  });
+         });
+}
 bool RowFit::fits(const RowCandidates &group, Rows rows) {
   int64_t handedOn = 0, count = group.rows(rows.axes);
+  bool isLeast = rows.block == leastBlock;
   for (Operation *op : group.members) {
     auto generic = cast<linalg::GenericOp>(op);
-    for (Value v : op->getResults())
-      if (group.handsOn(v))
+    for (mlir::OpResult v : op->getResults())
+      if (group.handsOn(v) && !(isLeast && takesPlace(group, v)))
         handedOn += lowering::byteCount(v) / count * rows.block;
     auto loops = ArrayRef(group.loops.find(op)->second).take_front(rows.axes);
     if (!knowsRow(generic, loops, rows.block) ||
@@ -149,8 +166,7 @@ bool RowFit::fits(const RowCandidates &group, Rows rows) {
       return false;
   }
   // A block of the fewest rows may leave the second cache for the third.
-  int64_t most = rows.block == leastBlock ? 4 * rowBytes : rowBytes;
-  return handedOn <= most;
+  return handedOn <= (isLeast ? 4 * rowBytes : rowBytes);
 }
 
 bool RowFit::canSum(const RowCandidates &group, linalg::GenericOp sum,

@@ -26,6 +26,8 @@
 // RUN: gradus verify %s --function=halves
 // RUN: gradus verify %s --function=halves --march=x86-64-v3 --threads=3
 // RUN: gradus verify %examples/bench/attention.mlir --dims batch=1,time=370 --function=gradient
+// The rest of rows is too few for words of two halves.
+// RUN: gradus verify %s --function=few_left
 // RUN: gradus run %s --function=sums --input seed=1 --threads=1 > %t.1
 // RUN: gradus run %s --function=sums --input seed=1 --threads=2 > %t.2
 // RUN: gradus run %s --function=sums --input seed=1 --threads=5 > %t.5
@@ -73,5 +75,16 @@ graph.model @m {
     %y = add %h, %b
     %z = relu %y
     return %z
+  }
+  func @few_left(%x: bf16[2, 520, 520], %v: bf16[2, 520, 40]) {
+    %row = iota to = i32[520, 520], axis = 0
+    %column = iota to = i32[520, 520], axis = 1
+    %seen = compare ge, %row, %column
+    %zero = constant bf16[] = 0.0
+    %m = select %seen, %x, %zero
+    %o = einsum "bqk,bke->bqe", %m, %v
+    %square = mul %o, %o
+    %l = reduce_mean %square, axes = [0, 2]
+    return %l
   }
 }
