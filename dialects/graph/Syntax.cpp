@@ -272,9 +272,12 @@ private:
     if (out.attributes.get(word))
       return error(p, loc) << "'" << word << "' is given twice";
     Attribute a;
-    if (spec->parse != &parseValue<UnitAttr> && p.parseEqual())
-      return failure();
-    if (spec->parse(p, a))
+    bool isFlag = spec->parse == &parseValue<UnitAttr>;
+    if (SMLoc at = p.getCurrentLocation();
+        isFlag && succeeded(p.parseOptionalEqual()))
+      return error(p, at) << "'" << word << "' takes no value: write '" << word
+                          << "', or leave it out";
+    if ((!isFlag && p.parseEqual()) || spec->parse(p, a))
       return failure();
     out.attributes.append(word, a);
     readComma();

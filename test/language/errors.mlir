@@ -35,6 +35,16 @@ graph.model @m {
 // -----
 
 graph.model @m {
+  func @f(%x: f32[4, 5]) {
+    // expected-error @below {{'keepdims' takes no value: write 'keepdims', or leave it out}}
+    %s = reduce_sum %x, axes = [1], keepdims = true
+    return %s
+  }
+}
+
+// -----
+
+graph.model @m {
   func @f(%x: f32[1, 8, 8, 2], %w: f32[3, 3, 2, 4]) {
     // expected-error @below {{conv has no attribute 'strides'; did you mean 'stride'?}}
     // expected-note @below {{its attributes are: stride, padding, dilation, groups}}
