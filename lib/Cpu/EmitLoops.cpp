@@ -14,8 +14,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "LoopElements.h"
+#include "SplitLoops.h"
 #include "TurnedLoops.h"
-#include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -43,7 +43,8 @@ public:
     if (beside)
       llvm::erase(outer, *beside);
     // What is read most stays in the cache while it is read again.
-    if (OpOperand *largest = largestInput())
+    if (OpOperand *largest = largestInput(op);
+        largest && along && !isParallel(*along))
       std::stable_partition(outer.begin(), outer.end(),
                             [&](unsigned d) { return moves(*largest, d); });
     auto overAll = [&] {
@@ -60,20 +61,6 @@ public:
   }
 
 private:
-  /// Of the inputs of a sum along vectors; null if that is none.
-  OpOperand *largestInput() {
-    OpOperand *largest = nullptr;
-    if (!along || isParallel(*along))
-      return largest;
-    auto bytesOf = [](OpOperand *in) {
-      return isScalar(*in) ? 0 : lowering::byteCount(in->get());
-    };
-    for (OpOperand *in : op.getDpsInputOperands())
-      if (!largest || bytesOf(in) > bytesOf(largest))
-        largest = in;
-    return largest;
-  }
-
   //===-- Loops -----------------------------------------------------------===//
 
   /// The reductions that are outermost, around `body`.

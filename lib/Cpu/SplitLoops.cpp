@@ -1,11 +1,14 @@
 //===- SplitLoops.cpp - which loop threads share, and their parts ---------===//
 
 #include "SplitLoops.h"
+#include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include <algorithm>
 
 using namespace gradus;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
+using mlir::OpOperand;
 
 double gradus::workOf(linalg::LinalgOp op) {
   double points = 1, each = 1;
@@ -14,6 +17,18 @@ double gradus::workOf(linalg::LinalgOp op) {
   for (Operation &inner : *op.getBlock())
     each += inner.getDialect()->getNamespace() == "math" ? 10 : 1;
   return points * each;
+}
+
+OpOperand *gradus::largestInput(linalg::LinalgOp op) {
+  OpOperand *largest = nullptr;
+  auto bytesOf = [](OpOperand *in) {
+    auto type = dyn_cast<mlir::MemRefType>(in->get().getType());
+    return type ? lowering::byteCount(type) : 0;
+  };
+  for (OpOperand *in : op.getDpsInputOperands())
+    if (!largest || bytesOf(in) > bytesOf(largest))
+      largest = in;
+  return largest;
 }
 
 void gradus::takeEvener(std::optional<LoopSplit> &best, unsigned loop,
@@ -29,8 +44,15 @@ std::optional<LoopSplit> gradus::chooseSplit(linalg::LinalgOp op,
     return std::nullopt;
   std::optional<LoopSplit> best;
   auto sizes = op.getStaticLoopRanges();
-  for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
-    if (kind != mlir::utils::IteratorType::parallel || sizes[d] < threads)
+  auto loops = llvm::to_vector(llvm::seq<unsigned>(op.getNumLoops()));
+  // Parts that share what is read most would read it all, each for itself.
+  if (OpOperand *largest = largestInput(op))
+    std::stable_partition(loops.begin(), loops.end(), [&](unsigned d) {
+      return op.getMatchingIndexingMap(largest).isFunctionOfDim(d);
+    });
+  auto kinds = op.getIteratorTypesArray();
+  for (unsigned d : loops) {
+    if (kinds[d] != mlir::utils::IteratorType::parallel || sizes[d] < threads)
       continue;
     // Threads that write to one cache line wait for each other.
     constexpr int64_t lineElements = 16;

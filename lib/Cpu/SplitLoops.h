@@ -12,6 +12,9 @@ namespace gradus {
 /// Operations of the whole op, roughly: a function such as exp counts as ten.
 double workOf(mlir::linalg::LinalgOp op);
 
+/// The first of the inputs that are largest; null if there is none.
+mlir::OpOperand *largestInput(mlir::linalg::LinalgOp op);
+
 /// A loop, and how it falls into parts.
 using LoopSplit = std::pair<unsigned, Split>;
 /// Takes the split in the place of a less even one.

@@ -260,6 +260,15 @@ private:
     return sums;
   }
 
+  /// Does the first cache hold the columns of a tile and the next ones, while
+  /// several tiles of rows read them where they lie?
+  bool keepsNextColumns() {
+    constexpr int64_t firstCacheBytes = 40 * 1024;
+    int64_t bytes =
+        k.blockDepth * panel * (words.type().getIntOrFloatBitWidth() / 8);
+    return c.rhs.step[c.column] == 1 && c.rows() > k.tileRows &&
+           2 * bytes <= firstCacheBytes;
+  }
   /// Asks for rhs some steps ahead. The processor's own prefetching is not far
   /// enough ahead of a tile for the caches behind the second, and does not
   /// follow rows that lie far apart.
@@ -270,7 +279,9 @@ private:
     if (!inPanels && c.reductions.size() != 1)
       return;
     int64_t ahead = inPanels ? panelSteps * panel * rhsElements()
-                             : rowSteps * c.rhs.step[c.reductions[0]];
+                    : keepsNextColumns()
+                        ? panel
+                        : rowSteps * c.rhs.step[c.reductions[0]];
     // Once a line.
     constexpr int64_t lineBits = 512;
     int64_t bits = lanes * words.type().getIntOrFloatBitWidth(),

@@ -74,6 +74,10 @@ public:
   /// others.
   Value lookUp(Operation *op, mlir::IRMapping &lowered);
 
+  /// The lowered form of a reshape or slice that ends a tensor put together of
+  /// others by turns (LowerTurns.cpp); null for others.
+  Value byTurns(Operation *op, mlir::IRMapping &lowered);
+
   ImplicitLocOpBuilder &b;
 
 private:

@@ -41,12 +41,10 @@ public:
 
   /// The value that stands for the op's result, or null if it has none.
   Value lower(Operation *op) {
-    if (Value v = linalg.product(op, lowered))
-      return v;
-    if (Value v = linalg.random(op, lowered))
-      return v;
-    if (Value v = linalg.lookUp(op, lowered))
-      return v;
+    for (auto form : {&LinalgBuilder::byTurns, &LinalgBuilder::product,
+                      &LinalgBuilder::random, &LinalgBuilder::lookUp})
+      if (Value v = (linalg.*form)(op, lowered))
+        return v;
     if (auto formula = dyn_cast<Formula>(op))
       return elementwise(formula);
     return llvm::TypeSwitch<Operation *, Value>(op)
@@ -398,7 +396,6 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
       lowered.map(a, a);
     ImplicitLocOpBuilder b(getOperation().getLoc(), &getContext());
     Lowering lowering(b, lowered);
-    SmallVector<Operation *> done;
     for (Operation &op : llvm::make_early_inc_range(body)) {
       if (!isa<GraphDialect>(op.getDialect()))
         continue;
@@ -421,13 +418,14 @@ struct LowerToLinalg : impl::LowerToLinalgBase<LowerToLinalg> {
           !lengths.empty())
         markTensor(v, lengths);
       lowered.map(op.getResult(0), v);
-      done.push_back(&op);
     }
     Operation *ret = body.getTerminator();
     for (mlir::OpOperand &use : ret->getOpOperands())
       use.set(lowered.lookup(use.get()));
-    for (Operation *op : llvm::reverse(done))
-      op->erase();
+    // Those of the graph, and what only tensors by turns were made of.
+    for (Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
+      if (mlir::isOpTriviallyDead(&op))
+        op.erase();
     dropNames(getOperation());
     countFlops();
   }
