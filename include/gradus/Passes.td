@@ -187,6 +187,9 @@ def FuseSiblings : Pass<"graph-fuse-siblings", "::mlir::func::FuncOp"> {
     Each reads the whole tensor; as one op that makes all their results they read it once.
   }];
 }
+def SplitSums : Pass<"graph-split-sums", "::mlir::func::FuncOp"> {
+  let summary = "Make long sums to a few numbers in parts, which threads can share";
+}
 def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
   let summary = "Mark ops that hand each other the same rows, to be run row by row in one kernel";
   let description = [{

@@ -122,6 +122,8 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createDropUnitAxes());
   pm.addNestedPass<func::FuncOp>(createFuseFolds());
   pm.addNestedPass<func::FuncOp>(createFuseSiblings());
+  if (options.gpu.empty())
+    pm.addNestedPass<func::FuncOp>(createSplitSums());
   GroupRowsOptions rows;
   if (!options.gpu.empty()) {
     // A block's shared memory; a product is the work of many blocks.

@@ -8,15 +8,15 @@
 graph.model @m {
   // A batch norm: the deviations are never written. Two passes over the image for its statistics, one for the result.
   // CHECK-LABEL: func.func @normal
-  // CHECK: linalg.generic {{.*}}"reduction"{{.*}} ins(%arg0 : tensor<64x32x32x16xf32>)
-  // CHECK: linalg.generic {{.*}}"reduction"{{.*}} ins(%arg0, %{{[0-9]+}} : tensor<64x32x32x16xf32>, tensor<16xf32>)
+  // CHECK: linalg.generic {{.*}}"reduction"{{.*}} ins(%arg0 : tensor<64x32x32x24xf32>)
+  // CHECK: linalg.generic {{.*}}"reduction"{{.*}} ins(%arg0, %{{[0-9]+}} : tensor<64x32x32x24xf32>, tensor<24xf32>)
   // CHECK-NEXT: ^bb0
   // CHECK-NEXT: arith.subf
   // CHECK-NEXT: arith.mulf
-  // CHECK: linalg.generic {{.*}}["parallel", "parallel", "parallel", "parallel"]} ins(%arg0, {{.*}}outs(%{{[0-9]+}} : tensor<64x32x32x16xf32>)
+  // CHECK: linalg.generic {{.*}}["parallel", "parallel", "parallel", "parallel"]} ins(%arg0, {{.*}}outs(%{{[0-9]+}} : tensor<64x32x32x24xf32>)
   // CHECK-NOT: linalg.generic
   // CHECK: return
-  func @normal(%x: f32[64, 32, 32, 16], %gain: f32[16], %bias: f32[16]) {
+  func @normal(%x: f32[64, 32, 32, 24], %gain: f32[24], %bias: f32[24]) {
     %mean = reduce_mean %x, axes = [0, 1, 2]
     %d = sub %x, %mean
     %d2 = mul %d, %d
@@ -29,7 +29,7 @@ graph.model @m {
     %y = add %s, %bias
     return %y
   }
-  func @loss(%x: f32[64, 32, 32, 16], %gain: f32[16], %bias: f32[16], %k: f32[64, 32, 32, 16]) {
+  func @loss(%x: f32[64, 32, 32, 24], %gain: f32[24], %bias: f32[24], %k: f32[64, 32, 32, 24]) {
     %y = call @normal(%x, %gain, %bias)
     %y2 = mul %y, %y
     %weighted = mul %y2, %k
@@ -38,13 +38,13 @@ graph.model @m {
   }
   // The gradients of the gain, the bias and the deviation are one pass; no image but the gradient is written.
   // CHECK-LABEL: func.func @slope
-  // CHECK-NOT: outs({{.*}} tensor<64x32x32x16xf32>
-  // CHECK: outs({{.*}} : tensor<16xf32>, tensor<16xf32>, tensor<16xf32>)
-  // CHECK-NOT: outs({{.*}} tensor<64x32x32x16xf32>
-  // CHECK: linalg.generic {{.*}} outs({{.*}} : tensor<64x32x32x16xf32>)
+  // CHECK-NOT: outs({{.*}} tensor<64x32x32x24xf32>
+  // CHECK: outs({{.*}} : tensor<24xf32>, tensor<24xf32>, tensor<24xf32>)
+  // CHECK-NOT: outs({{.*}} tensor<64x32x32x24xf32>
+  // CHECK: linalg.generic {{.*}} outs({{.*}} : tensor<64x32x32x24xf32>)
   // CHECK-NOT: linalg.generic
   // CHECK: return
-  func @slope(%x: f32[64, 32, 32, 16], %gain: f32[16], %bias: f32[16], %k: f32[64, 32, 32, 16]) {
+  func @slope(%x: f32[64, 32, 32, 24], %gain: f32[24], %bias: f32[24], %k: f32[64, 32, 32, 24]) {
     %l, %dx, %dgain, %dbias = value_and_grad @loss(%x, %gain, %bias, %k) wrt %x, %gain, %bias
     return %dx, %dgain, %dbias
   }

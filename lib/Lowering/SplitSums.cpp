@@ -1,0 +1,192 @@
+//===- SplitSums.cpp - long sums to a few numbers, in parts ---------------===//
+//
+// In: linalg.generic on tensors, elementwise chains fused. Out: a sum, or
+// maximum, over very many elements whose results are a few numbers is made in
+// parts along its outermost loop, and another op adds the parts' results up.
+// Threads have nothing to share otherwise: they split parallel loops alone. How
+// many parts there are depends on the sizes and not on the threads, so that
+// neither do the results.
+//
+//===----------------------------------------------------------------------===//
+
+#include "LinalgBuilder.h"
+#include "gradus/Passes.h"
+#include "gradus/RuntimeLengths.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace gradus {
+#define GEN_PASS_DEF_SPLITSUMS
+#include "gradus/Passes.h.inc"
+} // namespace gradus
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace linalg = mlir::linalg;
+using mlir::OpOperand;
+
+/// What combines elements with the op's `number`th result; null if that is not
+/// all that is done with it.
+static Operation *combinerOf(linalg::GenericOp op, unsigned number) {
+  BlockArgument sum = op.getMatchingBlockArgument(op.getDpsInitOperand(number));
+  Operation *combiner =
+      op.getBody()->getTerminator()->getOperand(number).getDefiningOp();
+  bool isAll = combiner && sum.hasOneUse() && *sum.user_begin() == combiner;
+  return isAll && isa<arith::AddFOp, arith::AddIOp, arith::MaximumFOp,
+                      arith::MinimumFOp, arith::MaxSIOp, arith::MinSIOp>(
+                      combiner)
+             ? combiner
+             : nullptr;
+}
+/// The number that combining with leaves everything as it is.
+static mlir::TypedAttr neutralFor(OpBuilder &b, Operation *combiner) {
+  using Kind = arith::AtomicRMWKind;
+  auto kind = llvm::TypeSwitch<Operation *, Kind>(combiner)
+                  .Case<arith::AddFOp>([](auto) { return Kind::addf; })
+                  .Case<arith::AddIOp>([](auto) { return Kind::addi; })
+                  .Case<arith::MaximumFOp>([](auto) { return Kind::maximumf; })
+                  .Case<arith::MinimumFOp>([](auto) { return Kind::minimumf; })
+                  .Case<arith::MaxSIOp>([](auto) { return Kind::maxs; })
+                  .Default([](auto) { return Kind::mins; });
+  return arith::getIdentityValueAttr(kind, combiner->getResult(0).getType(), b,
+                                     combiner->getLoc());
+}
+
+namespace {
+struct SplitSums : impl::SplitSumsBase<SplitSums> {
+  void runOnOperation() override {
+    lengths = LengthAnalysis();
+    for (auto op : llvm::make_early_inc_range(
+             getOperation().getBody().front().getOps<linalg::GenericOp>()))
+      if (auto loop = loopOf(op))
+        split(op, *loop, partsOf(op.getStaticLoopRanges()[*loop]));
+  }
+
+private:
+  /// As many as divide the loop, of a few; 1 if none do.
+  static int64_t partsOf(int64_t size) {
+    constexpr int64_t most = 16, fewest = 4;
+    for (int64_t n = most; n >= fewest; --n)
+      if (size % n == 0)
+        return n;
+    return 1;
+  }
+  /// The loop whose parts are to be summed by themselves.
+  std::optional<unsigned> loopOf(linalg::GenericOp op) {
+    constexpr int64_t leastPoints = 1 << 18, mostResults = 16;
+    int64_t points = 1, results = 1;
+    std::optional<unsigned> outermost;
+    auto kinds = op.getIteratorTypesArray();
+    for (auto [d, size] : llvm::enumerate(op.getStaticLoopRanges())) {
+      points *= size;
+      if (kinds[d] != Iterator::reduction)
+        results *= size;
+      else if (!outermost)
+        outermost = d;
+    }
+    auto isKnown = [](const RuntimeLength &length) { return !length; };
+    bool isSum = outermost && points >= leastPoints && results <= mostResults;
+    if (!isSum || !llvm::all_of(lengths.ofLoops(op), isKnown) ||
+        !op.getBody()->getOps<linalg::IndexOp>().empty() ||
+        partsOf(op.getStaticLoopRanges()[*outermost]) == 1)
+      return std::nullopt;
+    for (unsigned i = 0; i < op->getNumResults(); ++i)
+      if (!combinerOf(op, i))
+        return std::nullopt;
+    // Its axes are cut in two.
+    for (OpOperand *in : op.getDpsInputOperands())
+      for (AffineExpr e : op.getMatchingIndexingMap(in).getResults())
+        if (e.isFunctionOfDim(*outermost) && !isa<mlir::AffineDimExpr>(e))
+          return std::nullopt;
+    return outermost;
+  }
+
+  void split(linalg::GenericOp op, unsigned loop, int64_t parts) {
+    ImplicitLocOpBuilder b(op.getLoc(), op);
+    LinalgBuilder linalg(b);
+    unsigned loops = op.getNumLoops();
+    int64_t length = op.getStaticLoopRanges()[loop] / parts;
+    // The part is the first loop.
+    SmallVector<AffineExpr> moved;
+    for (unsigned d = 0; d < loops; ++d)
+      moved.push_back(linalg.dim(d + 1));
+    SmallVector<Value> inputs;
+    SmallVector<AffineMap> maps;
+    for (OpOperand *in : op.getDpsInputOperands()) {
+      SmallVector<AffineExpr> places;
+      SmallVector<int64_t> shape;
+      for (auto [axis, e] :
+           llvm::enumerate(op.getMatchingIndexingMap(in).getResults())) {
+        bool isCut = e == linalg.dim(loop);
+        int64_t size =
+            cast<RankedTensorType>(in->get().getType()).getDimSize(axis);
+        if (isCut) {
+          places.push_back(linalg.dim(0));
+          shape.push_back(parts);
+        }
+        places.push_back(e.replaceDims(moved));
+        shape.push_back(isCut ? length : size);
+      }
+      inputs.push_back(in->get());
+      if (shape.size() != op.getMatchingIndexingMap(in).getNumResults())
+        inputs.back() = linalg.reshape(
+            in->get(), RankedTensorType::get(
+                           shape, mlir::getElementTypeOrSelf(in->get())));
+      maps.push_back(linalg.map(loops + 1, places));
+    }
+    SmallVector<Value> starts;
+    SmallVector<Type> types;
+    for (auto [i, result] : llvm::enumerate(op->getResults())) {
+      auto type = cast<RankedTensorType>(result.getType());
+      SmallVector<int64_t> shape(type.getShape());
+      shape.insert(shape.begin(), parts);
+      auto all = RankedTensorType::get(shape, type.getElementType());
+      starts.push_back(linalg.filled(neutralFor(b, combinerOf(op, i)), all));
+      types.push_back(all);
+      SmallVector<AffineExpr> places{linalg.dim(0)};
+      for (AffineExpr e : op.getIndexingMapMatchingResult(result).getResults())
+        places.push_back(e.replaceDims(moved));
+      maps.push_back(linalg.map(loops + 1, places));
+    }
+    SmallVector<Iterator> kinds = op.getIteratorTypesArray();
+    kinds.insert(kinds.begin(), Iterator::parallel);
+    auto inParts = linalg::GenericOp::create(
+        b, types, inputs, starts, maps, kinds,
+        [&](OpBuilder &inner, Location, ValueRange args) {
+          mlir::IRMapping map;
+          map.map(op.getBody()->getArguments(), args);
+          for (Operation &each : *op.getBody())
+            inner.clone(each, map);
+        });
+    for (auto [i, result] : llvm::enumerate(op->getResults()))
+      result.replaceAllUsesWith(addUp(linalg, op, i, inParts.getResult(i)));
+    op.erase();
+  }
+  /// The parts' results and what the sum starts from.
+  static Value addUp(LinalgBuilder &linalg, linalg::GenericOp op,
+                     unsigned number, Value parts) {
+    Value start = op.getDpsInits()[number];
+    unsigned rank = cast<RankedTensorType>(start.getType()).getRank();
+    SmallVector<AffineExpr> places;
+    for (unsigned axis = 0; axis < rank; ++axis)
+      places.push_back(linalg.dim(axis));
+    AffineMap out = linalg.map(rank + 1, places);
+    places.insert(places.begin(), linalg.dim(rank));
+    SmallVector<Iterator> kinds(rank, Iterator::parallel);
+    kinds.push_back(Iterator::reduction);
+    return linalg::GenericOp::create(
+               linalg.b, mlir::TypeRange{start.getType()}, ValueRange{parts},
+               ValueRange{start}, ArrayRef{linalg.map(rank + 1, places), out},
+               kinds,
+               [&](OpBuilder &inner, Location loc, ValueRange args) {
+                 Operation *both = inner.clone(*combinerOf(op, number));
+                 both->setOperands(args);
+                 linalg::YieldOp::create(inner, loc, both->getResults());
+               })
+        .getResult(0);
+  }
+
+  LengthAnalysis lengths;
+};
+} // namespace
