@@ -276,14 +276,9 @@ void BlockReach::finish(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
       axes.push_back(ranges[cast<mlir::AffineDimExpr>(e).getPosition()]);
     unsigned axis = *map.getResultPosition(
         mlir::getAffineDimExpr(reach->loop, b.getContext()));
-    Type element = cast<mlir::MemRefType>(out.get().getType()).getElementType();
     atHidden(b, [&](Value from, Value to, int64_t) {
       axes[axis] = {Value(), from, to, Value()};
-      Value zero = arith::ConstantOp::create(b, b.getZeroAttr(element));
-      auto fill = linalg::FillOp::create(b, zero, out.get());
-      emitLoops(b, cast<linalg::LinalgOp>(fill.getOperation()), axes,
-                LocalBuffers(), vectorBits);
-      fill.erase();
+      emitZeros(b, out.get(), axes, vectorBits);
     });
   }
 }

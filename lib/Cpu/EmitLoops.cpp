@@ -433,3 +433,14 @@ void gradus::emitLoops(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
   if (!emitTurned(b, plan, buffers, vectorBits))
     LoopEmitter(b, plan, buffers).emit();
 }
+
+void gradus::emitZeros(ImplicitLocOpBuilder &b, Value buffer,
+                       ArrayRef<LoopRange> ranges, unsigned vectorBits) {
+  Type element = cast<mlir::MemRefType>(buffer.getType()).getElementType();
+  Value zero = arith::ConstantOp::create(b, b.getZeroAttr(element));
+  auto fill = linalg::FillOp::create(b, zero, buffer);
+  auto op = cast<linalg::LinalgOp>(fill.getOperation());
+  emitLoops(b, op, ranges.empty() ? wholeRanges(b, op) : ranges, LocalBuffers(),
+            vectorBits);
+  fill.erase();
+}

@@ -43,6 +43,11 @@ struct LocalBuffers {
   llvm::DenseMap<Value, Window> windows; ///< by the buffer never written
 };
 
+/// Emits zeros for the ranges of a buffer's axes; for all of it if there are
+/// none.
+void emitZeros(ImplicitLocOpBuilder &b, Value buffer,
+               ArrayRef<LoopRange> ranges, unsigned vectorBits);
+
 /// Emits the op's loops at the insertion point: along vectors of `vectorBits`
 /// where one loop is contiguous in what the op reads and writes, the sums of a
 /// reduction in registers. The op itself stays.

@@ -2,11 +2,9 @@
 
 #include "RowSums.h"
 #include "gradus/Lowering.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace gradus;
-namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 namespace memref = mlir::memref;
 
@@ -32,19 +30,11 @@ bool RowSums::handles(Operation *op) const {
          llvm::is_contained(llvm::make_second_range(fills), op);
 }
 
-SmallVector<unsigned> RowSums::rowAxes(linalg::LinalgOp sum) const {
-  mlir::AffineMap out = sum.getMatchingIndexingMap(sum.getDpsInitOperand(0));
-  ArrayRef<unsigned> loops = group.loops.find(sum)->second;
-  return llvm::map_to_vector(loops.drop_back(), [&](unsigned d) {
-    return *out.getResultPosition(mlir::getAffineDimExpr(d, out.getContext()));
-  });
-}
-
 void RowSums::allocate(ImplicitLocOpBuilder &b, LocalBuffers &buffers) {
   own.clear();
   for (linalg::LinalgOp sum : sums) {
     Value result = sum.getDpsInits()[0];
-    SmallVector<unsigned> axes = rowAxes(sum);
+    SmallVector<unsigned> axes = group.axesOfRows(*sum.getDpsInitOperand(0));
     bool liesTogether = llvm::equal(axes, llvm::seq<unsigned>(axes.size()));
     if (liesTogether || !fills.contains(sum) ||
         !work.contraction(sum, placeOf(group, sum)))
@@ -57,25 +47,15 @@ void RowSums::allocate(ImplicitLocOpBuilder &b, LocalBuffers &buffers) {
   }
 }
 
-void RowSums::fill(ImplicitLocOpBuilder &b, Value buffer,
-                   ArrayRef<LoopRange> ranges) {
-  Value zero = arith::ConstantOp::create(
-      b, b.getZeroAttr(typeOf(buffer).getElementType()));
-  auto fill = linalg::FillOp::create(b, zero, buffer);
-  auto op = cast<linalg::LinalgOp>(fill.getOperation());
-  emitLoops(b, op, ranges.empty() ? wholeRanges(b, op) : ranges, LocalBuffers(),
-            work.machine.vectorBits);
-  fill.erase();
-}
-
 void RowSums::start(ImplicitLocOpBuilder &b, ArrayRef<Value> at) {
   for (linalg::LinalgOp sum : sums) {
     if (Value buffer = own.lookup(sum)) {
-      fill(b, buffer, {});
+      emitZeros(b, buffer, {}, work.machine.vectorBits);
     } else if (Operation *before = fills.lookup(sum)) {
       auto op = cast<linalg::LinalgOp>(before);
       SmallVector<LoopRange> ranges = wholeRanges(b, op);
-      for (auto [axis, i] : llvm::zip(rowAxes(sum), at))
+      for (auto [axis, i] :
+           llvm::zip(group.axesOfRows(*sum.getDpsInitOperand(0)), at))
         ranges[axis].at = i;
       emitLoops(b, op, ranges, LocalBuffers(), work.machine.vectorBits);
     }
@@ -88,7 +68,7 @@ void RowSums::finish(ImplicitLocOpBuilder &b, ArrayRef<Value> at) {
     if (!buffer)
       continue;
     Value result = sum.getDpsInits()[0];
-    SmallVector<unsigned> axes = rowAxes(sum);
+    SmallVector<unsigned> axes = group.axesOfRows(*sum.getDpsInitOperand(0));
     auto everywhere = b.getMultiDimIdentityMap(typeOf(result).getRank());
     SmallVector<mlir::AffineExpr> there(everywhere.getResults());
     for (unsigned axis : axes)

@@ -31,10 +31,6 @@ public:
   void finish(ImplicitLocOpBuilder &b, ArrayRef<Value> at);
 
 private:
-  /// Where the result's axes have the row's other indices, in their order.
-  SmallVector<unsigned> rowAxes(mlir::linalg::LinalgOp sum) const;
-  void fill(ImplicitLocOpBuilder &b, Value buffer, ArrayRef<LoopRange> ranges);
-
   const KernelWork &work;
   const RowGroup &group;
   SmallVector<mlir::linalg::LinalgOp> sums;

@@ -57,12 +57,8 @@ struct MathBuilder {
   }
 };
 
-/// `one` of each lane of the vectors, one after the other: a loop, for code
-/// that hardly ever runs and is to be small.
-Value laneByLane(ImplicitLocOpBuilder &b, ValueRange vectors,
-                 function_ref<Value(ImplicitLocOpBuilder &, ValueRange)> one);
 /// `fast` of whole vectors if `condition` is true in all lanes, and otherwise
-/// `one` lane by lane.
+/// `one` of each, lane by lane.
 Value fastOrLaneByLane(
     ImplicitLocOpBuilder &b, ValueRange vectors, Value condition,
     function_ref<Value(ImplicitLocOpBuilder &)> fast,

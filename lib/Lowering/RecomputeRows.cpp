@@ -47,14 +47,8 @@ static ArrayRef<int64_t> rowLoops(Operation *op) {
 }
 /// Does the operand's tensor have the row's indices first?
 static bool isAtRow(OpOperand &operand) {
-  auto op = cast<linalg::GenericOp>(operand.getOwner());
-  auto places = op.getMatchingIndexingMap(&operand).getResults();
-  ArrayRef<int64_t> rows = rowLoops(op);
-  return places.size() >= rows.size() &&
-         llvm::all_of(llvm::zip(places, rows), [&](auto place) {
-           auto [e, d] = place;
-           return e == mlir::getAffineDimExpr(d, op.getContext());
-         });
+  return startsWithLoops(operand,
+                         SmallVector<unsigned>(rowLoops(operand.getOwner())));
 }
 static SmallVector<int64_t> rowSizes(linalg::GenericOp op) {
   auto ranges = op.getStaticLoopRanges();

@@ -39,7 +39,7 @@ std::optional<RowGroup> RowGroup::find(ArrayRef<linalg::LinalgOp> work) {
       for (linalg::LinalgOp fill : others)
         if (isa<linalg::FillOp>(fill.getOperation()) &&
             fill.getDpsInits()[0] == init.get() && !group.contains(fill))
-          group.addFill(fill, op, init);
+          group.addFill(fill, init);
   }
   if (group.ops.empty())
     return std::nullopt;
@@ -72,17 +72,21 @@ bool RowGroup::sumsRows(Operation *op) const {
   return contains(op) && sumsRowsOfBlocks(op);
 }
 
+SmallVector<unsigned> RowGroup::axesOfRows(OpOperand &init) const {
+  auto member = cast<linalg::LinalgOp>(init.getOwner());
+  auto map = member.getMatchingIndexingMap(&init);
+  ArrayRef<unsigned> rows = loops.find(member)->second;
+  return llvm::map_to_vector(sumsRows(member) ? rows.drop_back() : rows,
+                             [&](unsigned d) {
+                               return *map.getResultPosition(
+                                   mlir::getAffineDimExpr(d, map.getContext()));
+                             });
+}
+
 /// A fill that a member starts from runs row by row as well; what adds up rows
 /// starts once.
-void RowGroup::addFill(linalg::LinalgOp fill, linalg::LinalgOp member,
-                       OpOperand &init) {
-  auto map = member.getMatchingIndexingMap(&init);
-  SmallVector<unsigned> own;
-  ArrayRef<unsigned> rows = loops[member];
-  for (unsigned d : sumsRows(member) ? rows.drop_back() : rows)
-    own.push_back(
-        *map.getResultPosition(mlir::getAffineDimExpr(d, map.getContext())));
-  loops[fill] = own;
+void RowGroup::addFill(linalg::LinalgOp fill, OpOperand &init) {
+  loops[fill] = axesOfRows(init);
   ops.insert(ops.end() - 1, fill);
 }
 
@@ -99,19 +103,24 @@ bool RowGroup::writes(Value buffer) const {
     });
   });
 }
+bool gradus::startsWithLoops(OpOperand &operand, ArrayRef<unsigned> loops) {
+  auto map = cast<linalg::LinalgOp>(operand.getOwner())
+                 .getMatchingIndexingMap(&operand);
+  return map.getNumResults() >= loops.size() &&
+         llvm::all_of(llvm::zip(map.getResults(), loops), [&](auto place) {
+           auto [e, d] = place;
+           return e == mlir::getAffineDimExpr(d, map.getContext());
+         });
+}
 bool RowGroup::atItsRow(OpOperand &use) const {
   auto map =
       cast<linalg::LinalgOp>(use.getOwner()).getMatchingIndexingMap(&use);
   ArrayRef<unsigned> own = loops.find(use.getOwner())->second;
-  if (map.getNumResults() < own.size())
-    return false;
-  for (auto [e, d] : llvm::zip(map.getResults(), own))
-    if (e != mlir::getAffineDimExpr(d, map.getContext()))
-      return false;
   // Within a block an index is counted from its first row: no other axis may
   // have it.
-  return block == 1 || llvm::none_of(map.getResults().drop_front(own.size()),
-                                     [&](mlir::AffineExpr e) {
-                                       return e.isFunctionOfDim(own.back());
-                                     });
+  return startsWithLoops(use, own) &&
+         (block == 1 || llvm::none_of(map.getResults().drop_front(own.size()),
+                                      [&](mlir::AffineExpr e) {
+                                        return e.isFunctionOfDim(own.back());
+                                      }));
 }

@@ -15,6 +15,9 @@ int64_t nextGroup(Block &body);
 /// up?
 bool sumsRowsOfBlocks(Operation *op);
 
+/// Are the operand's first indices those loops of its op, in their order?
+bool startsWithLoops(mlir::OpOperand &operand, ArrayRef<unsigned> loops);
+
 /// The ops of a group on buffers, and the loops of each over the rows.
 struct RowGroup {
   SmallVector<mlir::linalg::LinalgOp> ops;
@@ -29,6 +32,9 @@ struct RowGroup {
   /// Does the member add up the rows of all blocks? It comes after those that
   /// hand it something, for no member reads its result.
   bool sumsRows(Operation *op) const;
+  /// Which axes of a member's result have the row's indices; of what adds up
+  /// rows, those along which it does not.
+  SmallVector<unsigned> axesOfRows(mlir::OpOperand &init) const;
   /// Is the buffer a temporary that only members touch, each at its own row?
   bool owns(Value buffer) const;
   /// Does any member write to the buffer that this one is, or is a view of?
@@ -36,8 +42,7 @@ struct RowGroup {
 
 private:
   bool add(mlir::linalg::LinalgOp op);
-  void addFill(mlir::linalg::LinalgOp fill, mlir::linalg::LinalgOp member,
-               mlir::OpOperand &init);
+  void addFill(mlir::linalg::LinalgOp fill, mlir::OpOperand &init);
   bool atItsRow(mlir::OpOperand &use) const;
 };
 
