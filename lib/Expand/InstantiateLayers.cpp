@@ -82,6 +82,8 @@ struct InstantiateLayers : impl::InstantiateLayersBase<InstantiateLayers> {
       if (failed(instantiate(work.pop_back_val())))
         return signalPassFailure();
     stackRepeatedVariables(model);
+    if (failed(checkHasEntry(layers)))
+      return signalPassFailure();
     // From the last to the first: a layer stands above those that call it.
     for (Operation &op :
          llvm::make_early_inc_range(llvm::reverse(model.getBody().front())))
@@ -91,6 +93,21 @@ struct InstantiateLayers : impl::InstantiateLayersBase<InstantiateLayers> {
   }
 
 private:
+  /// Nothing would be left of a model that has layers only.
+  LogicalResult
+  checkHasEntry(const llvm::SmallPtrSetImpl<Operation *> &layers) {
+    auto functions = llvm::to_vector(getOperation().getBody().getOps<FuncOp>());
+    if (functions.empty() ||
+        !llvm::all_of(functions, [&](FuncOp f) { return layers.contains(f); }))
+      return success();
+    FuncOp last = functions.back();
+    return last.emitError()
+           << "@" << last.getSymName()
+           << " is a layer, as it has parameters of its own, and nothing calls "
+              "it; move its parameters in front of it, or call it from a "
+              "function that has none";
+  }
+
   LogicalResult instantiate(CallOp call) {
     FuncOp f = lookupCallee(call, call.getCallee());
     DimBindings bound;

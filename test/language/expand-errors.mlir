@@ -147,3 +147,14 @@ graph.model @m {
     return %y
   }
 }
+
+// -----
+
+graph.model @m {
+  // expected-error @below {{@f is a layer, as it has parameters of its own, and nothing calls it; move its parameters in front of it, or call it from a function that has none}}
+  func @f(%x: f32[batch, 3]) {
+    %w = param f32[3, 4] = zeros
+    %y = matmul %x, %w
+    return %y
+  }
+}
