@@ -31,6 +31,22 @@ static int64_t rowBytes(const Contraction &c) {
          lowering::elementBytes(c.element);
 }
 
+/// Would so many columns of rhs take no more than half of the first cache if
+/// they lay side by side, but more places than it has where they do lie? Rows a
+/// power of two apart share a few of its sets.
+static bool collides(const Contraction &c, int64_t columns) {
+  constexpr int64_t lineBytes = 64, sets = 64, ways = 8;
+  int64_t apart = rowBytes(c);
+  if (apart % lineBytes != 0)
+    return false;
+  int64_t rowLines =
+      llvm::divideCeil(columns * lowering::elementBytes(c.element), lineBytes);
+  int64_t lines = c.depth() * rowLines;
+  int64_t starts = sets / std::gcd(sets, apart / lineBytes);
+  return lines <= sets * ways / 2 &&
+         lines > std::min(sets, starts * rowLines) * ways;
+}
+
 /// Is it a sum over several loops, in which tiles one after the other would
 /// read rhs from memory?
 static bool isDeepNest(const Contraction &c) {
@@ -112,8 +128,9 @@ void Blocking::chooseVectors(const Contraction &c,
                                            : 192;
   bool deep = c.depth() > deepestInPlace &&
               (c.columns() >= 2 * panel || rowStride >= farApart);
+  bool crowded = blocked && c.uses() >= 2 * often && collides(c, panel);
   pack = !c.panel &&
-         (turned || words.part ||
+         (turned || words.part || crowded ||
           (c.uses() >= often && (rhsBytes > cacheBytes || c.isNarrow() ||
                                  rowStride >= pageBytes || deep)));
   // An lhs that lies the wrong way round is read a few elements at a time from
