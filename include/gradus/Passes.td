@@ -232,6 +232,15 @@ def OutlineKernels : Pass<"graph-outline-kernels", "::mlir::ModuleOp"> {
     destination-passing style; structurally equal ones are one. Kernels are the unit of code generation and of profiling.
   }];
 }
+def MergeLoops : Pass<"graph-merge-loops", "::mlir::ModuleOp"> {
+  let summary = "Run loops that go together in all that a kernel reads and writes as one";
+  let description = [{
+    The pixels of images become rows like any others, and what is computed element by element one long loop. Callers
+    reshape what they pass, which costs nothing. Kernels that know their loops by number, those of blocks of rows or of
+    lengths that a call gives, stay as they are.
+  }];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
 def DefineBoundary : Pass<"graph-define-boundary", "::mlir::ModuleOp"> {
   let summary = "Make the boundary of entry functions explicit: buffers in, buffers out, variables updated in place";
   let description = [{

@@ -49,6 +49,14 @@ static void mergeWithResult(linalg::GenericOp op, unsigned r, Value variable) {
   }
 }
 
+/// An empty tensor, perhaps reshaped.
+static bool isEmpty(Operation *op) {
+  if (isa_and_nonnull<mlir::tensor::CollapseShapeOp,
+                      mlir::tensor::ExpandShapeOp>(op))
+    return isEmpty(op->getOperand(0).getDefiningOp());
+  return isa_and_nonnull<mlir::tensor::EmptyOp>(op);
+}
+
 static bool writeInto(Value value, Value destination);
 
 /// What is reshaped is written into the destination in its own shape.
@@ -80,7 +88,7 @@ static bool writeInto(Value value, Value destination) {
                          mlir::tensor::ExpandShapeOp>(reshape, destination);
   if (auto insert = value.getDefiningOp<mlir::tensor::InsertSliceOp>()) {
     Value rest = insert.getDest();
-    if (!rest.getDefiningOp<mlir::tensor::EmptyOp>())
+    if (!isEmpty(rest.getDefiningOp()))
       return rest.hasOneUse() && writeInto(rest, destination);
     insert.getDestMutable().assign(destination);
     return true;
@@ -90,7 +98,7 @@ static bool writeInto(Value value, Value destination) {
     return false;
   unsigned r = cast<mlir::OpResult>(value).getResultNumber();
   mlir::OpOperand *init = op.getDpsInitOperand(r);
-  if (init->get().getDefiningOp<mlir::tensor::EmptyOp>()) {
+  if (isEmpty(init->get().getDefiningOp())) {
     // The destination must be there before the op.
     if (auto generic = dyn_cast<linalg::GenericOp>(op.getOperation())) {
       bool parallel = generic.getNumParallelLoops() == generic.getNumLoops();

@@ -67,7 +67,7 @@ public:
     int64_t number = 0;
     for (auto &group : groups) {
       auto rows = group ? fit.of(*group) : std::nullopt;
-      if (!rows)
+      if (!rows || isEpilogue(*group))
         continue;
       llvm::SetVector<Operation *> marked = group->members;
       marked.insert(group->sums.begin(), group->sums.end());
@@ -85,6 +85,33 @@ public:
   }
 
 private:
+  /// Is it a product of matrices and an op that can run on its blocks? They are
+  /// not bound to rows then (FuseEpilogues.cpp).
+  static bool isEpilogue(const RowCandidates &group) {
+    if (group.members.size() != 2 || !group.sums.empty() ||
+        !isProductOfMatrices(group.members[0]))
+      return false;
+    auto op = cast<linalg::GenericOp>(group.members[1]);
+    return op.getNumReductionLoops() == 0 &&
+           llvm::all_of(op->getOpOperands(), [&](OpOperand &o) {
+             return o.get().getDefiningOp() != group.members[0] ||
+                    op.getMatchingIndexingMap(&o).isPermutation();
+           });
+  }
+  /// Has each operand an axis of the result that the other lacks?
+  static bool isProductOfMatrices(Operation *op) {
+    auto generic = cast<linalg::GenericOp>(op);
+    if (!lowering::addsProducts(generic))
+      return false;
+    AffineMap out = generic.getIndexingMapsArray().back();
+    return llvm::all_of(generic.getDpsInputOperands(), [&](OpOperand *in) {
+      AffineMap map = generic.getMatchingIndexingMap(in);
+      return llvm::any_of(llvm::seq(out.getNumDims()), [&](unsigned d) {
+        return out.isFunctionOfDim(d) && !map.isFunctionOfDim(d);
+      });
+    });
+  }
+
   void formGroups() {
     groups.clear();
     groupOf.clear();

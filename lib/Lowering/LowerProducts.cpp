@@ -193,12 +193,22 @@ static RankedTensorType grouped(RankedTensorType t, int64_t axis,
 
 namespace {
 /// How the loops of a convolution run over what it reads and writes. A single
-/// group has no loop of its own, and a single channel of several groups none.
+/// group has no loop of its own, a single channel of several groups none, and
+/// an axis of one tap none.
 struct ConvolutionLoops {
+  RankedTensorType filterType; ///< without the axes that have no loop
   SmallVector<AffineExpr> image, filter, result;
   SmallVector<Iterator> iterators;
 };
 } // namespace
+
+/// Which axes of a filter have a loop over their taps: those of several, or
+/// all if there would be nothing else to sum.
+static SmallVector<bool> loopedTaps(RankedTensorType filter, bool hasIn) {
+  ArrayRef<int64_t> taps = filter.getShape().drop_back(2);
+  bool all = !hasIn && llvm::all_equal(taps) && taps[0] == 1;
+  return llvm::map_to_vector(taps, [&](int64_t n) { return all || n != 1; });
+}
 
 /// The parallel loops are those over the result, and those over the taps and
 /// the image's channels are summed; or the other way round, `ofFilter`.
@@ -209,8 +219,10 @@ static ConvolutionLoops convolutionLoops(Op op, RankedTensorType filter,
   bool hasGroups = groups != 1,
        hasIn = !hasGroups || filter.getDimSize(sizes) != 1,
        hasOut = !hasGroups || filter.getDimSize(sizes + 1) != groups;
+  SmallVector<bool> looped = loopedTaps(filter, hasIn);
   unsigned next = 0;
   auto loop = [&] { return mlir::getAffineDimExpr(next++, ctx); };
+  AffineExpr zero = mlir::getAffineConstantExpr(0, ctx);
   AffineExpr image, group, in, out;
   SmallVector<AffineExpr> places, taps;
   auto overImages = [&] {
@@ -220,8 +232,8 @@ static ConvolutionLoops convolutionLoops(Op op, RankedTensorType filter,
   };
   auto overTaps = [&] {
     for (int64_t i = 0; i < sizes; ++i)
-      taps.push_back(loop());
-    in = hasIn ? loop() : mlir::getAffineConstantExpr(0, ctx);
+      taps.push_back(looped[i] ? loop() : zero);
+    in = hasIn ? loop() : zero;
   };
   ofFilter ? overTaps() : overImages();
   if (hasGroups)
@@ -229,15 +241,24 @@ static ConvolutionLoops convolutionLoops(Op op, RankedTensorType filter,
   if (hasOut)
     out = loop();
   ConvolutionLoops loops;
+  SmallVector<int64_t> filterSizes;
+  for (int64_t i = 0; i < sizes; ++i)
+    if (looped[i])
+      filterSizes.push_back(filter.getDimSize(i));
+  llvm::append_range(filterSizes, filter.getShape().take_back(2));
+  loops.filterType =
+      RankedTensorType::get(filterSizes, filter.getElementType());
   loops.iterators.append(next, P);
   ofFilter ? overImages() : overTaps();
   loops.iterators.append(next - loops.iterators.size(), R);
 
   loops.image.push_back(image);
-  for (int64_t i = 0; i < sizes; ++i)
+  for (int64_t i = 0; i < sizes; ++i) {
     loops.image.push_back(places[i] * stepOf(op.getStride(), i) +
                           taps[i] * stepOf(op.getDilation(), i));
-  loops.filter = taps;
+    if (looped[i])
+      loops.filter.push_back(taps[i]);
+  }
   loops.filter.push_back(in);
   loops.result.push_back(image);
   llvm::append_range(loops.result, places);
@@ -269,7 +290,6 @@ template <typename Op>
 Value LinalgBuilder::convolution(Op op, const PaddedImage &x, Value other,
                                  bool ofFilter) {
   RankedTensorType type = tensorType(op.getOut());
-  int64_t channels = type.getRank() - 1, groups = op.groupCount();
   auto loops = convolutionLoops(op, ofFilter ? type : tensorType(other),
                                 b.getContext(), ofFilter);
   unsigned n = loops.iterators.size();
@@ -277,13 +297,15 @@ Value LinalgBuilder::convolution(Op op, const PaddedImage &x, Value other,
     at = at + start;
   // Of the filter, the axis of output channels falls into groups; of the
   // others, that of their channels: the last of all three.
-  auto inGroups = [&](Value v) {
-    return reshape(v, grouped(tensorType(v), channels, groups));
+  auto inGroups = [&](RankedTensorType t) {
+    return grouped(t, t.getRank() - 1, op.groupCount());
   };
+  RankedTensorType result = ofFilter ? loops.filterType : type,
+                   factor = ofFilter ? tensorType(other) : loops.filterType;
   Value out = contraction(
-      inGroups(x.image), map(n, loops.image), inGroups(other),
-      map(n, ofFilter ? loops.result : loops.filter),
-      grouped(type, channels, groups),
+      reshape(x.image, inGroups(tensorType(x.image))), map(n, loops.image),
+      reshape(other, inGroups(factor)),
+      map(n, ofFilter ? loops.result : loops.filter), inGroups(result),
       map(n, ofFilter ? loops.filter : loops.result), loops.iterators);
   return reshape(out, type);
 }

@@ -143,10 +143,12 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createExtractNumbers());
 }
 
-static void buildKernels(OpPassManager &pm) {
+static void buildKernels(OpPassManager &pm, const CompileOptions &options) {
   // Before outlining: an in-place update changes what a kernel's operands are.
   pm.addPass(createDefineBoundary());
   pm.addPass(createOutlineKernels());
+  if (options.gpu.empty())
+    pm.addPass(createMergeLoops());
 }
 
 namespace {
@@ -323,7 +325,7 @@ void gradus::buildStage(Stage stage, OpPassManager &pm,
   case Stage::Linalg:
     return buildLinalg(pm, options);
   case Stage::Kernels:
-    return buildKernels(pm);
+    return buildKernels(pm, options);
   case Stage::Buffers:
     return buildBuffers(pm, options);
   case Stage::Llvm:
