@@ -268,12 +268,25 @@ gradus::splitContraction(const Contraction &c, const RegisterFile &machine,
   for (unsigned d : c.outer)
     consider(d, 1, 1);
   // Parts that share rhs copy all of it to panels, each for itself; parts of
-  // its columns copy their own.
+  // its columns copy their own. Yet a thread that has rows finds most of what
+  // it reads next in its own cache, as other ops are split by rows too; a small
+  // rhs is soon there.
   double copies = blocking.pack ? 0.96 : 1;
+  int64_t rhsBytes =
+      c.depth() * c.columns() * lowering::elementBytes(elementOf(c.rhs.buffer));
+  double columns = rhsBytes <= cacheBytes ? 0.85 : 0.99;
   for (unsigned d : c.repeats)
     consider(d, 1, copies);
-  if (c.row)
-    consider(*c.row, blocking.tileRows, copies);
-  consider(c.column, blocking.tileVectors * c.lanes, 0.99);
+  if (c.row) {
+    // Equal parts are one piece of code.
+    bool isEven =
+        c.rows() % threads == 0 && c.rows() >= threads * blocking.tileRows;
+    // Reading a large rhs takes longer than multiplying a few rows with it.
+    constexpr int64_t few = 24;
+    bool reads = rhsBytes > 2 * cacheBytes && c.uses() < few;
+    consider(*c.row, isEven ? 1 : blocking.tileRows,
+             reads ? 0.9 * copies : copies);
+  }
+  consider(c.column, blocking.tileVectors * c.lanes, columns);
   return best;
 }
