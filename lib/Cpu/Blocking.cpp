@@ -77,33 +77,60 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
   return b;
 }
 
+static constexpr int64_t wideVectors = 4, highVectors = 2, tallest = 14;
+
+/// Is it one sum after the other, or cut into blocks of depth?
+static bool isBlocked(const Contraction &c) {
+  return c.reductions.size() == 1 || isDeepNest(c);
+}
+/// Wide tiles write the result in long stretches, high ones read rhs less
+/// often: which is worth more depends on whether a panel of rhs stays in the
+/// first cache, and how often it is read again.
+static bool prefersHighTiles(const Contraction &c, int64_t panelBytes) {
+  constexpr int64_t firstCacheBytes = 32 * 1024;
+  // Lines a page apart have eight to twelve places in the first cache: too few
+  // for the rows of more than two high tiles.
+  bool inFewPlaces = c.row && c.rows() > 2 * tallest &&
+                     c.lhs.step[*c.row] *
+                             lowering::elementBytes(elementOf(c.lhs.buffer)) %
+                             pageBytes ==
+                         0;
+  if (!isBlocked(c) || inFewPlaces)
+    return false;
+  constexpr int64_t someRows = 48, manyColumns = 512;
+  if (panelBytes > firstCacheBytes && c.rows() > someRows &&
+      c.columns() >= manyColumns)
+    return true;
+  // Where rhs is read as it lies; one wide tile of columns reads lhs once.
+  constexpr int64_t fewRows = 128;
+  bool inPlace = c.reductions.size() == 1 && c.rhs.step[c.column] == 1 &&
+                 (c.depth() <= deepestInPlace || c.rows() <= fewRows);
+  if (!inPlace || c.rows() <= fewRows)
+    return inPlace;
+  return c.columns() > wideVectors * c.lanes &&
+         2 * panelBytes > firstCacheBytes;
+}
+
 /// The tile is as large as vector registers hold, and of even height.
 void Blocking::chooseVectors(const Contraction &c,
                              const RegisterFile &machine) {
   int64_t vectors = llvm::divideCeil(c.columns(), c.lanes);
+  bool high = prefersHighTiles(c, words.steps(c.depth()) * wideVectors *
+                                      machine.vectorBits / 8);
   // Accumulators, one row of rhs and one broadcast element fill the registers.
-  // Wide tiles read memory, and write the result, in long stretches. Where a
-  // panel of rhs does not stay in the first cache, is read again and again and
-  // there are many, high ones read it less often.
-  constexpr int64_t firstCacheBytes = 32 * 1024, fewRows = 48, fewColumns = 512;
-  constexpr int64_t wideVectors = 4, highVectors = 2;
-  int64_t panelBytes =
-      words.steps(c.depth()) * wideVectors * machine.vectorBits / 8;
-  bool blocked = c.reductions.size() == 1 || isDeepNest(c);
-  // Lines a page apart have eight to twelve places in the first cache: too few
-  // for the rows of a high tile.
-  bool inFewPlaces =
-      c.row && c.lhs.step[*c.row] *
-                       lowering::elementBytes(elementOf(c.lhs.buffer)) %
-                       pageBytes ==
-                   0;
-  bool high = blocked && panelBytes > firstCacheBytes && c.rows() > fewRows &&
-              c.columns() >= fewColumns && !inFewPlaces;
-  bool wide = machine.registers >= 32 && !high;
-  int64_t widest = wide ? wideVectors : highVectors;
+  int64_t widest = highVectors;
+  if (machine.registers >= 32 && !high) {
+    widest = wideVectors;
+  } else if (machine.registers >= 32) {
+    // Few rows leave room for more columns beside them.
+    int64_t height =
+        llvm::divideCeil(c.rows(), llvm::divideCeil(c.rows(), tallest));
+    widest = std::clamp<int64_t>((machine.registers - 1) / (height + 1),
+                                 highVectors, wideVectors);
+  }
   tileVectors = c.panel ? c.panel / c.lanes : std::min(vectors, widest);
   int64_t most = (machine.registers - 1 - tileVectors) / tileVectors;
-  most = std::clamp<int64_t>(most, 1, 14);
+  most = std::clamp<int64_t>(most, 1, tallest);
   // Tiles of even height: 64 rows are 11 tiles of 6, not 10 and one of 4.
   int64_t tiles = llvm::divideCeil(c.rows(), most);
   tileRows = llvm::divideCeil(c.rows(), tiles);
@@ -112,7 +139,7 @@ void Blocking::chooseVectors(const Contraction &c,
   int64_t panel = tileVectors * c.lanes;
   int64_t rhsBytes = c.depth() * c.columns() * bytes;
   int64_t rowStride = rowBytes(c);
-  bool turned = c.rhs.step[c.column] != 1;
+  bool turned = c.rhs.step[c.column] != 1, blocked = isBlocked(c);
   // Copying pays when the panels are read often, and from more pages or more
   // memory than the caches take, or where it makes the sum one block deep. An
   // element takes as long to copy as to multiply with some 16 rows; what is not

@@ -76,6 +76,7 @@ public:
 
 private:
   using Accumulators = SmallVector<Value>;
+  static constexpr int64_t lineBits = 512; ///< of a cache
 
   int64_t vectorBytes() const {
     return lanes * lowering::elementBytes(c.element);
@@ -269,6 +270,11 @@ private:
     return c.rhs.step[c.column] == 1 && c.rows() > k.tileRows &&
            2 * bytes <= firstCacheBytes;
   }
+  /// Do rows of rhs start with a line if the first does?
+  bool startsWithLines() const {
+    int64_t bits = int64_t(words.type().getIntOrFloatBitWidth());
+    return c.rhs.step[c.reductions.back()] * bits % lineBits == 0;
+  }
   /// Asks for rhs some steps ahead. The processor's own prefetching is not far
   /// enough ahead of a tile for the caches behind the second, and does not
   /// follow rows that lie far apart.
@@ -283,13 +289,21 @@ private:
                         ? panel
                         : rowSteps * c.rhs.step[c.reductions[0]];
     // Once a line.
-    constexpr int64_t lineBits = 512;
     int64_t bits = lanes * words.type().getIntOrFloatBitWidth(),
             together = std::max<int64_t>(lineBits / bits, 1);
+    auto fetch = [&](int64_t element) {
+      memref::PrefetchOp::create(b, rhs,
+                                 ValueRange{add(at.rhs, element + ahead)},
+                                 /*isWrite=*/false, intoFirstCache,
+                                 /*isDataCache=*/true);
+    };
     for (int64_t v = 0; v < vectors; v += together)
-      memref::PrefetchOp::create(
-          b, rhs, ValueRange{add(at.rhs, v * lanes * rhsElements() + ahead)},
-          /*isWrite=*/false, intoFirstCache, /*isDataCache=*/true);
+      fetch(v * lanes * rhsElements());
+    // Stretches that do not start with a line end in the midst of another one,
+    // of short ones a large part.
+    constexpr int64_t fewVectors = 3;
+    if (!inPanels && vectors <= fewVectors && !startsWithLines())
+      fetch(vectors * lanes - 1);
   }
 
   //===-- Products --------------------------------------------------------===//
