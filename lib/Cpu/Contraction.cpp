@@ -117,15 +117,16 @@ static Words wordsFor(const Contraction &c) {
 }
 
 /// Is each result a long sum along rows of both operands, those of rhs read
-/// once or a few times? They are read as they lie then, rather than turned.
+/// once or some times? They are read as they lie then, rather than turned. What
+/// is left to add up of the vectors of a sum costs as much as some of them.
 static bool isDotProducts(const Contraction &c) {
-  constexpr int64_t leastVectors = 2, manyVectors = 32, fewUses = 4,
-                    mostUses = 8;
-  return c.uses() <= mostUses && c.rhs.step[c.column] != 1 &&
+  constexpr int64_t leastVectors = 2, fewUses = 4, mostUses = 32;
+  int64_t uses = c.uses(),
+          vectors = uses > fewUses ? uses * 3 / 4 : leastVectors;
+  return uses <= mostUses && c.rhs.step[c.column] != 1 &&
          llvm::any_of(c.reductions, [&](unsigned d) {
            return c.lhs.step[d] == 1 && c.rhs.step[d] == 1 &&
-                  c.size[d] >= c.lanes * (c.uses() > fewUses ? manyVectors
-                                                             : leastVectors);
+                  c.size[d] >= c.lanes * vectors;
          });
 }
 

@@ -40,23 +40,13 @@ public:
     SmallVector<unsigned> outer(parallel);
     if (along && isParallel(*along))
       llvm::erase(outer, *along);
-    if (beside)
-      llvm::erase(outer, *beside);
+    llvm::erase_if(outer, [&](unsigned d) { return isBeside(d); });
     // What is read most stays in the cache while it is read again.
     if (OpOperand *largest = largestInput(op);
         largest && along && !isParallel(*along))
       std::stable_partition(outer.begin(), outer.end(),
                             [&](unsigned d) { return moves(*largest, d); });
-    auto overAll = [&] {
-      nest(outer, [&] {
-        if (beside)
-          overRows();
-        else if (along && isParallel(*along))
-          overVectors();
-        else
-          point(1, Value());
-      });
-    };
+    auto overAll = [&] { nest(outer, [&] { overSides(0); }); };
     aroundAll(outermost, overAll);
   }
 
@@ -183,28 +173,37 @@ private:
     body();
   }
 
-  /// Some rows side by side, then those that are left.
-  void overRows() {
-    unsigned d = *beside;
-    Value whole = wholeEnd(d, rows);
+  /// Of the loops from the `n`th on that are beside each other some iterations
+  /// at a time, then those that are left.
+  void overSides(unsigned n) {
+    if (n == beside.size()) {
+      if (along && isParallel(*along))
+        return overVectors();
+      return point(1, Value());
+    }
+    unsigned d = beside[n].loop;
+    Value whole = wholeEnd(d, beside[n].count);
     auto stretch = [&](Value from, Value to, int64_t count) {
       loop(from, to, count, {}, [&](Value i, ValueRange) {
-        firstRow = i;
-        rowsNow = count;
-        overVectors();
+        sides.push_back({i, count});
+        overSides(n + 1);
+        sides.pop_back();
         return Values();
       });
     };
-    stretch(low(d), whole, rows);
+    stretch(low(d), whole, beside[n].count);
     stretch(whole, high(d), 1);
   }
-  void atEachRow(function_ref<void()> body) {
-    for (int64_t row = 0; row < rowsNow; ++row) {
-      if (beside)
-        ivs[*beside] =
-            row > 0 ? Value(arith::AddIOp::create(b, firstRow, index(row)))
-                    : firstRow;
-      body();
+  Value sideAt(unsigned n, int64_t i) {
+    return i > 0 ? Value(arith::AddIOp::create(b, sides[n].first, index(i)))
+                 : sides[n].first;
+  }
+  void atEachSide(function_ref<void()> body, unsigned n = 0) {
+    if (n == beside.size())
+      return body();
+    for (int64_t i = 0; i < sides[n].count; ++i) {
+      ivs[beside[n].loop] = sideAt(n, i);
+      atEachSide(body, n + 1);
     }
   }
 
@@ -251,9 +250,8 @@ private:
       for (unsigned d : sums)
         ivs[d] = last ? index(*mlir::getConstantIntValue(ranges[d].high) - 1)
                       : low(d);
-      if (beside)
-        ivs[*beside] =
-            arith::AddIOp::create(b, firstRow, index(last ? rowsNow - 1 : 0));
+      for (unsigned n = 0; n < beside.size(); ++n)
+        ivs[beside[n].loop] = sideAt(n, last ? sides[n].count - 1 : 0);
       for (OpOperand *in : op.getDpsInputOperands()) {
         const Window *window = windowOf(*in);
         if (!window)
@@ -307,7 +305,7 @@ private:
   void reduceAt(int64_t vectors, Value mask) {
     bool reducesVectors = along && !isParallel(*along);
     Values sums;
-    atEachRow([&] {
+    atEachSide([&] {
       for (int64_t u = 0; u < (reducesVectors ? unroll : vectors); ++u)
         for (OpOperand &o : op.getDpsInitsMutable())
           if (carried(o))
@@ -319,7 +317,7 @@ private:
     unsigned k = 0;
     unsigned each = reducesVectors ? sums.size() / unroll : 0;
     if (!reducesVectors) {
-      atEachRow([&] {
+      atEachSide([&] {
         for (int64_t u = 0; u < vectors; ++u)
           for (OpOperand &o : op.getDpsInitsMutable())
             if (carried(o))
@@ -327,7 +325,7 @@ private:
       });
       return;
     }
-    for (int64_t u = 0; u < vectors; ++u)
+    atEachSide([&] {
       for (OpOperand &o : op.getDpsInitsMutable()) {
         if (!carried(o))
           continue;
@@ -339,6 +337,7 @@ private:
         Value total = vector::ReductionOp::create(b, kind, sum);
         store(o, combine(o, old(o, 0, Value()), total), 0, Value());
       }
+    });
   }
 
   /// The reduction loop along vectors, `unroll` at a time.
@@ -373,7 +372,7 @@ private:
     auto emit = [&] {
       Values results;
       unsigned k = 0;
-      atEachRow([&] { bodyAtRow(sums, vectors, mask, k, results); });
+      atEachSide([&] { bodyAtRow(sums, vectors, mask, k, results); });
       return results;
     };
     return asksAtEachStep() ? whereInside({}, ValueRange(sums).getTypes(), emit)
@@ -421,8 +420,11 @@ private:
   }
 
   int64_t copies = 1; ///< of the body, by short loops
-  Value firstRow;     ///< of loop `beside`
-  int64_t rowsNow = 1;
+  struct Side {
+    Value first;
+    int64_t count;
+  };
+  SmallVector<Side, 2> sides; ///< where loops beside each other are
 };
 } // namespace
 

@@ -63,6 +63,7 @@ LoopPlan::LoopPlan(linalg::LinalgOp op, ArrayRef<LoopRange> ranges,
       unroll = std::clamp<int64_t>(best / lanes, 1, 4);
     }
   chooseRows(vectorBits);
+  chooseSquare(vectorBits);
   chooseOutermost();
 }
 
@@ -86,8 +87,7 @@ void LoopPlan::chooseOutermost() {
   };
   auto readsAgain = [&](unsigned first) {
     return llvm::any_of(parallel, [&](unsigned d) {
-      return d != *along && (!beside || d != *beside) &&
-             lengthOf(d).value_or(1) > 1 &&
+      return d != *along && !isBeside(d) && lengthOf(d).value_or(1) > 1 &&
              llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *in) {
                return !isScalar(*in) && moves(*in, first) && !moves(*in, d) &&
                       bytesInside(*in) > largeBytes;
@@ -126,16 +126,63 @@ void LoopPlan::chooseRows(unsigned vectorBits) {
     int64_t most = std::min(registers / unroll, *n);
     if (most < 2)
       return;
-    beside = d;
-    rows = most;
     // No rest, if that leaves half as many.
+    int64_t count = most;
     for (int64_t part = most; part > most / 2; --part)
       if (*n % part == 0) {
-        rows = part;
+        count = part;
         break;
       }
+    beside = {{d, count}};
     return;
   }
+}
+
+/// Sums of products along rows of both operands: several of one times several
+/// of the other, so that a vector that is read takes part in several products.
+void LoopPlan::chooseSquare(unsigned vectorBits) {
+  auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
+  if (!along || isParallel(*along) || !generic ||
+      !lowering::addsProducts(generic))
+    return;
+  OpOperand &a = *op.getDpsInputOperand(0), &b = *op.getDpsInputOperand(1);
+  if (!moves(a, *along) || !moves(b, *along))
+    return;
+  auto sizes = op.getStaticLoopRanges();
+  auto sizeOf = [&](unsigned d) { return lengthOf(d).value_or(sizes[d]); };
+  // The longest loop that moves one operand and not the other.
+  auto longest = [&](OpOperand &moved, OpOperand &still) {
+    std::optional<unsigned> best;
+    for (unsigned d : parallel)
+      if (moves(moved, d) && !moves(still, d) && sizeOf(d) > 1 &&
+          (!best || sizeOf(d) > sizeOf(*best)))
+        best = d;
+    return best;
+  };
+  auto rows = longest(a, b), columns = longest(b, a);
+  if (!rows || !columns)
+    return;
+  // A tile takes as long as its products, two at a time; few wait for each
+  // other, and what is read is in the way of what is read ahead.
+  auto tileCost = [](int64_t r, int64_t c) {
+    constexpr int64_t latency = 8;
+    return 4 * std::max(r * c, latency) + r + c;
+  };
+  auto cost = [&](int64_t r, int64_t c) {
+    int64_t m = sizeOf(*rows), n = sizeOf(*columns);
+    return (m / r) * ((n / c) * tileCost(r, c) + (n % c) * tileCost(r, 1)) +
+           (m % r) * ((n / c) * tileCost(1, c) + (n % c) * tileCost(1, 1));
+  };
+  int64_t mostSums = vectorBits == 512 ? 20 : 10, r = 1, c = 1;
+  for (int64_t i = 1; i <= std::min(mostSums, sizeOf(*rows)); ++i)
+    for (int64_t j = 1; i * j <= mostSums && j <= sizeOf(*columns); ++j)
+      if (cost(i, j) < cost(r, c))
+        std::tie(r, c) = std::pair(i, j);
+  // Rows of the larger operand are read once, the other's again for each tile.
+  beside = {{*rows, r}, {*columns, c}};
+  if (sizeOf(*rows) < sizeOf(*columns))
+    std::swap(beside[0], beside[1]);
+  unroll = 1;
 }
 
 std::optional<int64_t> LoopPlan::lengthOf(unsigned d) const {

@@ -47,11 +47,17 @@ public:
   SmallVector<unsigned> parallel, reductions; ///< loops that are left to run
   std::optional<unsigned> along;              ///< the one along vectors
   int64_t lanes = 1, unroll = 1; ///< of a vector; vectors at a time
-  /// A parallel loop of which some iterations are computed side by side: what
-  /// it does not move is read once for them, and their sums do not wait for
+  /// Parallel loops of which some iterations are computed side by side: what
+  /// they do not move is read once for them, and their sums do not wait for
   /// each other.
-  std::optional<unsigned> beside;
-  int64_t rows = 1; ///< of it, at a time
+  struct SideLoop {
+    unsigned loop;
+    int64_t count; ///< iterations at a time
+  };
+  SmallVector<SideLoop, 2> beside;
+  bool isBeside(unsigned d) const {
+    return llvm::any_of(beside, [&](auto &side) { return side.loop == d; });
+  }
   /// Reductions that run around the parallel loops, or each iteration of these
   /// would read what they do not move from memory. They are none of
   /// `reductions` then.
@@ -65,6 +71,7 @@ public:
 private:
   bool canRunAlong(unsigned d);
   void chooseRows(unsigned vectorBits);
+  void chooseSquare(unsigned vectorBits);
   void chooseOutermost();
   unsigned widestElement();
 

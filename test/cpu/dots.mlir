@@ -2,10 +2,16 @@
 // none, or a few.
 // RUN: gradus compile %s --function=one --march=x86-64-v4 --emit=buffers --threads=1 -o - | FileCheck %s
 // RUN: gradus compile %s --function=three --march=x86-64-v4 --emit=buffers --threads=1 -o - | FileCheck %s
+// RUN: gradus compile %s --function=seven --march=x86-64-v4 --emit=buffers --threads=1 -o - | FileCheck %s --check-prefix=SEVEN
 // RUN: gradus compile %s --function=many --march=x86-64-v4 --emit=buffers --threads=1 -o - | FileCheck %s --check-prefix=MANY
 // CHECK-NOT: vector.shuffle
 // CHECK: vector.reduction <add>
 // MANY: vector.shuffle
+//
+// Seven rows by two of the other matrix are computed at a time: each vector that is read takes part in two or seven products.
+// SEVEN-NOT: vector.shuffle
+// SEVEN: :14 = scf.for
+// SEVEN-COUNT-14: vector.reduction <add>
 // RUN: gradus verify %s --threads=1
 // RUN: gradus verify %s --threads=2 --march=x86-64-v3
 graph.model @dots {
@@ -14,6 +20,10 @@ graph.model @dots {
     return %y
   }
   func @three(%w: f32[300, 170], %x: f32[3, 170]) {
+    %y = einsum "bi,oi->bo", %x, %w
+    return %y
+  }
+  func @seven(%w: f32[301, 170], %x: f32[7, 170]) {
     %y = einsum "bi,oi->bo", %x, %w
     return %y
   }
