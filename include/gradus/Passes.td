@@ -236,8 +236,8 @@ def MergeLoops : Pass<"graph-merge-loops", "::mlir::ModuleOp"> {
   let summary = "Run loops that go together in all that a kernel reads and writes as one";
   let description = [{
     The pixels of images become rows like any others, and what is computed element by element one long loop. Callers
-    reshape what they pass, which costs nothing. Kernels that know their loops by number, those of blocks of rows or of
-    lengths that a call gives, stay as they are.
+    reshape what they pass, which costs nothing. In groups of rows, the loops inside a row become one. Kernels that a mask
+    limits, that ask for an index, or whose lengths a call gives, stay as they are.
   }];
   let dependentDialects = ["::mlir::tensor::TensorDialect"];
 }

@@ -49,12 +49,16 @@ static void mergeWithResult(linalg::GenericOp op, unsigned r, Value variable) {
   }
 }
 
+/// What makes the tensor that the op, or none, reshapes, if it does.
+static Operation *behindReshapes(Operation *op) {
+  while (isa_and_nonnull<mlir::tensor::CollapseShapeOp,
+                         mlir::tensor::ExpandShapeOp>(op))
+    op = op->getOperand(0).getDefiningOp();
+  return op;
+}
 /// An empty tensor, perhaps reshaped.
 static bool isEmpty(Operation *op) {
-  if (isa_and_nonnull<mlir::tensor::CollapseShapeOp,
-                      mlir::tensor::ExpandShapeOp>(op))
-    return isEmpty(op->getOperand(0).getDefiningOp());
-  return isa_and_nonnull<mlir::tensor::EmptyOp>(op);
+  return isa_and_nonnull<mlir::tensor::EmptyOp>(behindReshapes(op));
 }
 
 static bool writeInto(Value value, Value destination);
@@ -115,10 +119,8 @@ static bool writeInto(Value value, Value destination) {
 /// Makes nothing but a start: an empty tensor, one that is filled, or either
 /// reshaped.
 static bool isStart(Operation *op) {
-  if (isa_and_nonnull<mlir::tensor::CollapseShapeOp,
-                      mlir::tensor::ExpandShapeOp>(op))
-    return isStart(op->getOperand(0).getDefiningOp());
-  return isa_and_nonnull<mlir::tensor::EmptyOp, linalg::FillOp>(op);
+  return isa_and_nonnull<mlir::tensor::EmptyOp, linalg::FillOp>(
+      behindReshapes(op));
 }
 static bool isShared(Operation *start) {
   return !start->hasOneUse() ||

@@ -10,6 +10,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RowGroup.h"
 #include "gradus/Lowering.h"
 #include "gradus/Passes.h"
 #include "gradus/RuntimeLengths.h"
@@ -132,11 +133,6 @@ private:
     return Joins(std::max<int64_t>(count - 1, 0), true);
   }
 
-  static ArrayRef<int64_t> rowLoopsOf(Operation *op) {
-    auto rows =
-        op->getAttrOfType<mlir::DenseI64ArrayAttr>(lowering::rowLoopsAttr);
-    return rows ? rows.asArrayRef() : ArrayRef<int64_t>();
-  }
   /// The loops over a group's rows are known by their numbers.
   static void keepApart(Joins &joins, ArrayRef<int64_t> rows) {
     for (int64_t d : rows)

@@ -41,18 +41,14 @@ static Attribute groupOf(Operation *op) {
   return op->hasAttr(lowering::rowLoopsAttr) ? op->getAttr(lowering::groupAttr)
                                              : Attribute();
 }
-static ArrayRef<int64_t> rowLoops(Operation *op) {
-  return op->getAttrOfType<DenseI64ArrayAttr>(lowering::rowLoopsAttr)
-      .asArrayRef();
-}
 /// Does the operand's tensor have the row's indices first?
 static bool isAtRow(OpOperand &operand) {
   return startsWithLoops(operand,
-                         SmallVector<unsigned>(rowLoops(operand.getOwner())));
+                         SmallVector<unsigned>(rowLoopsOf(operand.getOwner())));
 }
 static SmallVector<int64_t> rowSizes(linalg::GenericOp op) {
   auto ranges = op.getStaticLoopRanges();
-  return llvm::map_to_vector(rowLoops(op),
+  return llvm::map_to_vector(rowLoopsOf(op),
                              [&](int64_t d) { return ranges[d]; });
 }
 
@@ -306,7 +302,7 @@ private:
       if (groupOf(op) != number)
         continue;
       all.push_back(op);
-      auto loops = rowLoops(op);
+      auto loops = rowLoopsOf(op);
       group.loops[op] = RowLoops(loops.begin(), loops.end());
       group.sizes = rowSizes(op);
       (sumsRowsOfBlocks(op) ? group.sums : group.members).insert(op);

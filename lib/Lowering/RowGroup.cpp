@@ -16,12 +16,16 @@ int64_t gradus::nextGroup(Block &body) {
   return next;
 }
 
-bool gradus::sumsRowsOfBlocks(Operation *op) {
+ArrayRef<int64_t> gradus::rowLoopsOf(Operation *op) {
   auto rows =
       op->getAttrOfType<mlir::DenseI64ArrayAttr>(lowering::rowLoopsAttr);
-  return rows && op->hasAttr(lowering::rowBlockAttr) &&
-         cast<linalg::LinalgOp>(op)
-                 .getIteratorTypesArray()[rows.asArrayRef().back()] ==
+  return rows ? rows.asArrayRef() : ArrayRef<int64_t>();
+}
+
+bool gradus::sumsRowsOfBlocks(Operation *op) {
+  ArrayRef<int64_t> rows = rowLoopsOf(op);
+  return !rows.empty() && op->hasAttr(lowering::rowBlockAttr) &&
+         cast<linalg::LinalgOp>(op).getIteratorTypesArray()[rows.back()] ==
              mlir::utils::IteratorType::reduction;
 }
 

@@ -11,6 +11,9 @@ namespace gradus {
 /// A number that no group of the block has yet.
 int64_t nextGroup(Block &body);
 
+/// The op's loops over its group's rows; none if it is in no such group.
+ArrayRef<int64_t> rowLoopsOf(Operation *op);
+
 /// Is the last of the loops over the rows of blocks one along which the op adds
 /// up?
 bool sumsRowsOfBlocks(Operation *op);
