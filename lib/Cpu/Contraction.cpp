@@ -57,6 +57,13 @@ static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
   return access;
 }
 
+std::optional<LinearAccess> LinearAccess::of(mlir::OpOperand &operand) {
+  if (!isa<mlir::MemRefType>(operand.get().getType()))
+    return std::nullopt;
+  return linearAccess(cast<linalg::GenericOp>(operand.getOwner()), &operand,
+                      RowPlace());
+}
+
 mlir::DenseI64ArrayAttr gradus::constantForm(Value buffer, StringRef form) {
   auto arg = dyn_cast<BlockArgument>(buffer);
   auto f = arg ? dyn_cast<mlir::func::FuncOp>(arg.getOwner()->getParentOp())

@@ -18,6 +18,10 @@ struct LinearAccess {
   int64_t start = 0;
   SmallVector<int64_t> step;
   bool isLocal = false; ///< it holds one row of a group, whichever is computed
+
+  /// How an op's loops move over an operand; none if it is no buffer, or not in
+  /// a linear way.
+  static std::optional<LinearAccess> of(mlir::OpOperand &operand);
 };
 
 /// What the code generator knows of the machine.
@@ -148,6 +152,8 @@ struct Epilogue {
   function_ref<void(ArrayRef<LoopRange> ranges, Value tile)> emit;
   /// Nothing else reads the result: a block at a time is enough.
   bool ownsResult;
+  /// What it reads and writes besides, by the contraction's loops.
+  SmallVector<LinearAccess> others;
 };
 
 /// The largest part of at most `most` that divides `size`, if that is no less

@@ -50,6 +50,12 @@ public:
     rhs = kernel->rhs = flattenedBuffer(b, c.rhs.buffer);
     if (!keepsTile)
       kernel->out = flattenedBuffer(b, c.out.buffer);
+    if (epilogue && c.row)
+      for (const LinearAccess &other : epilogue->others)
+        if (other.step[*c.row] != 0 && other.step[c.column] == 1) {
+          epilogueAccesses.push_back(other);
+          epilogueBuffers.push_back(flattenedBuffer(b, other.buffer));
+        }
     Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start),
                 SmallVector<Value>(c.size.size())};
     for (auto [loop, i] : c.rowLoops)
@@ -137,43 +143,6 @@ private:
     blocksOf(d, c.size[d], {1}, [&](Value i, int64_t) {
       parallelLoops(loops.drop_front(), moved(at, d, i), body);
     });
-  }
-
-  /// Blocks of loop `d`: of the first of the sizes, the last one shorter; of
-  /// all of them where a call says how long the loop is.
-  void blocksOf(unsigned d, int64_t size, ArrayRef<int64_t> sizes,
-                function_ref<void(Value, int64_t)> body) {
-    if (!c.isBound(d))
-      return blocks(size, sizes[0], body);
-    SmallVector<int64_t> smaller;
-    for (int64_t n : sizes)
-      if (n <= size && (smaller.empty() || n < smaller.back()))
-        smaller.push_back(n);
-    if (smaller.empty() || smaller.back() != 1)
-      smaller.push_back(1);
-    blocksTo(c.lengths[d].build(b, b.getLoc()), smaller, body);
-  }
-
-  bool hasExtent(unsigned loop) const {
-    return c.extent && c.extent->loop == loop;
-  }
-  /// The loop's extent, unit by unit; where the loop ends in the midst of one,
-  /// what is left of it.
-  void unitsOf(const Extent &e, int64_t size,
-               function_ref<void(Value, int64_t)> body) {
-    int64_t whole = size / e.unit * e.unit;
-    Value end = e.high;
-    if (whole < size)
-      end = arith::MinSIOp::create(b, end, index(whole));
-    loop(e.low, end, e.unit, [&](Value i) { body(i, e.unit); });
-    if (whole == size)
-      return;
-    Value isLeft = arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, e.high,
-                                         index(whole));
-    auto rest = scf::IfOp::create(b, isLeft, /*withElseRegion=*/false);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(rest.thenBlock());
-    body(index(whole), size - whole);
   }
 
   void columnBlocks(Position at) {
@@ -312,22 +281,7 @@ private:
 
   void rowBlocks(Position at, int64_t columns, int64_t depth, bool zero,
                  bool last) {
-    // Where rows end in the midst of a block, tiles and then single ones go on.
-    constexpr int64_t mostRows = 48;
-    int64_t whole = llvm::alignDown(mostRows, k.tileRows);
-    int64_t sizes[] = {std::min(k.blockRows, whole), k.tileRows};
-    auto eachBlock = [&](function_ref<void(Value, int64_t)> body) {
-      if (c.row && hasExtent(*c.row))
-        unitsOf(*c.extent, c.rows(), [&](Value unit, int64_t some) {
-          blocks(some, k.blockRows,
-                 [&](Value i, int64_t rows) { body(add(unit, i), rows); });
-        });
-      else if (c.row && c.isBound(*c.row))
-        blocksOf(*c.row, c.rows(), sizes, body);
-      else
-        blocks(c.rows(), k.blockRows, body);
-    };
-    eachBlock([&](Value i, int64_t rows) {
+    rowBlocksOf([&](Value i, int64_t rows) {
       Position block = c.row ? moved(at, *c.row, i) : at;
       if (k.packLhs)
         packLhs(block.lhs, rows, depth);
@@ -337,6 +291,7 @@ private:
           part.rhs = advance(index(0), j, kernel->steps(depth));
         if (keepsTile)
           part.out = index(0);
+        isLastDepth = last;
         tiles(part, rows, width, depth, zero);
         if (epilogue && last)
           onLastBlock([&] { follow(part, rows, width); });
@@ -385,6 +340,7 @@ private:
       Position corner = c.row ? moved(group, *c.row, r) : group;
       if (k.packLhs)
         corner.lhs = advance(group.lhs, r, kernel->packedAcross);
+      kernel->later = isLastDepth ? laterAt(corner) : SmallVector<LaterTile>();
       kernel->emit({corner.lhs, corner.rhs, corner.out}, height, width, depth,
                    zero);
     };
@@ -397,6 +353,18 @@ private:
       prepare(!prepared, rows - whole, width);
       tile(index(whole), rows - whole);
     }
+  }
+  /// Where the epilogue finds what belongs to the tile at `corner`.
+  SmallVector<LaterTile> laterAt(const Position &corner) {
+    SmallVector<LaterTile> later;
+    for (auto [access, buffer] : llvm::zip(epilogueAccesses, epilogueBuffers)) {
+      Value at = index(access.start);
+      for (auto [i, step] : llvm::zip(corner.loops, access.step))
+        if (i)
+          at = advance(at, i, step);
+      later.push_back({buffer, at, access.step[*c.row]});
+    }
+    return later;
   }
   void prepare(bool here, int64_t height, int64_t width) {
     if (here && !preparedOnce)
@@ -434,6 +402,11 @@ private:
   bool startsAtZero;
   const Epilogue *epilogue;
   bool keepsTile = false; ///< the result is `tile`, one block after the other
+  /// What the epilogue reads and writes of each tile's own, and the flat
+  /// buffers.
+  SmallVector<LinearAccess> epilogueAccesses;
+  SmallVector<Value> epilogueBuffers;
+  bool isLastDepth = false;  ///< the epilogue follows the block
   bool preparedOnce = false; ///< the kernel is, for all tiles of the part
   Value tile;
   Value lastBlock; ///< is it, if that is known only when it runs

@@ -210,7 +210,18 @@ private:
                   return user == product || user == follower ||
                          (fromZero && isa<linalg::FillOp>(user));
                 });
-    Epilogue epilogue{emit, owns};
+    Epilogue epilogue{emit, owns, {}};
+    for (OpOperand &other : follower->getOpOperands()) {
+      auto access = LinearAccess::of(other);
+      if (&other == result || !access)
+        continue;
+      SmallVector<int64_t> step(c->size.size());
+      for (unsigned axis = 0; axis < read.getNumResults(); ++axis)
+        step[written.getDimPosition(axis)] =
+            access->step[read.getDimPosition(axis)];
+      access->step = step;
+      epilogue.others.push_back(*access);
+    }
     lower(b, *c, fromZero, &epilogue);
   }
 

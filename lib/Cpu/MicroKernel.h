@@ -18,6 +18,13 @@ struct Offsets {
   Value lhs, rhs, out;
 };
 
+/// Part of a buffer that is read or written soon after a tile's sums are
+/// complete: as many rows and columns, from a corner on.
+struct LaterTile {
+  Value buffer, corner;
+  int64_t across; ///< from row to row
+};
+
 class MicroKernel : public PanelBuilder {
 public:
   /// `c`: with the sizes of the part that is being emitted.
@@ -48,6 +55,8 @@ public:
   Value lhs, rhs, out;
   /// Whether sums start at zero nevertheless, if that is known when it runs.
   Value isFirst;
+  /// What the kernel asks for while it adds up, as it will be read then.
+  SmallVector<LaterTile> later;
   /// From row to row of packed lhs, and from step to step.
   int64_t packedAcross = 1, packedAlong = 1;
 

@@ -11,8 +11,7 @@ namespace memref = mlir::memref;
 OperandPanels::OperandPanels(ImplicitLocOpBuilder &b,
                              const Contraction &contraction,
                              const Blocking &blocking)
-    : PanelBuilder(b, contraction.lanes, blocking.words), c(contraction),
-      k(blocking), panel(k.tileVectors * c.lanes),
+    : ContractionLoops(b, contraction, blocking),
       kernel((words.tiles ? createTileKernel : createVectorKernel)(b, c, k)) {}
 
 Value OperandPanels::emitAll() {

@@ -3,12 +3,13 @@
 #ifndef GRADUS_CPU_OPERANDPANELS_H
 #define GRADUS_CPU_OPERANDPANELS_H
 
+#include "ContractionLoops.h"
 #include "MicroKernel.h"
 
 namespace gradus {
 
 /// Copies blocks of a contraction's operands to panels, for its kernel.
-class OperandPanels : public PanelBuilder {
+class OperandPanels : public ContractionLoops {
 public:
   OperandPanels(ImplicitLocOpBuilder &b, const Contraction &contraction,
                 const Blocking &blocking);
@@ -30,9 +31,6 @@ protected:
   /// whole, some of them for all panels, so that they are read as they lie.
   void pack(Value from, int64_t columns, int64_t depth);
 
-  Contraction c; ///< with the sizes of the part that is being emitted
-  const Blocking &k;
-  int64_t panel; ///< columns of a tile
   std::unique_ptr<MicroKernel> kernel;
   Value lhs, rhs; ///< flat, as they lie
 

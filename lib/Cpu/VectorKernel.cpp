@@ -223,6 +223,9 @@ private:
     };
     Accumulators carried =
         carry(whole, unroll, sums, [&](Value i, const Accumulators &now) {
+          if (c.reductions.size() == 1 && unroll == 1)
+            for (const LaterTile &tile : later)
+              fetch(tile, i, whole, height, width);
           return steps(i, unroll, now);
         });
     if (whole < size)
@@ -304,6 +307,31 @@ private:
     constexpr int64_t fewVectors = 3;
     if (!inPanels && vectors <= fewVectors && !startsWithLines())
       fetch(vectors * lanes - 1);
+  }
+
+  /// Asks for step `i`'s share of a tile: some steps for each of its rows, so
+  /// that requests do not wait for each other.
+  void fetch(const LaterTile &tile, Value i, int64_t steps, int64_t height,
+             int64_t width) {
+    constexpr unsigned intoSecondCache = 2;
+    int64_t line =
+        lineBits / 8 / lowering::elementBytes(elementOf(tile.buffer));
+    int64_t lines = llvm::divideCeil(width, line);
+    // Powers of two: there is no time to divide. Steps past the last row ask
+    // for the rows below, whose turn is next.
+    int64_t stepsOfRow =
+        llvm::bit_floor(uint64_t(std::max<int64_t>(steps / height, 1)));
+    int64_t places =
+        std::min<int64_t>(stepsOfRow, llvm::bit_ceil(uint64_t(lines)));
+    int64_t atOnce = llvm::divideCeil(lines, places);
+    Value row = arith::ShRUIOp::create(b, i, index(llvm::Log2_64(stepsOfRow)));
+    Value place = arith::AndIOp::create(b, i, index(places - 1));
+    Value at =
+        advance(advance(tile.corner, row, tile.across), place, atOnce * line);
+    for (int64_t n = 0; n < atOnce; ++n)
+      memref::PrefetchOp::create(b, tile.buffer, ValueRange{add(at, n * line)},
+                                 /*isWrite=*/false, intoSecondCache,
+                                 /*isDataCache=*/true);
   }
 
   //===-- Products --------------------------------------------------------===//

@@ -19,6 +19,19 @@
 // UPDATE-NOT: memref.view {{.*}} to memref<96x200xf32>
 // UPDATE-LABEL: func.func @m_fused
 
+// What it will read and write is asked for while the sums are made: the residual and the result, not the bias.
+// RUN: gradus compile %s --function=residual --emit=buffers --march=x86-64-v4 --threads=1 -o - | FileCheck %s --check-prefix=ASKS
+// ASKS: func.func private @kernel0(%{{.*}}: memref<300x96xf32>, %{{.*}}: memref<96x200xf32>, %{{.*}}: memref<200xf32>, %[[RESIDUAL:[a-z0-9]*]]: memref<300x200xf32>, %[[RESULT:[a-z0-9]*]]:
+// ASKS-DAG: %[[FROM:.*]] = memref.collapse_shape %[[RESIDUAL]]
+// ASKS-DAG: %[[TO:.*]] = memref.collapse_shape %[[RESULT]]
+// ASKS: iter_args
+// ASKS-NOT: locality<2>
+// ASKS: memref.prefetch %[[FROM]]{{.*}}locality<2>
+// ASKS-NOT: locality<2>
+// ASKS: memref.prefetch %[[TO]]{{.*}}locality<2>
+// ASKS-NOT: locality<2>
+// ASKS: vector.fma
+
 // What overwrites an operand of the product waits for all of it: 600 times 1, halved, in every place.
 // RUN: gradus run %s --function=overwrite | FileCheck %s --check-prefix=OVERWRITE
 // OVERWRITE: low = 300
@@ -63,6 +76,12 @@ graph.model @m {
     return %l
   }
   train @fit minimizes @loss using sgd(lr = 1.0e-2)
+
+  func @residual(%x: f32[300, 96], %b: f32[200], %r: f32[300, 200]) {
+    %y = linear %x, %w, %b
+    %o = add %y, %r
+    return %o
+  }
 
   func @overwrite() {
     %one = constant f32[600, 600] = 1.0

@@ -1,0 +1,55 @@
+//===- ContractionLoops.cpp - a contraction's loops in blocks -------------===//
+
+#include "ContractionLoops.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace gradus;
+namespace arith = mlir::arith;
+namespace scf = mlir::scf;
+
+void ContractionLoops::blocksOf(unsigned d, int64_t size,
+                                ArrayRef<int64_t> sizes,
+                                function_ref<void(Value, int64_t)> body) {
+  if (!c.isBound(d))
+    return blocks(size, sizes[0], body);
+  SmallVector<int64_t> smaller;
+  for (int64_t n : sizes)
+    if (n <= size && (smaller.empty() || n < smaller.back()))
+      smaller.push_back(n);
+  if (smaller.empty() || smaller.back() != 1)
+    smaller.push_back(1);
+  blocksTo(c.lengths[d].build(b, b.getLoc()), smaller, body);
+}
+
+void ContractionLoops::unitsOf(const Extent &e, int64_t size,
+                               function_ref<void(Value, int64_t)> body) {
+  int64_t whole = size / e.unit * e.unit;
+  Value end = e.high;
+  if (whole < size)
+    end = arith::MinSIOp::create(b, end, index(whole));
+  loop(e.low, end, e.unit, [&](Value i) { body(i, e.unit); });
+  if (whole == size)
+    return;
+  Value isLeft =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, e.high, index(whole));
+  auto rest = scf::IfOp::create(b, isLeft, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(rest.thenBlock());
+  body(index(whole), size - whole);
+}
+
+void ContractionLoops::rowBlocksOf(function_ref<void(Value, int64_t)> body) {
+  if (c.row && hasExtent(*c.row))
+    return unitsOf(*c.extent, c.rows(), [&](Value unit, int64_t some) {
+      blocks(some, k.blockRows,
+             [&](Value i, int64_t rows) { body(add(unit, i), rows); });
+    });
+  if (!c.row || !c.isBound(*c.row))
+    return blocks(c.rows(), k.blockRows, body);
+  // Where rows end in the midst of a block, tiles and then single ones go on.
+  constexpr int64_t mostRows = 48;
+  int64_t whole = llvm::alignDown(mostRows, k.tileRows);
+  int64_t sizes[] = {std::min(k.blockRows, whole), k.tileRows};
+  blocksOf(*c.row, c.rows(), sizes, body);
+}
