@@ -21,6 +21,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "RowFit.h"
+#include "Windows.h"
 #include "gradus/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -60,6 +61,26 @@ public:
             if (group->keeps(v))
               bytes += lowering::byteCount(v);
     return bytes;
+  }
+
+  /// Takes copies out that are read in windows by others than members: they
+  /// need not be made (GroupWindows.cpp).
+  void leaveWindows() {
+    for (auto &group : groups) {
+      if (!group)
+        continue;
+      llvm::SetVector<Operation *> members = group->members;
+      for (Operation *op : members)
+        if (isReadInWindows(cast<linalg::GenericOp>(op)) &&
+            llvm::none_of(op->getUsers(), [&](Operation *user) {
+              return members.contains(user);
+            })) {
+          group->members.remove(op);
+          group->loops.erase(op);
+        }
+      if (group->members.size() < 2)
+        group.reset();
+    }
   }
 
   void mark() {
@@ -373,7 +394,10 @@ struct GroupRows : impl::GroupRowsBase<GroupRows> {
     Block &body = getOperation().getBody().front();
     Grouping whole(body, rowBytes, products, /*splits=*/false),
         split(body, rowBytes, products, /*splits=*/true);
-    (split.bytesKept() > whole.bytesKept() ? split : whole).mark();
+    Grouping &best = split.bytesKept() > whole.bytesKept() ? split : whole;
+    if (windows)
+      best.leaveWindows();
+    best.mark();
   }
 };
 } // namespace

@@ -125,6 +125,7 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   if (options.gpu.empty())
     pm.addNestedPass<func::FuncOp>(createSplitSums());
   GroupRowsOptions rows;
+  rows.windows = options.gpu.empty();
   if (!options.gpu.empty()) {
     // A block's shared memory; a product is the work of many blocks.
     rows.rowBytes = 32 * 1024;
