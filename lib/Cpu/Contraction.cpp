@@ -1,34 +1,13 @@
 //===- Contraction.cpp - which loop of a product goes along vectors -------===//
 
 #include "Contraction.h"
+#include "LinearForm.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace gradus;
 namespace linalg = mlir::linalg;
-
-/// The coefficients of a linear expression over the loops; false if it is
-/// none.
-static bool addLinear(mlir::AffineExpr e, int64_t scale, LinearAccess &access) {
-  if (auto d = dyn_cast<mlir::AffineDimExpr>(e)) {
-    access.step[d.getPosition()] += scale;
-    return true;
-  }
-  if (auto c = dyn_cast<mlir::AffineConstantExpr>(e)) {
-    access.start += scale * c.getValue();
-    return true;
-  }
-  auto binary = dyn_cast<mlir::AffineBinaryOpExpr>(e);
-  if (!binary)
-    return false;
-  if (e.getKind() == mlir::AffineExprKind::Add)
-    return addLinear(binary.getLHS(), scale, access) &&
-           addLinear(binary.getRHS(), scale, access);
-  auto factor = dyn_cast<mlir::AffineConstantExpr>(binary.getRHS());
-  return e.getKind() == mlir::AffineExprKind::Mul && factor &&
-         addLinear(binary.getLHS(), scale * factor.getValue(), access);
-}
 
 static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
                                                 mlir::OpOperand *operand,
@@ -44,9 +23,14 @@ static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
       failed(type.getStridesAndOffset(strides, offset)))
     return std::nullopt;
   auto map = op.getMatchingIndexingMap(operand);
-  for (auto [e, stride] : llvm::zip(map.getResults(), strides))
-    if (!addLinear(e, stride, access))
+  for (auto [e, stride] : llvm::zip(map.getResults(), strides)) {
+    auto form = LinearForm::of(e, op.getNumLoops());
+    if (!form)
       return std::nullopt;
+    access.start += stride * form->start;
+    for (auto [step, own] : llvm::zip(access.step, form->step))
+      step += stride * own;
+  }
   if (local) {
     access.buffer = local;
     access.isLocal = true;

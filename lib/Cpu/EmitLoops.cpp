@@ -13,7 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "LoopElements.h"
+#include "LoopBody.h"
 #include "SplitLoops.h"
 #include "TurnedLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -32,9 +32,9 @@ namespace vector = mlir::vector;
 using mlir::OpOperand;
 
 namespace {
-class LoopEmitter : LoopElements {
+class LoopEmitter : LoopBody {
 public:
-  using LoopElements::LoopElements;
+  using LoopBody::LoopBody;
 
   void emit() {
     SmallVector<unsigned> outer(parallel);
@@ -69,9 +69,6 @@ private:
     });
     isFirst = before;
   }
-  Value low(unsigned d) {
-    return mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), ranges[d].low);
-  }
   Value high(unsigned d) {
     return mlir::getValueOrCreateConstantIndexOp(b, b.getLoc(), ranges[d].high);
   }
@@ -95,7 +92,7 @@ private:
   /// The iterations of a short loop that is written out, unless the copies get
   /// too many.
   std::optional<int64_t> writtenOut(unsigned d) {
-    constexpr int64_t shortLoop = 4, mostCopies = 8;
+    constexpr int64_t shortLoop = 4, mostCopies = 9; // taps of 3 x 3
     auto n = lengthOf(d);
     if (!n || *n <= 0 || *n > shortLoop || copies * *n > mostCopies)
       return std::nullopt;
@@ -194,19 +191,6 @@ private:
     stretch(low(d), whole, beside[n].count);
     stretch(whole, high(d), 1);
   }
-  Value sideAt(unsigned n, int64_t i) {
-    return i > 0 ? Value(arith::AddIOp::create(b, sides[n].first, index(i)))
-                 : sides[n].first;
-  }
-  void atEachSide(function_ref<void()> body, unsigned n = 0) {
-    if (n == beside.size())
-      return body();
-    for (int64_t i = 0; i < sides[n].count; ++i) {
-      ivs[beside[n].loop] = sideAt(n, i);
-      atEachSide(body, n + 1);
-    }
-  }
-
   /// A parallel loop along vectors: groups of them, single ones, a masked one.
   void overVectors() {
     unsigned d = *along;
@@ -237,60 +221,6 @@ private:
     });
   }
 
-  //===-- Windows ---------------------------------------------------------===//
-
-  /// Whether windows have all that is read here, over whole `sums` too: they do
-  /// if they have the first and the last of it. Null without windows.
-  Value allInside(ArrayRef<unsigned> sums) {
-    auto isWindow = [&](OpOperand *in) { return windowOf(*in) != nullptr; };
-    if (llvm::none_of(op.getDpsInputOperands(), isWindow))
-      return {};
-    Value all;
-    for (bool last : {false, true}) {
-      for (unsigned d : sums)
-        ivs[d] = last ? index(*mlir::getConstantIntValue(ranges[d].high) - 1)
-                      : low(d);
-      for (unsigned n = 0; n < beside.size(); ++n)
-        ivs[beside[n].loop] = sideAt(n, last ? sides[n].count - 1 : 0);
-      for (OpOperand *in : op.getDpsInputOperands()) {
-        const Window *window = windowOf(*in);
-        if (!window)
-          continue;
-        Value there = isThere(*window, indicesOf(*in, 0));
-        all = all ? Value(arith::AndIOp::create(b, all, there)) : there;
-      }
-    }
-    return all;
-  }
-  /// `emit`, twice if there are windows: for where they have all that it reads,
-  /// and for where they may not.
-  Values whereInside(ArrayRef<unsigned> sums, mlir::TypeRange results,
-                     function_ref<Values()> emit) {
-    Value inside = allInside(sums);
-    if (!inside)
-      return emit();
-    auto branch =
-        scf::IfOp::create(b, results, inside, /*withElseRegion=*/true);
-    OpBuilder::InsertionGuard guard(b);
-    for (mlir::Region &region : branch->getRegions()) {
-      b.setInsertionPointToStart(&region.front());
-      isInside = &region == &branch.getThenRegion();
-      Values values = emit();
-      if (!values.empty())
-        scf::YieldOp::create(b, values);
-    }
-    isInside = false;
-    return Values(branch.getResults());
-  }
-  /// Sums over taps are asked for as a whole. One over an image is hardly ever
-  /// inside as a whole, but for most of its steps.
-  bool asksAtEachStep() {
-    constexpr int64_t longSum = 16;
-    return llvm::any_of(reductions, [&](unsigned d) {
-      return lengthOf(d).value_or(longSum) >= longSum;
-    });
-  }
-
   //===-- One point -------------------------------------------------------===//
 
   /// All reductions at one point, or at `vectors` vectors side by side.
@@ -305,6 +235,11 @@ private:
   void reduceAt(int64_t vectors, Value mask) {
     bool reducesVectors = along && !isParallel(*along);
     Values sums;
+    if (along && !reducesVectors)
+      atEachSide([&] {
+        for (OpOperand *in : op.getDpsInputOperands())
+          fetchNextWindow(*in, vectors);
+      });
     atEachSide([&] {
       for (int64_t u = 0; u < (reducesVectors ? unroll : vectors); ++u)
         for (OpOperand &o : op.getDpsInitsMutable())
@@ -366,65 +301,7 @@ private:
     return sums;
   }
 
-  /// The op's body for `vectors` vectors side by side (or one point). Carried
-  /// results come and go in `sums`, vector by vector; others are stored.
-  Values body(const Values &sums, int64_t vectors, Value mask) {
-    auto emit = [&] {
-      Values results;
-      unsigned k = 0;
-      atEachSide([&] { bodyAtRow(sums, vectors, mask, k, results); });
-      return results;
-    };
-    return asksAtEachStep() ? whereInside({}, ValueRange(sums).getTypes(), emit)
-                            : emit();
-  }
-  /// `k`: the sum that is next.
-  void bodyAtRow(const Values &sums, int64_t vectors, Value mask, unsigned &k,
-                 Values &results) {
-    for (int64_t u = 0; u < vectors; ++u) {
-      mlir::IRMapping map;
-      SmallVector<Value> before;
-      for (OpOperand &o : op->getOpOperands()) {
-        BlockArgument arg = op.getMatchingBlockArgument(&o);
-        bool isSum = op.isDpsInit(&o) && carried(o);
-        Value v;
-        if (isSum)
-          v = sums[k++];
-        else if (!arg.use_empty())
-          v = load(o, u, mask);
-        if (isSum)
-          before.push_back(v);
-        if (v)
-          map.map(arg, v);
-      }
-      for (Operation &inner : op.getBlock()->without_terminator())
-        cloneInner(inner, map, u);
-      unsigned s = 0;
-      for (OpOperand &o : op.getDpsInitsMutable()) {
-        unsigned r = o.getOperandNumber() - op.getNumDpsInputs();
-        Value v =
-            map.lookupOrDefault(op.getBlock()->getTerminator()->getOperand(r));
-        if (!carried(o)) {
-          store(o, v, u, mask);
-          continue;
-        }
-        Value old = before[s++];
-        if (isa<mlir::VectorType>(old.getType()))
-          v = asVector(v);
-        // Lanes past the end add nothing to a sum of vectors.
-        if (mask && !isParallel(*along))
-          v = arith::SelectOp::create(b, mask, v, old);
-        results.push_back(v);
-      }
-    }
-  }
-
   int64_t copies = 1; ///< of the body, by short loops
-  struct Side {
-    Value first;
-    int64_t count;
-  };
-  SmallVector<Side, 2> sides; ///< where loops beside each other are
 };
 } // namespace
 

@@ -1,6 +1,7 @@
 //===- LoopElements.cpp - what a loop's body reads and writes -------------===//
 
 #include "LoopElements.h"
+#include "gradus/Lowering.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
@@ -133,6 +134,48 @@ Value LoopElements::load(OpOperand &o, int64_t u, Value mask) {
     return vector::LoadOp::create(b, type, bufferOf(o), at);
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(type));
   return vector::MaskedLoadOp::create(b, type, bufferOf(o), at, mask, zero);
+}
+void LoopElements::fetchNextWindow(OpOperand &o, int64_t vectors) {
+  // A smaller image stays in the second cache, a row of a group in the first.
+  constexpr int64_t cacheBytes = 256 * 1024, lineBytes = 64, mostElements = 2;
+  constexpr unsigned intoFirstCache = 3;
+  if (isScalar(o) || !inVectors(o) || bufferOf(o) != sourceOf(o))
+    return;
+  auto axes = windowAxes(o);
+  auto type = cast<ShapedType>(sourceOf(o).getType());
+  if (axes.size() < 2 || axes[0].step > mostElements ||
+      axes[1].step > mostElements || lowering::byteCount(type) <= cacheBytes)
+    return;
+  // New in the next window are its last rows; each place of a row asks for the
+  // elements in the middle of its own.
+  auto taps = [&](unsigned n) {
+    return op.getStaticLoopRanges()[axes[n].taps];
+  };
+  Values here = ivs;
+  for (unsigned d : reductions)
+    ivs[d] = index(0);
+  ivs[axes[0].slides] = arith::AddIOp::create(b, ivs[axes[0].slides], index(1));
+  ivs[axes[0].taps] = index(taps(0) - 1);
+  ivs[axes[1].taps] = index((taps(1) - 1) / 2);
+  Values last = indicesOf(o, 0);
+  ivs = here;
+  auto fetch = [&](int64_t y, int64_t x, int64_t element) {
+    Values at = last;
+    auto move = [&](unsigned axis, int64_t n) {
+      if (n != 0)
+        at[axis] = arith::AddIOp::create(b, at[axis], index(n));
+    };
+    move(axes[0].axis, -y);
+    move(axes[1].axis, x);
+    move(at.size() - 1, element);
+    memref::PrefetchOp::create(b, bufferOf(o), at, /*isWrite=*/false,
+                               intoFirstCache, /*isDataCache=*/true);
+  };
+  int64_t line = lineBytes / lowering::elementBytes(type.getElementType());
+  for (int64_t y = 0; y < axes[0].step; ++y)
+    for (int64_t x = 0; x < axes[1].step; ++x)
+      for (int64_t element = 0; element < vectors * lanes; element += line)
+        fetch(y, x, element);
 }
 Value LoopElements::old(OpOperand &o, int64_t u, Value mask) {
   auto start = buffers.starts.find(o.get());

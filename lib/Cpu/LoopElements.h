@@ -28,6 +28,10 @@ protected:
   Value place(unsigned d);
 
   Value load(mlir::OpOperand &o, int64_t u, Value mask);
+  /// Asks for as many vectors of what windows will read anew that lie one step
+  /// on along the outermost of their axes: rows of an image lie too far apart
+  /// for the processor to find out by itself.
+  void fetchNextWindow(mlir::OpOperand &o, int64_t vectors);
   /// What a sum starts from: the result's element, or a number of all.
   Value old(mlir::OpOperand &o, int64_t u, Value mask);
   void store(mlir::OpOperand &o, Value v, int64_t u, Value mask);

@@ -1,6 +1,7 @@
 //===- LoopPlan.cpp - how the loops of one op are to run ------------------===//
 
 #include "LoopPlan.h"
+#include "LinearForm.h"
 #include "gradus/Lowering.h"
 #include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -210,6 +211,20 @@ bool LoopPlan::readsWindows(OpOperand &o, const Window &window) {
     if (isCut && (e.isFunctionOfDim(*along) || !grows(e)))
       return false;
   return true;
+}
+
+SmallVector<LoopPlan::WindowAxis> LoopPlan::windowAxes(OpOperand &o) {
+  SmallVector<WindowAxis> axes;
+  for (auto [axis, e] : llvm::enumerate(mapOf(o).getResults())) {
+    auto form = LinearForm::of(e, kinds.size());
+    std::optional<unsigned> slides, taps;
+    for (unsigned d = 0; form && d < kinds.size(); ++d)
+      if (form->step[d] != 0)
+        (isParallel(d) ? slides : taps) = d;
+    if (slides && taps)
+      axes.push_back({unsigned(axis), *slides, *taps, form->step[*slides]});
+  }
+  return axes;
 }
 
 /// Of what the op computes, compares and writes: a vector has as many lanes as

@@ -63,6 +63,15 @@ public:
   /// `reductions` then.
   SmallVector<unsigned> outermost;
 
+  /// An axis along which `slides` moves the windows that `taps` reads, `step`
+  /// elements on each time.
+  struct WindowAxis {
+    unsigned axis, slides, taps;
+    int64_t step;
+  };
+  /// Those of an operand, the outermost first.
+  SmallVector<WindowAxis> windowAxes(mlir::OpOperand &o);
+
   /// Is the operand contiguous along loop `d`?
   bool contiguous(mlir::OpOperand &o, unsigned d);
   /// Does each operation of the body work on vectors as well?

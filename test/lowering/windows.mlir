@@ -3,7 +3,7 @@
 // RUN: gradus verify %s --march=haswell --threads=1 | FileCheck %s --check-prefix=RIGHT
 // RUN: gradus verify %s --march=x86-64 | FileCheck %s --check-prefix=RIGHT
 // RIGHT-NOT: WRONG
-// RIGHT-COUNT-12: ok
+// RIGHT-COUNT-13: ok
 // RUN: gradus compile %s --function=channels,slope,strided,cube,activated --emit=buffers -o - | FileCheck %s
 // RUN: gradus compile %s --function=twice,same,lines --emit=buffers -o - | FileCheck %s --check-prefix=COPY
 // Away from the borders nothing is asked.
@@ -12,7 +12,20 @@
 // INSIDE-NOT: maskedload
 // INSIDE: } else {
 // INSIDE: maskedload
+// A large image's next row is asked for: the taps' last, at a place's own column. All nine taps are written out.
+// RUN: gradus compile %s --function=large --threads=1 --march=x86-64-v4 --emit=buffers -o - | FileCheck %s --check-prefix=NEXT
+// NEXT: func.func private @kernel0
+// NEXT: scf.if
+// NEXT: memref.prefetch {{.*}}locality<3>, data : memref<1x64x64x48xf32>
+// NEXT-COUNT-9: vector.fma
+// NEXT: vector.store
+// RUN: gradus compile %s --function=channels --threads=1 --march=x86-64-v4 --emit=buffers -o - | FileCheck %s --check-prefix=SMALL --implicit-check-not=memref.prefetch
+// SMALL: func.func @windows_channels
 graph.model @windows {
+  func @large(%x: f32[1, 64, 64, 48], %filter: f32[3, 3, 1, 48]) {
+    %y = conv %x, %filter, padding = same, groups = 48
+    return %y
+  }
   // CHECK-LABEL: func.func @windows_channels
   // CHECK-SAME: graph.arena_bytes = 0
   func @channels(%x: f32[2, 9, 8, 40], %filter: f32[3, 3, 1, 40]) {
