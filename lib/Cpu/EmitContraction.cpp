@@ -285,6 +285,8 @@ private:
       Position block = c.row ? moved(at, *c.row, i) : at;
       if (k.packLhs)
         packLhs(block.lhs, rows, depth);
+      if (words.flips)
+        openRows(block, rows, depth);
       blocks(columns, stretch(), [&](Value j, int64_t width) {
         Position part = moved(block, c.column, j);
         if (k.pack) // panels lie one after the other
@@ -307,6 +309,31 @@ private:
     b.setInsertionPointToStart(choice.thenBlock());
     body();
   }
+  /// `body` with groups of a block's rows, and with what of lhs is theirs.
+  void groupsOf(const Position &block, int64_t rows, int64_t depth,
+                function_ref<void(Position, Value, int64_t)> body) {
+    blocks(rows, lhsGroup(rows), [&](Value g, int64_t some) {
+      Position group = c.row ? moved(block, *c.row, g) : block;
+      if (k.packLhs)
+        group.lhs = lhsPanel(g, some, depth).first;
+      body(group, g, some);
+    });
+  }
+  Position movedInGroup(const Position &group, Value r) {
+    Position corner = c.row ? moved(group, *c.row, r) : group;
+    if (k.packLhs)
+      corner.lhs = advance(group.lhs, r, kernel->packedAcross);
+    return corner;
+  }
+  void openRows(const Position &block, int64_t rows, int64_t depth) {
+    groupsOf(block, rows, depth, [&](Position group, Value g, int64_t some) {
+      blocks(some, k.tileRows, [&](Value r, int64_t height) {
+        Position corner = movedInGroup(group, r);
+        kernel->openRows({corner.lhs, corner.rhs, corner.out}, add(g, r),
+                         height, depth);
+      });
+    });
+  }
   /// All tiles of a block.
   void tiles(Position block, int64_t rows, int64_t columns, int64_t depth,
              bool zero) {
@@ -316,11 +343,8 @@ private:
       Position tile = moved(block, c.column, j);
       if (k.pack)
         tile.rhs = advance(block.rhs, j, kernel->steps(depth));
-      blocks(rows, lhsGroup(rows), [&](Value g, int64_t some) {
-        Position group = c.row ? moved(tile, *c.row, g) : tile;
-        if (k.packLhs)
-          group.lhs = lhsPanel(g, some, depth).first;
-        tileColumn(group, some, width, depth, zero, /*prepared=*/even);
+      groupsOf(tile, rows, depth, [&](Position group, Value g, int64_t some) {
+        tileColumn(group, g, some, width, depth, zero, /*prepared=*/even);
       });
     };
     int64_t whole = columns / panel * panel;
@@ -334,12 +358,11 @@ private:
     }
   }
   /// The tiles of some rows, whole ones and then the rest.
-  void tileColumn(Position group, int64_t rows, int64_t width, int64_t depth,
-                  bool zero, bool prepared) {
+  void tileColumn(const Position &group, Value first, int64_t rows,
+                  int64_t width, int64_t depth, bool zero, bool prepared) {
     auto tile = [&](Value r, int64_t height) {
-      Position corner = c.row ? moved(group, *c.row, r) : group;
-      if (k.packLhs)
-        corner.lhs = advance(group.lhs, r, kernel->packedAcross);
+      Position corner = movedInGroup(group, r);
+      kernel->row = add(first, r);
       kernel->later = isLastDepth ? laterAt(corner) : SmallVector<LaterTile>();
       kernel->emit({corner.lhs, corner.rhs, corner.out}, height, width, depth,
                    zero);

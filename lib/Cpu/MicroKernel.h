@@ -39,6 +39,10 @@ public:
   /// Before tiles of this size, and again when it changes. It may take as long
   /// as a small tile.
   virtual void prepare(int64_t height, int64_t width) {}
+  /// Before the tiles of `height` rows of a block, `row` the first of them, in
+  /// each block of depth; if elements of rhs are flipped.
+  virtual void openRows(const Offsets &at, Value row, int64_t height,
+                        int64_t depth) {}
   /// `zero`: the sums start at zero, not at what is in `out`.
   virtual void emit(const Offsets &at, int64_t height, int64_t width,
                     int64_t depth, bool zero) = 0;
@@ -55,6 +59,7 @@ public:
   Value lhs, rhs, out;
   /// Whether sums start at zero nevertheless, if that is known when it runs.
   Value isFirst;
+  Value row; ///< of the block, the tile's first
   /// What the kernel asks for while it adds up, as it will be read then.
   SmallVector<LaterTile> later;
   /// From row to row of packed lhs, and from step to step.

@@ -29,6 +29,9 @@ public:
   void open() override {
     if (k.streams)
       startsAtVector = isAligned(out);
+    if (words.flips)
+      excess = memref::AllocOp::create(
+          b, mlir::MemRefType::get({k.blockRows}, words.sum));
   }
   /// Other threads see what was written past the caches before they see that
   /// this part is done.
@@ -36,6 +39,21 @@ public:
     if (k.streams)
       mlir::LLVM::CallIntrinsicOp::create(
           b, b.getStringAttr("llvm.x86.sse.sfence"), ValueRange());
+  }
+
+  /// All tiles of a row have the same excess.
+  void openRows(const Offsets &at, Value first, int64_t height,
+                int64_t depth) override {
+    Accumulators rows(k.packLhs ? 1 : height, zeroVector(c.element));
+    rows = sumRows(0, at, height, steps(depth), rows);
+    Value each = arith::ConstantOp::create(b, b.getIntegerAttr(words.sum, 128));
+    for (int64_t r = 0; r < height; ++r) {
+      Value sum = k.packLhs ? Value(vector::ExtractOp::create(b, rows[0], r))
+                            : vector::ReductionOp::create(
+                                  b, vector::CombiningKind::ADD, rows[r]);
+      memref::StoreOp::create(b, arith::MulIOp::create(b, sum, each), excess,
+                              ValueRange{add(first, r)});
+    }
   }
 
   void emit(const Offsets &at, int64_t height, int64_t width, int64_t depth,
@@ -52,7 +70,7 @@ public:
                       : old;
       });
     if (words.flips)
-      takeExcess(at, height, steps(depth), sums);
+      takeExcess(height, sums);
     sums = reduce(0, at, height, width, steps(depth), sums);
     auto store = [&](bool streams) {
       forSums(at, height, width, [&](int64_t i, Value place, Value mask) {
@@ -105,21 +123,14 @@ private:
 
   /// Elements of rhs that are 128 too high make each sum of a row 128 times the
   /// sum of the row's elements too large.
-  void takeExcess(const Offsets &at, int64_t height, int64_t depth,
-                  Accumulators &sums) {
+  void takeExcess(int64_t height, Accumulators &sums) {
     int64_t vectors = int64_t(sums.size()) / height;
-    Accumulators rows(k.packLhs ? 1 : height, zeroVector(c.element));
-    rows = sumRows(0, at, height, depth, rows);
-    Value each = arith::ConstantOp::create(b, b.getIntegerAttr(words.sum, 128));
     for (int64_t r = 0; r < height; ++r) {
-      Value sum = k.packLhs ? Value(vector::ExtractOp::create(b, rows[0], r))
-                            : vector::ReductionOp::create(
-                                  b, vector::CombiningKind::ADD, rows[r]);
-      Value excess = vector::BroadcastOp::create(
-          b, vectorOf(words.sum), arith::MulIOp::create(b, sum, each));
+      Value one = memref::LoadOp::create(b, excess, ValueRange{add(row, r)});
+      Value all = vector::BroadcastOp::create(b, vectorOf(words.sum), one);
       for (int64_t v = 0; v < vectors; ++v)
         sums[r * vectors + v] =
-            arith::SubIOp::create(b, sums[r * vectors + v], excess);
+            arith::SubIOp::create(b, sums[r * vectors + v], all);
     }
   }
   /// Adds the elements of each row of lhs up: in lanes of a vector a row, or,
@@ -368,6 +379,7 @@ private:
     return arith::AddIOp::create(b, sum, call(product, type, {x, y}));
   }
 
+  Value excess; ///< of each row of a block, if elements of rhs are flipped
   Value startsAtVector; ///< null if the result is not written past the caches
 };
 } // namespace
