@@ -41,6 +41,9 @@ inline constexpr llvm::StringLiteral flopsAttr = "graph.product_flops";
 inline constexpr llvm::StringLiteral variablesAttr = "graph.variables";
 /// Module: bytes of the block of variables.
 inline constexpr llvm::StringLiteral variableBytesAttr = "graph.variable_bytes";
+/// Argument of a kernel: a tensor that is zero outside a box, of each axis
+/// where that starts and how long it is.
+inline constexpr llvm::StringLiteral boxAttr = "graph.box";
 /// Argument: a constant that lies in memory as its product reads it. Both begin
 /// with the number of elements there.
 /// A matrix in panels of some columns, in each the words of one step of the sum

@@ -289,6 +289,13 @@ def LowerKernels : Pass<"cpu-lower-kernels", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::arith::ArithDialect",
                            "::mlir::affine::AffineDialect", "::mlir::vector::VectorDialect", "::mlir::LLVM::LLVMDialect"];
 }
+def MarkBoxes : Pass<"cpu-mark-boxes", "::mlir::ModuleOp"> {
+  let summary = "Tell kernels which of their operands have zeros around";
+  let description = [{
+    Where every caller passes what a kernel has written between zeros: an image with zeros around, seen through reshapes.
+    Sums of products leave out the rows and columns that would add nothing.
+  }];
+}
 def PackConstants : Pass<"cpu-pack-constants", "::mlir::ModuleOp"> {
   let summary = "Have constant right-hand sides of products lie as the products read them";
   let description = [{

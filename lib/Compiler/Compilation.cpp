@@ -287,9 +287,10 @@ void Compilation::recordInterface() {
   for (auto f : source->getOps<func::FuncOp>()) {
     flattenEmpty(f);
     for (unsigned i = 0; i < f.getNumArguments(); ++i) {
-      for (StringRef name : {lowering::nameAttr, lowering::outputAttr,
-                             lowering::variableAttr, lowering::panelsAttr,
-                             lowering::winogradAttr, lowering::lengthsAttr})
+      for (StringRef name :
+           {lowering::nameAttr, lowering::outputAttr, lowering::variableAttr,
+            lowering::panelsAttr, lowering::winogradAttr, lowering::lengthsAttr,
+            lowering::boxAttr})
         f.removeArgAttr(i, name);
       if (f.isPrivate())
         f.removeArgAttr(i, lowering::sizeAttr);

@@ -1,7 +1,6 @@
 //===- Contraction.cpp - which loop of a product goes along vectors -------===//
 
 #include "Contraction.h"
-#include "LinearForm.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -121,6 +120,16 @@ static bool isDotProducts(const Contraction &c) {
          });
 }
 
+/// Outside of which the kernel's callers say that there are zeros.
+static SmallVector<AxisRange> boxOf(Value buffer) {
+  SmallVector<AxisRange> box;
+  if (auto form = constantForm(buffer, lowering::boxAttr))
+    for (auto [axis, size] :
+         llvm::enumerate(cast<ShapedType>(buffer.getType()).getShape()))
+      box.push_back({form[2 * axis], form[2 * axis + 1], size});
+  return box;
+}
+
 std::optional<Contraction> Contraction::match(linalg::GenericOp op,
                                               const RegisterFile &machine,
                                               const RowPlace &row) {
@@ -204,7 +213,51 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
     assert(form[wordPlace] == c.words.elements && "packed for another machine");
     c.readPanels(form[widthPlace]);
   }
+  for (mlir::OpOperand *in : op.getDpsInputOperands())
+    c.addClips(*in, boxOf(in->get()));
   return c;
+}
+
+void Contraction::addClips(mlir::OpOperand &operand, ArrayRef<AxisRange> box) {
+  if (words.tiles || words.flips)
+    return;
+  auto op = cast<linalg::GenericOp>(operand.getOwner());
+  auto places = op.getMatchingIndexingMap(&operand).getResults();
+  for (auto [e, range] : llvm::zip(places, box)) {
+    // A few rows of many are not worth a loop to a length that is computed.
+    constexpr int64_t most = 48;
+    if ((range.size - range.count) * most < range.size)
+      continue;
+    auto form = LinearForm::of(e, size.size());
+    std::optional<unsigned> loop;
+    bool isUniform = form.has_value();
+    for (unsigned d = 0; isUniform && d < size.size(); ++d) {
+      if (form->step[d] == 0)
+        continue;
+      bool isSum = llvm::is_contained(reductions, d);
+      // All of a tile is to leave out the same steps.
+      if (d == column || (row && d == *row) || isBound(d) || (isSum && loop) ||
+          (isSum && form->step[d] < 0))
+        isUniform = false;
+      else if (isSum)
+        loop = d;
+    }
+    if (isUniform && loop && isWorthClipping(*loop))
+      clips.push_back({*loop, *form, range.low, range.low + range.count});
+  }
+}
+
+/// Is there enough to do in the loop, or inside it?
+bool Contraction::isWorthClipping(unsigned loop) const {
+  constexpr int64_t least = 8;
+  bool isInnermost = loop == reductions.back();
+  int64_t steps = isInnermost ? size[loop] : 1;
+  for (unsigned d : llvm::reverse(reductions)) {
+    if (d == loop)
+      break;
+    steps *= size[d];
+  }
+  return steps >= least && (!isInnermost || words.elements == 1);
 }
 
 /// From element to element of the innermost loop lie the columns of a panel,

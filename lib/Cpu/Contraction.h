@@ -4,6 +4,7 @@
 #define GRADUS_CPU_CONTRACTION_H
 
 #include "EmitLoops.h"
+#include "LinearForm.h"
 #include "Panels.h"
 #include "Split.h"
 #include "gradus/RuntimeLengths.h"
@@ -46,6 +47,14 @@ struct Extent {
   int64_t unit;
 };
 
+/// Steps of a reduction loop at which an operand is zero: those for which
+/// `place`, of that loop and of parallel ones, is not in [low, high).
+struct Clip {
+  unsigned loop;
+  LinearForm place;
+  int64_t low, high;
+};
+
 /// A buffer in which all of a right-hand side lies in panels.
 struct RhsPanels {
   Value buffer;
@@ -62,6 +71,7 @@ struct Contraction {
   LinearAccess lhs, rhs, out;
   SmallVector<int64_t> size; ///< of each loop; of those of the row: see there
   RuntimeLengths lengths;    ///< where `size` is only a bound
+  SmallVector<Clip> clips;   ///< that are worth leaving out
   std::optional<Extent> extent; ///< of columns, rows, or a single reduction
   SmallVector<std::pair<unsigned, Value>> rowLoops;
   unsigned column;
@@ -83,9 +93,15 @@ struct Contraction {
                                           const RegisterFile &machine,
                                           const RowPlace &row);
 
+private:
+  bool isWorthClipping(unsigned loop) const;
+
+public:
   /// Has `rhs` lie in panels of so many columns, or in other ones.
   void readPanels(int64_t columns);
   void readPanels(const RhsPanels &panels);
+  /// Takes the clips of an operand that is zero outside a box.
+  void addClips(mlir::OpOperand &operand, ArrayRef<AxisRange> box);
   bool isBound(unsigned loop) const {
     return loop < lengths.size() && lengths[loop];
   }
@@ -109,8 +125,8 @@ struct Contraction {
   }
 };
 
-/// How an argument of a kernel lies in memory: its attribute `form`, one of
-/// lowering::panelsAttr and winogradAttr; null if it has none.
+/// What is known of an argument of a kernel: its attribute `form`, one of
+/// lowering::panelsAttr, winogradAttr and boxAttr; null if it has none.
 mlir::DenseI64ArrayAttr constantForm(Value buffer, StringRef form);
 
 /// Words are read in place if their elements lie there as they are, and no word

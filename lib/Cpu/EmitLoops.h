@@ -21,6 +21,13 @@ struct LoopRange {
 /// that is not known.
 SmallVector<LoopRange> wholeRanges(OpBuilder &b, mlir::linalg::LinalgOp op);
 
+/// Where a box is along an axis that has `size` elements.
+struct AxisRange {
+  int64_t low, count, size;
+  bool isWhole() const { return count == size; }
+  bool operator==(const AxisRange &) const = default;
+};
+
 /// What a buffer would hold that is never written: an image between zeros. Its
 /// element at i is the image's at i - low, or zero if there is none.
 struct Window {

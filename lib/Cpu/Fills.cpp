@@ -53,6 +53,20 @@ void Fills::findPaddings(Work work) {
   }
 }
 
+const Padding *Fills::paddingOf(Value buffer) const {
+  for (auto &[fill, padding] : paddings) {
+    if (cast<linalg::FillOp>(fill).getOutputs()[0] != buffer)
+      continue;
+    bool isAlone = llvm::all_of(buffer.getUses(), [&, fill = fill](auto &use) {
+      auto op = dyn_cast<linalg::LinalgOp>(use.getOwner());
+      return op && (op == fill || op == padding.writer().getOperation() ||
+                    op.isDpsInput(&use));
+    });
+    return isAlone ? &padding : nullptr;
+  }
+  return nullptr;
+}
+
 /// The op that alone reads what the padding writes, by loops along vectors that
 /// find it in the image as well; null if there is none. `later`: the ops behind
 /// the padding.

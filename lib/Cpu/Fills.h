@@ -32,6 +32,9 @@ public:
     auto it = paddings.find(fill);
     return it == paddings.end() ? nullptr : &it->second;
   }
+  /// What alone writes to the buffer, and a fill with zeros before; null if
+  /// something else does.
+  const Padding *paddingOf(Value buffer) const;
   bool isSuperfluous(Operation *op) const { return superfluous.contains(op); }
   /// What the op's sums start from, by the result's buffer.
   llvm::DenseMap<Value, mlir::TypedAttr> startsOf(Operation *op) const {

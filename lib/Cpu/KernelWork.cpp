@@ -24,7 +24,13 @@ std::optional<Contraction> KernelWork::contraction(linalg::LinalgOp op,
   std::optional<Contraction> c;
   if (generic)
     c = Contraction::match(generic, machine, row);
-  return c && c->depth() > 0 ? c : std::nullopt;
+  if (!c || c->depth() == 0)
+    return std::nullopt;
+  for (mlir::OpOperand *in : generic.getDpsInputOperands())
+    if (const Padding *padding = fills.paddingOf(in->get()))
+      if (auto box = padding->box())
+        c->addClips(*in, *box);
+  return c;
 }
 bool KernelWork::startsContraction(linalg::LinalgOp op,
                                    ArrayRef<linalg::LinalgOp> later,

@@ -99,6 +99,18 @@ void Padding::writeOnly() {
   op.getBody()->getTerminator()->setOperand(0, addedToOld(op));
 }
 
+std::optional<SmallVector<AxisRange>> Padding::box() const {
+  SmallVector<AxisRange> ranges;
+  for (const Axis &axis : axes) {
+    if (axis.step != 1)
+      return std::nullopt;
+    ranges.push_back({axis.low, axis.count, axis.size});
+  }
+  bool isAll =
+      llvm::all_of(ranges, [](const AxisRange &r) { return r.isWhole(); });
+  return isAll ? std::nullopt : std::optional(ranges);
+}
+
 std::optional<Window> Padding::window() const {
   linalg::GenericOp writer = op; // its accessors are not const
   Value yielded = writer.getBody()->getTerminator()->getOperand(0);

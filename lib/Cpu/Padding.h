@@ -23,6 +23,8 @@ public:
   void writeOnly();
   /// The op's operand as what is between the zeros, if the op but copies it.
   std::optional<Window> window() const;
+  /// The box that the op writes; none if it writes one of several, or all.
+  std::optional<SmallVector<AxisRange>> box() const;
   mlir::linalg::GenericOp writer() const { return op; }
   /// The fill's `ranges` without the box that the op writes: the same ranges,
   /// cut. All of them if it writes no box, or one that is hardly worth it.

@@ -199,8 +199,13 @@ private:
       return sums;
     if (end == step)
       return body(index(0), sums);
+    return carry(index(0), index(end), step, sums, body);
+  }
+  Accumulators
+  carry(Value from, Value end, int64_t step, const Accumulators &sums,
+        function_ref<Accumulators(Value, const Accumulators &)> body) {
     auto loop = scf::ForOp::create(
-        b, index(0), index(end), index(step), sums,
+        b, from, end, index(step), sums,
         [&](OpBuilder &nested, Location loc, Value i, ValueRange args) {
           Accumulators results;
           within(nested, [&] { results = body(i, Accumulators(args)); });
@@ -218,6 +223,12 @@ private:
     bool innermost = n + 1 == c.reductions.size();
     int64_t size = innermost ? rest : c.size[c.reductions[n]];
     rest /= size;
+    if (n < ranges.size() && ranges[n])
+      return carry(ranges[n]->first, ranges[n]->second, 1, sums,
+                   [&](Value i, const Accumulators &now) {
+                     return reduce(n + 1, moved(at, n, i, rest), height, width,
+                                   rest, now);
+                   });
     // A small tile is repeated until a step has work to overlap; a large one
     // only costs compile time.
     constexpr int64_t enough = 16;

@@ -148,8 +148,10 @@ static void buildKernels(OpPassManager &pm, const CompileOptions &options) {
   // Before outlining: an in-place update changes what a kernel's operands are.
   pm.addPass(createDefineBoundary());
   pm.addPass(createOutlineKernels());
-  if (options.gpu.empty())
+  if (options.gpu.empty()) {
     pm.addPass(createMergeLoops());
+    pm.addPass(createMarkBoxes());
+  }
 }
 
 namespace {
