@@ -218,6 +218,20 @@ std::optional<Contraction> Contraction::match(linalg::GenericOp op,
   return c;
 }
 
+/// Is there enough to do in the loop, or inside it, for one to a length that is
+/// computed?
+static bool isWorthClipping(const Contraction &c, unsigned loop) {
+  constexpr int64_t least = 8;
+  bool isInnermost = loop == c.reductions.back();
+  int64_t steps = isInnermost ? c.size[loop] : 1;
+  for (unsigned d : llvm::reverse(c.reductions)) {
+    if (d == loop)
+      break;
+    steps *= c.size[d];
+  }
+  return steps >= least && (!isInnermost || c.words.elements == 1);
+}
+
 void Contraction::addClips(mlir::OpOperand &operand, ArrayRef<AxisRange> box) {
   if (words.tiles || words.flips)
     return;
@@ -242,22 +256,9 @@ void Contraction::addClips(mlir::OpOperand &operand, ArrayRef<AxisRange> box) {
       else if (isSum)
         loop = d;
     }
-    if (isUniform && loop && isWorthClipping(*loop))
+    if (isUniform && loop && isWorthClipping(*this, *loop))
       clips.push_back({*loop, *form, range.low, range.low + range.count});
   }
-}
-
-/// Is there enough to do in the loop, or inside it?
-bool Contraction::isWorthClipping(unsigned loop) const {
-  constexpr int64_t least = 8;
-  bool isInnermost = loop == reductions.back();
-  int64_t steps = isInnermost ? size[loop] : 1;
-  for (unsigned d : llvm::reverse(reductions)) {
-    if (d == loop)
-      break;
-    steps *= size[d];
-  }
-  return steps >= least && (!isInnermost || words.elements == 1);
 }
 
 /// From element to element of the innermost loop lie the columns of a panel,

@@ -93,10 +93,6 @@ struct Contraction {
                                           const RegisterFile &machine,
                                           const RowPlace &row);
 
-private:
-  bool isWorthClipping(unsigned loop) const;
-
-public:
   /// Has `rhs` lie in panels of so many columns, or in other ones.
   void readPanels(int64_t columns);
   void readPanels(const RhsPanels &panels);
