@@ -92,11 +92,19 @@ private:
   /// The iterations of a short loop that is written out, unless the copies get
   /// too many.
   std::optional<int64_t> writtenOut(unsigned d) {
-    constexpr int64_t shortLoop = 4, mostCopies = 9; // taps of 3 x 3
+    constexpr int64_t shortLoop = 4, taps = 3 * 3;
+    int64_t mostCopies = sharesWindows() ? taps : taps - 1;
     auto n = lengthOf(d);
     if (!n || *n <= 0 || *n > shortLoop || copies * *n > mostCopies)
       return std::nullopt;
     return n;
+  }
+  /// Do places side by side read some of the same vectors?
+  bool sharesWindows() {
+    return llvm::any_of(op.getDpsInputOperands(), [&](OpOperand *in) {
+      return !isScalar(*in) && inVectors(*in) && !windowAxes(*in).empty() &&
+             (isInside || !windowOf(*in));
+    });
   }
   /// `body` for each of `n` iterations, one after the other.
   void writeOut(unsigned d, int64_t n, function_ref<void()> body) {
