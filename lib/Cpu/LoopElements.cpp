@@ -139,7 +139,9 @@ void LoopElements::fetchNextWindow(OpOperand &o, int64_t vectors) {
   // A smaller image stays in the second cache, a row of a group in the first.
   constexpr int64_t cacheBytes = 256 * 1024, lineBytes = 64, mostElements = 2;
   constexpr unsigned intoFirstCache = 3;
-  if (isScalar(o) || !inVectors(o) || bufferOf(o) != sourceOf(o))
+  // Sums over images outside the loops over taps read all rows anyway.
+  if (isScalar(o) || !inVectors(o) || bufferOf(o) != sourceOf(o) ||
+      !outermost.empty())
     return;
   auto axes = windowAxes(o);
   auto type = cast<ShapedType>(sourceOf(o).getType());
