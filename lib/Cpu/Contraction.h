@@ -55,6 +55,10 @@ struct Clip {
   int64_t low, high;
 };
 
+/// From which step to which one each reduction loop is to run, if not over all
+/// of its block.
+using StepRanges = SmallVector<std::optional<std::pair<Value, Value>>>;
+
 /// A buffer in which all of a right-hand side lies in panels.
 struct RhsPanels {
   Value buffer;

@@ -53,3 +53,43 @@ void ContractionLoops::rowBlocksOf(function_ref<void(Value, int64_t)> body) {
   int64_t sizes[] = {std::min(k.blockRows, whole), k.tileRows};
   blocksOf(*c.row, c.rows(), sizes, body);
 }
+
+Value ContractionLoops::placeAt(const LinearAccess &access,
+                                ArrayRef<Value> loops) {
+  Value at = index(access.start);
+  for (auto [i, step] : llvm::zip(loops, access.step))
+    if (i)
+      at = advance(at, i, step);
+  return at;
+}
+
+StepRanges ContractionLoops::rangesAt(ArrayRef<Value> loops) {
+  StepRanges ranges(c.reductions.size());
+  for (const Clip &clip : c.clips) {
+    Value others = index(clip.place.start);
+    for (auto [d, i] : llvm::enumerate(loops))
+      if (i && d != clip.loop)
+        others = advance(others, i, clip.place.step[d]);
+    Value start = loops[clip.loop];
+    // The first step whose place is `end` or behind it.
+    auto stepAt = [&](int64_t end) {
+      Value rest = arith::SubIOp::create(b, index(end), others);
+      int64_t step = clip.place.step[clip.loop];
+      if (step != 1)
+        rest = arith::CeilDivSIOp::create(b, rest, index(step));
+      return start ? Value(arith::SubIOp::create(b, rest, start)) : rest;
+    };
+    Value from = arith::MaxSIOp::create(b, stepAt(clip.low), index(0));
+    Value end =
+        arith::MinSIOp::create(b, stepAt(clip.high), index(c.size[clip.loop]));
+    auto &range =
+        ranges[llvm::find(c.reductions, clip.loop) - c.reductions.begin()];
+    // Both operands may leave steps of a loop out.
+    if (range) {
+      from = arith::MaxSIOp::create(b, from, range->first);
+      end = arith::MinSIOp::create(b, end, range->second);
+    }
+    range = {from, end};
+  }
+  return ranges;
+}

@@ -31,6 +31,11 @@ protected:
   /// Blocks of rows, in which tiles lie side by side.
   void rowBlocksOf(function_ref<void(Value, int64_t)> body);
 
+  /// The element where the loops stand. `loops`: their indices (null: 0).
+  Value placeAt(const LinearAccess &access, ArrayRef<Value> loops);
+  /// What the clips leave of each reduction loop, from where its block starts.
+  StepRanges rangesAt(ArrayRef<Value> loops);
+
   Contraction c; ///< with the sizes of the part that is being emitted
   const Blocking &k;
   int64_t panel; ///< columns of a tile

@@ -363,7 +363,7 @@ private:
     auto tile = [&](Value r, int64_t height) {
       Position corner = movedInGroup(group, r);
       kernel->row = add(first, r);
-      kernel->ranges = rangesAt(corner);
+      kernel->ranges = rangesAt(corner.loops);
       kernel->later = isLastDepth ? laterAt(corner) : SmallVector<LaterTile>();
       kernel->emit({corner.lhs, corner.rhs, corner.out}, height, width, depth,
                    zero);
@@ -378,48 +378,12 @@ private:
       tile(index(whole), rows - whole);
     }
   }
-  /// What the clips leave of each reduction loop, from where its block starts.
-  SmallVector<std::optional<std::pair<Value, Value>>>
-  rangesAt(const Position &corner) {
-    SmallVector<std::optional<std::pair<Value, Value>>> ranges(
-        c.reductions.size());
-    for (const Clip &clip : c.clips) {
-      Value others = index(clip.place.start);
-      for (auto [d, i] : llvm::enumerate(corner.loops))
-        if (i && d != clip.loop)
-          others = advance(others, i, clip.place.step[d]);
-      Value start = corner.loops[clip.loop];
-      // The first step whose place is `end` or behind it.
-      auto stepAt = [&](int64_t end) {
-        Value rest = arith::SubIOp::create(b, index(end), others);
-        int64_t step = clip.place.step[clip.loop];
-        if (step != 1)
-          rest = arith::CeilDivSIOp::create(b, rest, index(step));
-        return start ? Value(arith::SubIOp::create(b, rest, start)) : rest;
-      };
-      Value from = arith::MaxSIOp::create(b, stepAt(clip.low), index(0));
-      Value end = arith::MinSIOp::create(b, stepAt(clip.high),
-                                         index(c.size[clip.loop]));
-      auto &range =
-          ranges[llvm::find(c.reductions, clip.loop) - c.reductions.begin()];
-      range =
-          range
-              ? std::pair(Value(arith::MaxSIOp::create(b, from, range->first)),
-                          Value(arith::MinSIOp::create(b, end, range->second)))
-              : std::pair(from, end);
-    }
-    return ranges;
-  }
   /// Where the epilogue finds what belongs to the tile at `corner`.
   SmallVector<LaterTile> laterAt(const Position &corner) {
     SmallVector<LaterTile> later;
-    for (auto [access, buffer] : llvm::zip(epilogueAccesses, epilogueBuffers)) {
-      Value at = index(access.start);
-      for (auto [i, step] : llvm::zip(corner.loops, access.step))
-        if (i)
-          at = advance(at, i, step);
-      later.push_back({buffer, at, access.step[*c.row]});
-    }
+    for (auto [access, buffer] : llvm::zip(epilogueAccesses, epilogueBuffers))
+      later.push_back(
+          {buffer, placeAt(access, corner.loops), access.step[*c.row]});
     return later;
   }
   void prepare(bool here, int64_t height, int64_t width) {

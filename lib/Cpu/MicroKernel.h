@@ -59,10 +59,8 @@ public:
   Value lhs, rhs, out;
   /// Whether sums start at zero nevertheless, if that is known when it runs.
   Value isFirst;
-  /// Of each reduction loop, from which step to which one the tile is to be
-  /// added up, if not over all of the block's.
-  SmallVector<std::optional<std::pair<Value, Value>>> ranges;
-  Value row; ///< of the block, the tile's first
+  StepRanges ranges; ///< that the tile is to be added up over
+  Value row;         ///< of the block, the tile's first
   /// What the kernel asks for while it adds up, as it will be read then.
   SmallVector<LaterTile> later;
   /// From row to row of packed lhs, and from step to step.
