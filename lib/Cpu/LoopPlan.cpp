@@ -135,6 +135,36 @@ void LoopPlan::chooseRows(unsigned vectorBits) {
         break;
       }
     beside = {{d, count}};
+    if (count == *n && vectorBits == 512)
+      takeOuterTaps(d);
+    return;
+  }
+}
+
+/// All iterations of another short loop that moves the same operand too, if
+/// registers hold the sums of a few vectors: what both leave where it is is
+/// read once. That takes a narrow stretch of each pixel at a time, which is
+/// slow from memory.
+void LoopPlan::takeOuterTaps(unsigned inner) {
+  constexpr int64_t fewVectors = 2, mostSums = 20, mostBytes = 8 << 20;
+  if (llvm::any_of(op.getDpsInputOperands(), [](OpOperand *in) {
+        return !isScalar(*in) &&
+               lowering::byteCount(cast<ShapedType>(in->get().getType())) >
+                   mostBytes;
+      }))
+    return;
+  for (unsigned d : llvm::reverse(parallel)) {
+    auto n = lengthOf(d);
+    if (d == inner || d == *along || !n || *n < 2)
+      continue;
+    bool isAlike = llvm::all_of(op.getDpsInputOperands(), [&](OpOperand *in) {
+      return moves(*in, d) == moves(*in, inner);
+    });
+    if (isAlike && unroll >= fewVectors &&
+        *n * beside[0].count * fewVectors <= mostSums) {
+      unroll = fewVectors;
+      beside.insert(beside.begin(), {d, *n});
+    }
     return;
   }
 }

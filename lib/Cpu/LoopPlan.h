@@ -81,6 +81,7 @@ private:
   bool canRunAlong(unsigned d);
   void chooseRows(unsigned vectorBits);
   void chooseSquare(unsigned vectorBits);
+  void takeOuterTaps(unsigned inner);
   void chooseOutermost();
   unsigned widestElement();
 

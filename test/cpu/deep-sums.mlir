@@ -20,11 +20,15 @@
 // BUFFERS: vector.fma
 // BUFFERS: scf.if
 // BUFFERS: arith.subf
-// RUN: gradus compile %s --function=channels --threads=1 --march=x86-64-v4 --emit=buffers -o - | FileCheck %s --check-prefix=CHANNELS
+// RUN: gradus compile %s --function=channels --threads=1 --march=x86-64-v3 --emit=buffers -o - | FileCheck %s --check-prefix=CHANNELS
 // CHANNELS: func.func private @{{.*}}memref<3x3x1x64xf32>
 // CHANNELS: scf.for %{{.*}} = %c0{{.*}} to %c2{{.*}} step %c1
 // CHANNELS: arith.cmpi eq
 // CHANNELS: arith.select
+// With registers for the sums of all taps, two vectors of each, images are read once.
+// RUN: gradus compile %s --function=channels --threads=1 --march=x86-64-v4 --emit=buffers -o - | FileCheck %s --check-prefix=TAPS
+// TAPS: func.func private @{{.*}}memref<3x3x1x64xf32>
+// TAPS: scf.for {{.*}} -> ({{((vector<16xf32>, ){17})}}vector<16xf32>)
 // The same bits for any number of threads.
 // RUN: gradus run %s --function=noise --input seed=1 --threads=1 > %t.1
 // RUN: gradus run %s --function=noise --input seed=1 --threads=2 > %t.2
