@@ -199,8 +199,8 @@ def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
   let options = [Option<"rowBytes", "row-bytes", "int64_t", "512 * 1024",
                         "What a row's intermediates may take: half of a second-level cache, or a GPU's shared memory">,
                  Option<"products", "products", "bool", "true", "Take products into groups">,
-             Option<"windows", "windows", "bool", "false",
-                    "Leave copies between zeros out that others read in windows: none will be made">];
+                 Option<"windows", "windows", "bool", "false",
+                        "Leave copies between zeros out that others read in windows: none will be made">];
 }
 def RecomputeRows : Pass<"graph-recompute-rows", "::mlir::func::FuncOp"> {
   let summary = "Have groups make again what they would read of another group, where that is large";

@@ -11,8 +11,8 @@ namespace linalg = mlir::linalg;
 static std::optional<LinearAccess> linearAccess(linalg::GenericOp op,
                                                 mlir::OpOperand *operand,
                                                 const RowPlace &row) {
-  LinearAccess access{operand->get(), 0,
-                      SmallVector<int64_t>(op.getNumLoops(), 0)};
+  LinearAccess access{{0, SmallVector<int64_t>(op.getNumLoops(), 0)},
+                      operand->get()};
   Value local = row.buffers.local.lookup(operand->get());
   auto type =
       dyn_cast<mlir::MemRefType>((local ? local : operand->get()).getType());
@@ -275,7 +275,8 @@ void Contraction::readPanels(int64_t columns) {
   rhs.step[column] = step / panel;
 }
 void Contraction::readPanels(const RhsPanels &panels) {
-  rhs = {panels.buffer, /*start=*/0, SmallVector<int64_t>(size.size()),
+  rhs = {{/*start=*/0, SmallVector<int64_t>(size.size())},
+         panels.buffer,
          /*isLocal=*/true};
   readPanels(panels.columns);
 }

@@ -14,10 +14,8 @@ namespace gradus {
 
 /// One operand on buffers: element i of the flat buffer, where
 /// i = start + sum over loops d of step[d] * index[d].
-struct LinearAccess {
+struct LinearAccess : LinearForm {
   Value buffer;
-  int64_t start = 0;
-  SmallVector<int64_t> step;
   bool isLocal = false; ///< it holds one row of a group, whichever is computed
 
   /// How an op's loops move over an operand; none if it is no buffer, or not in

@@ -54,10 +54,9 @@ void ContractionLoops::rowBlocksOf(function_ref<void(Value, int64_t)> body) {
   blocksOf(*c.row, c.rows(), sizes, body);
 }
 
-Value ContractionLoops::placeAt(const LinearAccess &access,
-                                ArrayRef<Value> loops) {
-  Value at = index(access.start);
-  for (auto [i, step] : llvm::zip(loops, access.step))
+Value ContractionLoops::placeAt(const LinearForm &form, ArrayRef<Value> loops) {
+  Value at = index(form.start);
+  for (auto [i, step] : llvm::zip(loops, form.step))
     if (i)
       at = advance(at, i, step);
   return at;
@@ -66,14 +65,12 @@ Value ContractionLoops::placeAt(const LinearAccess &access,
 StepRanges ContractionLoops::rangesAt(ArrayRef<Value> loops) {
   StepRanges ranges(c.reductions.size());
   for (const Clip &clip : c.clips) {
-    Value others = index(clip.place.start);
-    for (auto [d, i] : llvm::enumerate(loops))
-      if (i && d != clip.loop)
-        others = advance(others, i, clip.place.step[d]);
-    Value start = loops[clip.loop];
+    SmallVector<Value> others(loops);
+    Value start = std::exchange(others[clip.loop], Value());
+    Value first = placeAt(clip.place, others);
     // The first step whose place is `end` or behind it.
     auto stepAt = [&](int64_t end) {
-      Value rest = arith::SubIOp::create(b, index(end), others);
+      Value rest = arith::SubIOp::create(b, index(end), first);
       int64_t step = clip.place.step[clip.loop];
       if (step != 1)
         rest = arith::CeilDivSIOp::create(b, rest, index(step));

@@ -31,8 +31,8 @@ protected:
   /// Blocks of rows, in which tiles lie side by side.
   void rowBlocksOf(function_ref<void(Value, int64_t)> body);
 
-  /// The element where the loops stand. `loops`: their indices (null: 0).
-  Value placeAt(const LinearAccess &access, ArrayRef<Value> loops);
+  /// The place where the loops stand. `loops`: their indices (null: 0).
+  Value placeAt(const LinearForm &form, ArrayRef<Value> loops);
   /// What the clips leave of each reduction loop, from where its block starts.
   StepRanges rangesAt(ArrayRef<Value> loops);
 

@@ -54,7 +54,7 @@ public:
       for (const LinearAccess &other : epilogue->others)
         if (other.step[*c.row] != 0 && other.step[c.column] == 1) {
           epilogueAccesses.push_back(other);
-          epilogueBuffers.push_back(flattenedBuffer(b, other.buffer));
+          epilogueAccesses.back().buffer = flattenedBuffer(b, other.buffer);
         }
     Position at{index(c.lhs.start), index(c.rhs.start), index(c.out.start),
                 SmallVector<Value>(c.size.size())};
@@ -362,7 +362,8 @@ private:
                   int64_t width, int64_t depth, bool zero, bool prepared) {
     auto tile = [&](Value r, int64_t height) {
       Position corner = movedInGroup(group, r);
-      kernel->row = add(first, r);
+      if (words.flips)
+        kernel->row = add(first, r);
       kernel->ranges = rangesAt(corner.loops);
       kernel->later = isLastDepth ? laterAt(corner) : SmallVector<LaterTile>();
       kernel->emit({corner.lhs, corner.rhs, corner.out}, height, width, depth,
@@ -381,9 +382,9 @@ private:
   /// Where the epilogue finds what belongs to the tile at `corner`.
   SmallVector<LaterTile> laterAt(const Position &corner) {
     SmallVector<LaterTile> later;
-    for (auto [access, buffer] : llvm::zip(epilogueAccesses, epilogueBuffers))
+    for (const LinearAccess &access : epilogueAccesses)
       later.push_back(
-          {buffer, placeAt(access, corner.loops), access.step[*c.row]});
+          {access.buffer, placeAt(access, corner.loops), access.step[*c.row]});
     return later;
   }
   void prepare(bool here, int64_t height, int64_t width) {
@@ -422,10 +423,8 @@ private:
   bool startsAtZero;
   const Epilogue *epilogue;
   bool keepsTile = false; ///< the result is `tile`, one block after the other
-  /// What the epilogue reads and writes of each tile's own, and the flat
-  /// buffers.
+  /// What the epilogue reads and writes of each tile's own, in flat buffers.
   SmallVector<LinearAccess> epilogueAccesses;
-  SmallVector<Value> epilogueBuffers;
   bool isLastDepth = false;  ///< the epilogue follows the block
   bool preparedOnce = false; ///< the kernel is, for all tiles of the part
   Value tile;

@@ -1,4 +1,4 @@
-//===- LinearForm.h - an index as a sum of loops --------------*- C++ -*-===//
+//===- LinearForm.h - an index as a sum of loops ----------------*- C++ -*-===//
 
 #ifndef GRADUS_CPU_LINEARFORM_H
 #define GRADUS_CPU_LINEARFORM_H

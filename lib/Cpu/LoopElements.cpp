@@ -139,9 +139,7 @@ void LoopElements::fetchNextWindow(OpOperand &o, int64_t vectors) {
   // A smaller image stays in the second cache, a row of a group in the first.
   constexpr int64_t cacheBytes = 256 * 1024, lineBytes = 64, mostElements = 2;
   constexpr unsigned intoFirstCache = 3;
-  // Sums over images outside the loops over taps read all rows anyway.
-  if (isScalar(o) || !inVectors(o) || bufferOf(o) != sourceOf(o) ||
-      !outermost.empty())
+  if (isScalar(o) || !inVectors(o) || bufferOf(o) != sourceOf(o))
     return;
   auto axes = windowAxes(o);
   auto type = cast<ShapedType>(sourceOf(o).getType());
@@ -150,9 +148,11 @@ void LoopElements::fetchNextWindow(OpOperand &o, int64_t vectors) {
     return;
   // New in the next window are its last rows; each place of a row asks for the
   // elements in the middle of its own.
-  auto taps = [&](unsigned n) {
-    return op.getStaticLoopRanges()[axes[n].taps];
-  };
+  auto sizes = op.getStaticLoopRanges();
+  auto taps = [&](unsigned n) { return sizes[axes[n].taps]; };
+  // A sum over an image, for a few places, reads all of its rows anyway.
+  if (taps(0) > sizes[axes[0].slides])
+    return;
   Values here = ivs;
   for (unsigned d : reductions)
     ivs[d] = index(0);

@@ -42,7 +42,8 @@ static std::optional<Box> boxWrittenBy(func::FuncOp kernel, unsigned result) {
 static std::optional<Box> reshaped(const Box &box,
                                    ArrayRef<mlir::ReassociationIndices> groups,
                                    ArrayRef<int64_t> shape, bool expands) {
-  Box result(shape.size());
+  Box result = llvm::map_to_vector(
+      shape, [](int64_t size) { return AxisRange{0, size, size}; });
   for (auto [one, several] : llvm::enumerate(groups)) {
     // Of the several axes the first one that is longer than 1 has all that is
     // cut, and those behind it are whole.
@@ -58,8 +59,6 @@ static std::optional<Box> reshaped(const Box &box,
         cut = axis;
     }
     if (expands) {
-      for (int64_t axis : several)
-        result[axis] = {0, shape[axis], shape[axis]};
       const AxisRange &whole = box[one];
       if (!cut)
         continue;
@@ -68,7 +67,6 @@ static std::optional<Box> reshaped(const Box &box,
       result[*cut] = {whole.low / inside, whole.count / inside, shape[*cut]};
       continue;
     }
-    result[one] = {0, shape[one], shape[one]};
     for (int64_t axis : several)
       if (axis != cut && !box[axis].isWhole())
         return std::nullopt;
@@ -85,21 +83,16 @@ static std::optional<Box> boxOf(Value v, const mlir::SymbolTable &symbols) {
     auto kernel = symbols.lookup<func::FuncOp>(call.getCallee());
     return boxWrittenBy(kernel, cast<mlir::OpResult>(v).getResultNumber());
   }
-  auto shapeOf = [](Value t) {
-    return cast<ShapedType>(t.getType()).getShape();
+  auto through = [&](auto reshape, bool expands) {
+    auto box = boxOf(reshape.getSrc(), symbols);
+    return box ? reshaped(*box, reshape.getReassociationIndices(),
+                          reshape.getResultType().getShape(), expands)
+               : std::nullopt;
   };
-  if (auto expand = v.getDefiningOp<tensor::ExpandShapeOp>()) {
-    auto box = boxOf(expand.getSrc(), symbols);
-    return box ? reshaped(*box, expand.getReassociationIndices(), shapeOf(v),
-                          /*expands=*/true)
-               : box;
-  }
-  if (auto collapse = v.getDefiningOp<tensor::CollapseShapeOp>()) {
-    auto box = boxOf(collapse.getSrc(), symbols);
-    return box ? reshaped(*box, collapse.getReassociationIndices(), shapeOf(v),
-                          /*expands=*/false)
-               : box;
-  }
+  if (auto expand = v.getDefiningOp<tensor::ExpandShapeOp>())
+    return through(expand, /*expands=*/true);
+  if (auto collapse = v.getDefiningOp<tensor::CollapseShapeOp>())
+    return through(collapse, /*expands=*/false);
   return std::nullopt;
 }
 
@@ -117,9 +110,11 @@ struct MarkBoxes : impl::MarkBoxesBase<MarkBoxes> {
     for (auto &[kernel, all] : calls)
       for (unsigned i = 0; i < kernel.getNumArguments(); ++i) {
         std::optional<Box> box = boxOf(all.front().getOperand(i), symbols);
-        bool isSame = box && llvm::all_of(all, [&](func::CallOp call) {
-                        return boxOf(call.getOperand(i), symbols) == box;
-                      });
+        bool isSame =
+            box &&
+            llvm::all_of(ArrayRef(all).drop_front(), [&](func::CallOp call) {
+              return boxOf(call.getOperand(i), symbols) == box;
+            });
         if (!isSame)
           continue;
         SmallVector<int64_t> numbers;

@@ -62,7 +62,7 @@ std::optional<Padding> Padding::match(linalg::FillOp fill,
 /// d, d + low, d * step, d * step + low, or low.
 std::optional<Padding::Axis>
 Padding::axisOf(mlir::AffineExpr place, ArrayRef<int64_t> loops, int64_t size) {
-  Axis axis{0, 1, 1, size};
+  Axis axis{{/*low=*/0, /*count=*/1, size}};
   auto takeConstant = [&](mlir::AffineExprKind kind, int64_t &to) {
     auto binary = dyn_cast<mlir::AffineBinaryOpExpr>(place);
     auto constant = binary && binary.getKind() == kind
@@ -100,15 +100,10 @@ void Padding::writeOnly() {
 }
 
 std::optional<SmallVector<AxisRange>> Padding::box() const {
-  SmallVector<AxisRange> ranges;
-  for (const Axis &axis : axes) {
-    if (axis.step != 1)
-      return std::nullopt;
-    ranges.push_back({axis.low, axis.count, axis.size});
-  }
-  bool isAll =
-      llvm::all_of(ranges, [](const AxisRange &r) { return r.isWhole(); });
-  return isAll ? std::nullopt : std::optional(ranges);
+  if (llvm::any_of(axes, [](const Axis &axis) { return axis.step != 1; }) ||
+      llvm::all_of(axes, [](const Axis &axis) { return axis.isWhole(); }))
+    return std::nullopt;
+  return SmallVector<AxisRange>(axes.begin(), axes.end());
 }
 
 std::optional<Window> Padding::window() const {

@@ -34,9 +34,9 @@ public:
 private:
   /// Of the buffer: the op writes each `step`th from `low` on, `count` of
   /// `size`.
-  struct Axis {
-    int64_t low, step, count, size;
-    bool isWhole() const { return step == 1 && count == size; }
+  struct Axis : AxisRange {
+    int64_t step = 1;
+    bool isWhole() const { return step == 1 && AxisRange::isWhole(); }
   };
   static std::optional<Axis> axisOf(mlir::AffineExpr place,
                                     ArrayRef<int64_t> loops, int64_t size);

@@ -358,8 +358,9 @@ private:
   void products(Value lhs, Value rhs, Value out, Steps lhsSteps, Steps rhsSteps,
                 Steps outSteps, Steps sizes, bool startsAtZero) {
     auto access = [](Value buffer, const Steps &steps) {
-      return LinearAccess{buffer, 0,
-                          SmallVector<int64_t>(ArrayRef<int64_t>(steps))};
+      return LinearAccess{
+          {/*start=*/0, SmallVector<int64_t>(ArrayRef<int64_t>(steps))},
+          buffer};
     };
     Contraction product;
     product.lhs = access(lhs, lhsSteps);
