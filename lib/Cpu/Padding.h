@@ -36,7 +36,6 @@ private:
   /// `size`.
   struct Axis : AxisRange {
     int64_t step = 1;
-    bool isWhole() const { return step == 1 && AxisRange::isWhole(); }
   };
   static std::optional<Axis> axisOf(mlir::AffineExpr place,
                                     ArrayRef<int64_t> loops, int64_t size);
