@@ -12,6 +12,10 @@
 // in turn, and the parity changes each time around; before the first, a stage
 // counts as read.
 //
+// Two warpgroups that multiply do not begin a tile of the result together: the
+// first is some stages ahead. So it stores its sums while the second has the
+// tensor cores for itself, which then stores while the first goes on.
+//
 // Where two blocks, a cluster, have an operand's tiles in common, each asks for
 // half of the lines of each, for both; so a stage has been read when both
 // blocks have read theirs. A block must be there as long as the other may say
@@ -66,6 +70,10 @@ BulkPipeline::BulkPipeline(Kernel &k, const Product &p, const Plan &plan,
     k.formClusters(plan.clusterBlocks());
     rank = k.rankInCluster();
   }
+  if (plan.lead())
+    isFirst = arith::CmpIOp::create(
+        k.b, arith::CmpIPredicate::eq,
+        k.uniform(k.at.div(k.thread(), warpgroupThreads)), k.at.number(0));
   for (Factor f : {Lhs, Rhs})
     operands[f] = operand(Side(p, f, plan.tiles));
   makeBarriers();
@@ -123,7 +131,8 @@ Value BulkPipeline::asWord(Value index) {
 void BulkPipeline::makeBarriers() {
   int64_t stages = plan.stages->count;
   constexpr int64_t barrierBytes = 8;
-  barriers = k.largeShared(k.b.getI64Type(), 2 * stages, barrierBytes);
+  barriers = k.largeShared(k.b.getI64Type(), 2 * stages + (plan.lead() ? 1 : 0),
+                           barrierBytes);
   Value isFirst = arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq,
                                         k.thread(), k.at.number(0));
   k.when(isFirst, [&] {
@@ -136,6 +145,9 @@ void BulkPipeline::makeBarriers() {
           k.b, barrier(k.at.number(s), false),
           word(plan.clusterBlocks() * plan.tiles.threads / warpSize), Value());
     }
+    if (plan.lead())
+      NVVM::MBarrierInitOp::create(k.b, leadBarrier(), word(warpgroupThreads),
+                                   Value());
     NVVM::FenceMbarrierInitOp::create(k.b);
   });
   if (!plan.common)
@@ -146,11 +158,31 @@ void BulkPipeline::makeBarriers() {
 Value BulkPipeline::barrier(Value stage, bool isFull) {
   return k.address(barriers, k.at.add(stage, isFull ? 0 : plan.stages->count));
 }
-void BulkPipeline::wait(Value stage, bool isFull, Value parity) {
+Value BulkPipeline::leadBarrier() {
+  return k.address(barriers, k.at.number(2 * plan.stages->count));
+}
+void BulkPipeline::wait(Value barrier, Value parity) {
   // The hint how long to sleep, in ns.
   constexpr int64_t ticks = 10'000'000;
-  NVVM::MBarrierTryWaitParityOp::create(k.b, barrier(stage, isFull), parity,
-                                        word(ticks));
+  NVVM::MBarrierTryWaitParityOp::create(k.b, barrier, parity, word(ticks));
+}
+void BulkPipeline::awaitLead(Value parity) {
+  // The first waits for the phase before, which is over: behind a branch,
+  // ptxas would not have what the loop does for all lanes in uniform registers.
+  Value other = arith::ExtUIOp::create(k.b, k.b.getI32Type(), isFirst);
+  wait(leadBarrier(), arith::XOrIOp::create(k.b, parity, other));
+}
+void BulkPipeline::sayLead(const DepthRange &depth, Value at) {
+  Value last = k.at.add(depth.from, (plan.lead() - 1) * plan.tiles.depth);
+  Value says = arith::AndIOp::create(
+      k.b, isFirst,
+      arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq, at, last));
+  // All its threads, for one of them the branch would not be uniform.
+  k.when(says, [&] {
+    NVVM::MBarrierArriveOp::create(k.b, k.b.getI64Type(), leadBarrier(),
+                                   /*count=*/Value(), NVVM::MemScopeKind::CTA,
+                                   /*relaxed=*/false);
+  });
 }
 void BulkPipeline::inOneThread(function_ref<void()> body) {
   Value isFirstWarp = arith::CmpIOp::create(
@@ -164,7 +196,10 @@ void BulkPipeline::inOneThread(function_ref<void()> body) {
   });
 }
 BulkPipeline::Turn BulkPipeline::firstTurn(bool ofProducer) {
-  return {k.at.number(0), word(ofProducer ? 1 : 0)};
+  Turn first = {k.at.number(0), word(ofProducer ? 1 : 0)};
+  if (!ofProducer)
+    first.push_back(word(0));
+  return first;
 }
 BulkPipeline::Turn BulkPipeline::following(ArrayRef<Value> turn) {
   Value stage = turn[0], parity = turn[1];
@@ -221,7 +256,7 @@ BulkPipeline::Turn BulkPipeline::produce(const Factors &factors,
   return forEachTile(
       k, factors.depth, turn, [&](Value depth, ArrayRef<Value> now) {
         Value stage = now[0], parity = now[1];
-        wait(stage, /*isFull=*/false, parity);
+        wait(barrier(stage, /*isFull=*/false), parity);
         NVVM::MBarrierArriveExpectTxOp::create(
             k.b, k.b.getI64Type(), barrier(stage, true), word(bytes),
             NVVM::MemScopeKind::CTA, /*relaxed=*/false, /*predicate=*/Value());
@@ -236,15 +271,19 @@ BulkPipeline::Consumed BulkPipeline::consume(const DepthRange &depth,
   SmallVector<Value> carried = multiplier.zeros(k);
   size_t sums = carried.size();
   // The stage, its parity, and the stage before.
-  llvm::append_range(carried, turn);
+  llvm::append_range(carried, turn.take_front(2));
   carried.push_back(k.at.number(0));
+  if (plan.lead())
+    awaitLead(turn[2]);
   joinLanes();
   carried = forEachTile(k, depth, carried, [&](Value at, ArrayRef<Value> now) {
     ArrayRef<Value> turn = now.slice(sums, 2);
     Value stage = turn[0], parity = turn[1], before = now.back();
-    wait(stage, /*isFull=*/true, parity);
+    wait(barrier(stage, /*isFull=*/true), parity);
     SmallVector<Value> results =
         multiplier.multiply(k, now.take_front(sums), stage);
+    if (plan.lead())
+      sayLead(depth, at);
     results = multiplier.settle(k, results, multiplier.stagesInFlight());
     saysRead(before, arith::CmpIOp::create(k.b, arith::CmpIPredicate::ne, at,
                                            depth.from));
@@ -254,7 +293,8 @@ BulkPipeline::Consumed BulkPipeline::consume(const DepthRange &depth,
     return results;
   });
   Consumed done;
-  done.turn = {carried[sums], carried[sums + 1]};
+  done.turn = {carried[sums], carried[sums + 1],
+               arith::XOrIOp::create(k.b, turn[2], word(1))};
   Value last = carried.back();
   carried.resize(sums);
   done.sums = multiplier.settle(k, carried, 0);

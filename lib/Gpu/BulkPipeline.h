@@ -27,7 +27,8 @@ public:
     AxisIndex batch;
     DepthRange depth;
   };
-  /// The stage that comes next, and the parity of its phase.
+  /// The stage that comes next, and the parity of its phase; for consumers,
+  /// that of the tile of the result too.
   using Turn = SmallVector<Value>;
 
   /// Is the thread one of those that bring tiles?
@@ -64,7 +65,13 @@ private:
   Operand operand(const Side &side);
   void makeBarriers();
   Value barrier(Value stage, bool isFull);
-  void wait(Value stage, bool isFull, Value parity);
+  /// Which the first warpgroup's lead is told by.
+  Value leadBarrier();
+  void wait(Value barrier, Value parity);
+  /// The second warpgroup waits until the first has its lead, which that says
+  /// at a tile of its depth.
+  void awaitLead(Value parity);
+  void sayLead(const DepthRange &depth, Value at);
   void copy(Factor f, const Factors &factors, Value depth, Value stage);
   Turn following(ArrayRef<Value> turn);
   Value word(int64_t n);
@@ -77,7 +84,8 @@ private:
   const Plan &plan;
   Multiplier &multiplier;
   Value producer, barriers;
-  Value rank; ///< of the block in its cluster, if there are any
+  Value isFirst; ///< is the thread in the first warpgroup, if that has a lead?
+  Value rank;    ///< of the block in its cluster, if there are any
   Operand operands[2];
 };
 

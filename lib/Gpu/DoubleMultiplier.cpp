@@ -81,7 +81,7 @@ public:
     return sums;
   }
 
-  void forEachSum(Kernel &k, ValueRange sums,
+  void forEachSum(Kernel &k, ValueRange sums, int64_t,
                   function_ref<void(Value, Value, ValueRange)> visit) override {
     Value row = k.at.add(first[Lhs], group),
           column = k.at.add(first[Rhs], k.at.mul(member, 2));

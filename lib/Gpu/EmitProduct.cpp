@@ -301,6 +301,16 @@ private:
                AxisIndex(k, p.columns, column), sums);
   }
 
+  /// How many neighbouring sums are stored at once where they can be: what f32
+  /// has of 16 bytes.
+  int64_t storedTogether() {
+    constexpr int64_t most = 4;
+    for (int64_t count = most; count > 1; count /= 2)
+      if (p.n() % count == 0 && (parts > 1 || end.areInLine(count)))
+        return count;
+    return 1;
+  }
+
   void storeSums(Kernel &k, ValueRange sums, const TilePlace &place) {
     auto storeNeighbours = [&](Value row, Value column, ValueRange sums) {
       bool allOrNone = p.n() % int64_t(sums.size()) == 0;
@@ -320,7 +330,8 @@ private:
       k.when(mayEnd ? k.at.below(column, p.n()) : Value(), storeAll);
     };
     multiplier->forEachSum(
-        k, sums, [&](Value rowInTile, Value columnInTile, ValueRange sums) {
+        k, sums, storedTogether(),
+        [&](Value rowInTile, Value columnInTile, ValueRange sums) {
           Value row = k.at.add(place.row, rowInTile),
                 column = k.at.add(place.column, columnInTile);
           bool mayEnd = p.m() % clusterRows() != 0;

@@ -81,9 +81,10 @@ public:
   virtual Value memory(Factor operand) const = 0;
   /// Calls visit(row, column, sums) for all sums, those of neighbouring columns
   /// together, the first column a multiple of how many they are; rows and
-  /// columns are counted from the tile's first.
+  /// columns are counted from the tile's first. Lanes exchange sums for more
+  /// neighbours if those can be `stored` together.
   virtual void forEachSum(
-      Kernel &k, ValueRange sums,
+      Kernel &k, ValueRange sums, int64_t stored,
       function_ref<void(Value row, Value column, ValueRange sums)> visit) = 0;
   virtual Type sumType() const = 0;
 };

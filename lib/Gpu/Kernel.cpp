@@ -316,6 +316,17 @@ void Kernel::preferRegisters() {
              b.getI32IntegerAttr(1));
 }
 
+Value Kernel::uniform(Value index) {
+  auto word = [&](int64_t n) -> Value {
+    return arith::ConstantIntOp::create(b, b.getI32Type(), n);
+  };
+  Value own = arith::IndexCastUIOp::create(b, b.getI32Type(), index);
+  Value firstLanes = NVVM::ShflOp::create(
+      b, b.getI32Type(), word(-1), own, word(0), word(warpSize - 1),
+      NVVM::ShflKind::idx, mlir::UnitAttr());
+  return arith::IndexCastUIOp::create(b, b.getIndexType(), firstLanes);
+}
+
 void Kernel::limitRegisters(bool few) {
   constexpr int64_t registersOfAll = 65536, mostOfOne = 255;
   if (threadCount * mostOfOne <= registersOfAll)

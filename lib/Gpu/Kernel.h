@@ -152,6 +152,9 @@ public:
   /// From here on a warpgroup needs few registers, or many, if the block has so
   /// many threads that these cannot have as many as they like.
   void limitRegisters(bool few);
+  /// A number that is the same in all lanes of a warp, so that ptxas sees that
+  /// it is: descriptors and branches of warpgroups want that.
+  Value uniform(Value index);
   Value zero(Type type) {
     return mlir::arith::ConstantOp::create(b, b.getZeroAttr(type));
   }

@@ -247,18 +247,20 @@ private:
       double waves =
           double(llvm::divideCeilSigned(blocks * parts, chip.multiprocessors));
       int64_t steps = depth / t.depth;
+      Plan candidate = plan;
+      candidate.parts = parts;
+      candidate.partDepth = depth;
+      candidate.lastPartDepth = p.k() - (parts - 1) * depth;
+      double hidden = double(candidate.lead()) * arithmetic;
       double cycles = waves * (double(steps) * std::max(arithmetic, memory) +
-                               sums + blockCycles);
+                               std::max(sums - hidden, 0.0) + blockCycles);
       if (parts > 1)
         cycles += launchCycles + double(p.batches() * p.m() * p.n() * parts) *
                                      8 / storedBytesACycle /
                                      double(chip.multiprocessors);
-      if (!found || cycles < found->cycles) {
-        found = plan;
-        found->parts = parts;
-        found->partDepth = depth;
-        found->cycles = cycles;
-      }
+      candidate.cycles = cycles;
+      if (!found || cycles < found->cycles)
+        found = candidate;
     }
   }
 
@@ -328,6 +330,15 @@ double cyclesOf(const PackedOperand &o, const Product &p, const Chip &chip) {
          double(bits) / 8 / memoryBytesACycle / double(chip.multiprocessors);
 }
 } // namespace
+
+int64_t Plan::lead() const {
+  if (!isBulk || tiles.threads != 2 * warpgroupThreads)
+    return 0;
+  // The first then cannot have said so for the next tile of the result before
+  // the second has heard it for this one: there are no stages for it.
+  bool isLong = lastPartDepth > tiles.depth * (stages->count - 1);
+  return isLong ? stages->count / 2 : 0;
+}
 
 Plan gpu::planProduct(const Product &p, const ProductOptions &options,
                       const Chip &chip) {

@@ -19,6 +19,8 @@ struct Chip {
   static Chip of(StringRef name);
 };
 
+constexpr int64_t warpgroupThreads = 128;
+
 /// What multiplies.
 enum class Engine {
   Registers,  ///< each thread, as the op's body says
@@ -36,13 +38,20 @@ struct Plan {
   /// in common: each brings half of it to both.
   std::optional<Factor> common;
   /// The sum is split along its depth in this many parts, each this deep.
-  int64_t parts = 1, partDepth = 0;
+  int64_t parts = 1, partDepth = 0, lastPartDepth = 0;
   /// Operands that are copied before.
   SmallVector<PackedOperand> packed;
   double cycles = 0; ///< estimated
 
+  /// Which tile of the depth the first of two warpgroups begins before the
+  /// second begins its first: then one stores its sums while the other has the
+  /// tensor cores. None if there are not two, or sums are too short for it.
+  int64_t lead() const;
+
   /// Those that multiply, and a warpgroup that brings tiles.
-  int64_t threads() const { return tiles.threads + (isBulk ? 128 : 0); }
+  int64_t threads() const {
+    return tiles.threads + (isBulk ? warpgroupThreads : 0);
+  }
 
   /// A cluster's tiles, one below or beside the other.
   int64_t clusterRows() const { return common == Rhs ? 2 : 1; }

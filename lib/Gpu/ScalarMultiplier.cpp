@@ -68,7 +68,7 @@ public:
     }
     return sums;
   }
-  void forEachSum(Kernel &k, ValueRange sums,
+  void forEachSum(Kernel &k, ValueRange sums, int64_t,
                   function_ref<void(Value, Value, ValueRange)> visit) override {
     for (int64_t r = 0; r < t.side; ++r)
       visit(k.at.add(row, r), column, sums.slice(r * t.side, t.side));

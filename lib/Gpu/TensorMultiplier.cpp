@@ -17,6 +17,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "EmitProduct.h"
+#include "Quads.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 
@@ -108,15 +109,19 @@ public:
     return sums;
   }
 
-  void forEachSum(Kernel &k, ValueRange sums,
+  void forEachSum(Kernel &k, ValueRange sums, int64_t stored,
                   function_ref<void(Value, Value, ValueRange)> visit) override {
-    Value pair = k.at.mul(member, 2);
+    SmallVector<QuadSums> all;
     for (int64_t i = 0; i < down(); ++i)
-      for (int64_t j = 0; j < across(); ++j)
-        for (int64_t half = 0; half < 2; ++half)
-          visit(k.at.add(k.at.add(firstRow, group), i * squareRows + half * 8),
-                k.at.add(k.at.add(firstColumn, pair), j * squareColumns),
-                sums.slice((i * across() + j) * 4 + half * 2, 2));
+      for (int64_t half = 0; half < 2; ++half) {
+        QuadSums row{i * squareRows + half * 8, {}};
+        for (int64_t j = 0; j < across(); ++j)
+          row.pairs.push_back(sums.slice((i * across() + j) * 4 + half * 2, 2));
+        all.push_back(row);
+      }
+    visitQuads(k, all, stored, [&](Value row, Value column, ValueRange sums) {
+      visit(k.at.add(firstRow, row), k.at.add(firstColumn, column), sums);
+    });
   }
 
 private:

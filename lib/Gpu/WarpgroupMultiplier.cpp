@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "EmitProduct.h"
+#include "Quads.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -46,17 +47,7 @@ public:
       tiles[f] =
           k.largeShared(k.b.getI32Type(), stages.count * stages.tiles[f].size(),
                         patternBytes);
-    // ptxas takes descriptors from uniform registers: the same in all lanes.
-    Type word = k.b.getI32Type();
-    auto number = [&](int64_t n) -> Value {
-      return arith::ConstantIntOp::create(k.b, word, n);
-    };
-    Value own = arith::IndexCastUIOp::create(
-        k.b, word, k.at.div(k.thread(), groupThreads));
-    Value same = NVVM::ShflOp::create(k.b, word, number(-1), own, number(0),
-                                      number(warpSize - 1), NVVM::ShflKind::idx,
-                                      UnitAttr());
-    group = arith::IndexCastUIOp::create(k.b, k.b.getIndexType(), same);
+    group = k.uniform(k.at.div(k.thread(), groupThreads));
     for (Factor f : {Lhs, Rhs})
       descriptors[f] = descriptor(k, f);
   }
@@ -97,17 +88,22 @@ public:
                         ";")};
   }
 
-  void forEachSum(Kernel &k, ValueRange sums,
+  void forEachSum(Kernel &k, ValueRange sums, int64_t stored,
                   function_ref<void(Value, Value, ValueRange)> visit) override {
-    Value warp = k.at.div(k.thread(), warpSize),
-          lane = k.at.rem(k.thread(), warpSize);
-    Value firstRow = k.at.add(k.at.mul(warp, groupRows / 4), k.at.div(lane, 4)),
-          pair = k.at.mul(k.at.rem(lane, 4), 2);
-    for (int64_t i = 0; i < sumCount(); i += 2) {
-      Value two[] = {LLVM::ExtractValueOp::create(k.b, sums[0], i),
-                     LLVM::ExtractValueOp::create(k.b, sums[0], i + 1)};
-      visit(k.at.add(firstRow, i % 4 / 2 * 8), k.at.add(pair, i / 4 * 8), two);
+    Value firstRow = k.at.mul(k.at.div(k.thread(), warpSize), groupRows / 4);
+    SmallVector<Value> registers;
+    for (int64_t i = 0; i < sumCount(); ++i)
+      registers.push_back(LLVM::ExtractValueOp::create(k.b, sums[0], i));
+    SmallVector<QuadSums> all;
+    for (int64_t half = 0; half < 2; ++half) {
+      QuadSums row{half * 8, {}};
+      for (int64_t i = half * 2; i < sumCount(); i += 4)
+        row.pairs.push_back(ValueRange(registers).slice(i, 2));
+      all.push_back(row);
     }
+    visitQuads(k, all, stored, [&](Value row, Value column, ValueRange sums) {
+      visit(k.at.add(firstRow, row), column, sums);
+    });
   }
 
 private:
