@@ -199,6 +199,8 @@ def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
   let options = [Option<"rowBytes", "row-bytes", "int64_t", "512 * 1024",
                         "What a row's intermediates may take: half of a second-level cache, or a GPU's shared memory">,
                  Option<"products", "products", "bool", "true", "Take products into groups">,
+                 Option<"manyRows", "many-rows", "bool", "false",
+                        "Take rows as short as groups allow, for a GPU, where a block of threads works on each">,
                  Option<"windows", "windows", "bool", "false",
                         "Leave copies between zeros out that others read in windows: none will be made">];
 }
@@ -212,6 +214,8 @@ def RecomputeRows : Pass<"graph-recompute-rows", "::mlir::func::FuncOp"> {
 }
 def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
   let summary = "Mark what follows a product elementwise, to be run on its blocks in one kernel";
+  let options = [Option<"sums", "sums", "bool", "false",
+                        "What follows any sum too, for a GPU: a kernel less to launch">];
   let description = [{
     Bias and activation, a residual, the gradient of an activation, the optimiser's update of a weight: each runs on a
     block of the product while that is in the cache. What nothing else reads is never written to memory.

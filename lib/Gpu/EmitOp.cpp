@@ -238,6 +238,23 @@ SmallVector<Value> OpEmitter::emitBody(Kernel &k, linalg::LinalgOp op,
                              });
 }
 
+void OpEmitter::follow(Kernel &k, ValueRange loops, Value sum) {
+  linalg::GenericOp next = epilogue.follower;
+  SmallVector<Value> own =
+      epilogue.loops(cast<linalg::GenericOp>(op.getOperation()), loops);
+  auto indices = [&](OpOperand &o) {
+    return operandIndices(k, next.getMatchingIndexingMap(&o), own);
+  };
+  SmallVector<Value> values = emitBody(
+      k, cast<linalg::LinalgOp>(next.getOperation()), own,
+      [&](OpOperand &o) -> Value {
+        Value given = epilogue.given(k, o, sum);
+        return given ? given : k.load(*Access::of(o.get()), indices(o));
+      });
+  for (auto [init, v] : llvm::zip(next.getDpsInitsMutable(), values))
+    k.store(*Access::of(init.get()), indices(init), v);
+}
+
 Value OpEmitter::combined(Kernel &k, unsigned result, Value x, Value y) {
   Operation *adder = adderOf(op, result);
   mlir::OperationState state(k.b.getLoc(), adder->getName());
@@ -316,8 +333,11 @@ void OpEmitter::emit(Kernel &k, const BufferFacts &facts, ValueRange rows,
   };
   auto storeSums = [&](ValueRange values) {
     atFirst();
-    for (auto [i, v] : llvm::zip(sums, values))
-      write(k, facts, *op.getDpsInitOperand(i), loops, v);
+    if (epilogue.stores)
+      for (auto [i, v] : llvm::zip(sums, values))
+        write(k, facts, *op.getDpsInitOperand(i), loops, v);
+    if (epilogue.follower)
+      follow(k, loops, values.front());
   };
   /// One step: reads, computes, writes what is no sum.
   auto step = [&](ValueRange carried) {

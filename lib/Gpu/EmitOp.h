@@ -3,6 +3,7 @@
 #ifndef GRADUS_GPU_EMITOP_H
 #define GRADUS_GPU_EMITOP_H
 
+#include "Epilogue.h"
 #include "Kernel.h"
 #include "Windows.h"
 
@@ -40,6 +41,13 @@ public:
   /// Do neighbours along the reduction lie side by side in the largest operand?
   bool reducesAlongMemory();
 
+  /// Has it one result, which is a sum? Loops of one step add up nothing.
+  bool isOneSum() {
+    return op.getNumDpsInits() == 1 && isSum(*op.getDpsInitOperand(0));
+  }
+  /// Has the op's only sum do what follows it.
+  void setEpilogue(const Epilogue &following) { epilogue = following; }
+
   /// Emits results [first, first + sharing.results); those past the end are
   /// left out. All threads of the block take part.
   void emit(Kernel &k, const BufferFacts &facts, ValueRange rows, Value first,
@@ -67,6 +75,8 @@ private:
                                    ArrayRef<Value> parts, Value result,
                                    Value slice, const Sharing &sharing);
 
+  /// What follows the sum, at the op's loops.
+  void follow(Kernel &k, ValueRange loops, Value sum);
   void findPlaces(const Window &w);
   /// Where the only result is, in terms of loops and places.
   mlir::AffineMap resultMap();
@@ -83,6 +93,7 @@ private:
   SmallVector<unsigned> rowLoops, parallel, reductions;
   SmallVector<int64_t> sizes;
   SmallVector<Window> windows;
+  Epilogue epilogue;
   RuntimeLengths lengths; ///< of loops; empty if all are known
 };
 

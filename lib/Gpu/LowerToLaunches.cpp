@@ -128,7 +128,7 @@ private:
   //===-- A product and what follows it -----------------------------------===//
 
   void emitProduct(Product product) {
-    Epilogue epilogue;
+    Epilogue epilogue = Epilogue::find(product.op, work, done, filled);
     Value out = product.op.getDpsInits()[0];
     Value start = filled.lookup(out);
     epilogue.startsAtZero = start && lowering::isZero(start);
@@ -137,18 +137,15 @@ private:
       OpBuilder before(product.op);
       emitAlone(fillOf(out));
     }
-    Operation *at = product.op;
-    if (auto follower = followerOf(product)) {
-      epilogue.follower = follower;
-      for (OpOperand *in : follower.getDpsInputOperands())
-        if (in->get() == out)
-          epilogue.result = in;
-      epilogue.stores = !isOwned(out, product.op, follower);
-      done.insert(follower);
-      at = follower; // where everything that it reads is there
-    }
-    OpBuilder host(at);
+    OpBuilder host(placeOf(product.op, epilogue));
     gpu::emitProduct(host, kernels, product, epilogue, options, chip);
+  }
+  /// Where the launch of both stands: all that they read is there.
+  Operation *placeOf(Operation *op, const Epilogue &epilogue) {
+    if (!epilogue.follower)
+      return op;
+    done.insert(epilogue.follower);
+    return epilogue.follower;
   }
   linalg::LinalgOp fillOf(Value buffer) {
     for (Operation *op : work)
@@ -157,37 +154,6 @@ private:
           return fill;
     return {};
   }
-  /// The op after the product, if it is its epilogue.
-  linalg::GenericOp followerOf(Product product) {
-    auto *self = llvm::find(work, product.op.getOperation());
-    if (self + 1 == work.end() ||
-        !(*(self + 1))->hasAttr(lowering::epilogueAttr))
-      return {};
-    auto next = cast<linalg::GenericOp>(*(self + 1));
-    OpOperand *result = nullptr;
-    for (OpOperand &o : next->getOpOperands())
-      if (o.get() == product.op.getDpsInits()[0])
-        result = result ? nullptr : &o;
-    if (!result || !next.isDpsInput(result) ||
-        !next.getMatchingIndexingMap(result).isPermutation() ||
-        !product.op.getIndexingMapsArray().back().isProjectedPermutation())
-      return {};
-    // It overwrites nothing that other blocks still read.
-    for (Value to : next.getDpsInits())
-      for (Value from : product.op.getDpsInputs()) {
-        auto a = Access::of(to), b = Access::of(from);
-        if (!a || !b || a->root == b->root)
-          return {};
-      }
-    return next;
-  }
-  bool isOwned(Value buffer, Operation *product, Operation *follower) {
-    return buffer.getDefiningOp<memref::AllocOp>() &&
-           llvm::all_of(buffer.getUsers(), [&](Operation *user) {
-             return user == product || user == follower || done.contains(user);
-           });
-  }
-
   //===-- One op ----------------------------------------------------------===//
 
   void emitAlone(linalg::LinalgOp op) {
@@ -212,9 +178,14 @@ private:
     Kernel k(kernels, "map", op.getLoc(), threads);
     BufferFacts facts;
     facts.filled = filled;
+    Epilogue epilogue;
+    if (auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
+        generic && emitter.isOneSum())
+      epilogue = Epilogue::find(generic, work, done, filled);
+    emitter.setEpilogue(epilogue);
     Value first = k.at.mul(k.block(mlir::gpu::Dimension::x), sharing.results);
     emitter.emit(k, facts, {}, first, sharing);
-    OpBuilder host(op);
+    OpBuilder host(placeOf(op, epilogue));
     k.launch(host, {llvm::divideCeilSigned(results, sharing.results)});
   }
 

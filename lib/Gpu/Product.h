@@ -3,7 +3,7 @@
 #ifndef GRADUS_GPU_PRODUCT_H
 #define GRADUS_GPU_PRODUCT_H
 
-#include "Kernel.h"
+#include "Epilogue.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace gradus::gpu {
@@ -47,14 +47,6 @@ struct Product {
   static int64_t sizeOf(ArrayRef<Axis> axes);
   /// Is it made of elements of f32?
   bool isF32() const;
-};
-
-/// What happens to each element of the result.
-struct Epilogue {
-  mlir::linalg::GenericOp follower;  ///< null: nothing
-  mlir::OpOperand *result = nullptr; ///< the follower's operand that it is
-  bool stores = true;                ///< someone else reads the result
-  bool startsAtZero = false;         ///< else it is added to what is there
 };
 
 struct Chip;

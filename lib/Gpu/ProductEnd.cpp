@@ -73,15 +73,12 @@ void ProductEnd::follow(Kernel &k, const Position &at, Value sum,
                         SmallVectorImpl<Stored> &stored) {
   mlir::AffineMap written = op.getIndexingMapsArray().back(),
                   read = follower.getMatchingIndexingMap(epilogue.result);
-  SmallVector<Value> first(follower.getNumLoops());
+  SmallVector<Value> first = epilogue.loops(op, at.loops);
   std::optional<unsigned> innermost;
-  for (unsigned axis = 0; axis < read.getNumResults(); ++axis) {
-    unsigned from = written.getDimPosition(axis),
-             to = read.getDimPosition(axis);
-    first[to] = at.loops[from];
-    if (!p.columns.empty() && from == p.columns.back().loops.back())
-      innermost = to;
-  }
+  for (unsigned axis = 0; axis < read.getNumResults(); ++axis)
+    if (!p.columns.empty() &&
+        written.getDimPosition(axis) == p.columns.back().loops.back())
+      innermost = read.getDimPosition(axis);
   SmallVector<Value> own = first;
   if (at.behind != 0)
     own[*innermost] = k.at.add(own[*innermost], at.behind);
@@ -112,11 +109,8 @@ void ProductEnd::follow(Kernel &k, const Position &at, Value sum,
   SmallVector<Value> values = OpEmitter::emitBody(
       k, mlir::cast<linalg::LinalgOp>(follower.getOperation()), own,
       [&](mlir::OpOperand &o) -> Value {
-        if (&o == epilogue.result)
-          return sum;
-        if (!isa<mlir::MemRefType>(o.get().getType()))
-          return k.inside(o.get());
-        return k.load(elementOf(o));
+        Value given = epilogue.given(k, o, sum);
+        return given ? given : k.load(elementOf(o));
       });
   for (auto [init, v] : llvm::zip(follower.getDpsInitsMutable(), values))
     stored.push_back({elementOf(init), v});

@@ -6,7 +6,8 @@
 //
 // A dense layer on [batch, time, width] is a product of matrices between two
 // reshapes: this brings the bias, the activation and the residual that follow
-// onto the product's own axes, where they can become its epilogue.
+// onto the product's own axes, where they can become its epilogue. So does the
+// sum that a bias's gradient is, where what is summed can become a part of it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -41,7 +42,8 @@ loopsToCollapse(linalg::GenericOp op, OpOperand &operand,
     ReassociationIndices loops;
     for (int64_t a : axes) {
       auto d = dyn_cast<mlir::AffineDimExpr>(map.getResult(a));
-      if (!d || kinds[d.getPosition()] != mlir::utils::IteratorType::parallel) {
+      if (!d ||
+          (!loops.empty() && kinds[d.getPosition()] != kinds[loops.front()])) {
         loops.clear();
         break;
       }

@@ -21,6 +21,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Transforms/RegionUtils.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace gradus {
@@ -113,7 +114,9 @@ opsToMove(const BlockOrder &order, linalg::GenericOp product,
     Operation *next = work.pop_back_val();
     if (!moving.insert(next))
       continue;
-    for (Value v : next->getOperands()) {
+    llvm::SetVector<Value> read(next->operand_begin(), next->operand_end());
+    mlir::getUsedValuesDefinedAbove(next->getRegions(), read);
+    for (Value v : read) {
       Operation *def = v.getDefiningOp();
       // An update in place must not overtake those that read the old value.
       if (!def && next == op && readBetween(order, v, product, op))
@@ -132,6 +135,8 @@ opsToMove(const BlockOrder &order, linalg::GenericOp product,
 
 namespace {
 struct FuseEpilogues : impl::FuseEpiloguesBase<FuseEpilogues> {
+  using FuseEpiloguesBase::FuseEpiloguesBase;
+
   void runOnOperation() override {
     lengths = LengthAnalysis();
     Block &body = getOperation().getBody().front();
@@ -140,7 +145,9 @@ struct FuseEpilogues : impl::FuseEpiloguesBase<FuseEpilogues> {
     BlockOrder order(body);
     for (auto op :
          llvm::make_early_inc_range(body.getOps<linalg::GenericOp>())) {
-      linalg::GenericOp product = productBefore(order, op);
+      linalg::GenericOp product = sumBefore(order, op, lowering::addsProducts);
+      if (!product && sums)
+        product = sumBefore(order, op, isSum);
       auto moving = product ? opsToMove(order, product, op) : std::nullopt;
       if (!moving)
         continue;
@@ -158,15 +165,20 @@ private:
     return lengths.any(product, mlir::utils::IteratorType::reduction);
   }
 
-  /// The last product that `op` can be the epilogue of.
-  linalg::GenericOp productBefore(const BlockOrder &order,
-                                  linalg::GenericOp op) {
+  static bool isSum(linalg::GenericOp op) {
+    return op.getNumReductionLoops() > 0 && op.getNumDpsInits() == 1 &&
+           op.getIndexingMapsArray().back().isProjectedPermutation();
+  }
+
+  /// The last sum of its kind that `op` can be the epilogue of.
+  linalg::GenericOp sumBefore(const BlockOrder &order, linalg::GenericOp op,
+                              function_ref<bool(linalg::GenericOp)> isKind) {
     linalg::GenericOp last;
     if (inGroup(op))
       return last;
     for (OpOperand *in : op.getDpsInputOperands()) {
       auto product = in->get().getDefiningOp<linalg::GenericOp>();
-      if (product && lowering::addsProducts(product) && !inGroup(product) &&
+      if (product && isKind(product) && !inGroup(product) &&
           readsElementwise(op, *in) && !readBefore(order, in->get(), op) &&
           !sumsToRuntimeLength(product) &&
           (!last || order.isBefore(last, product)))

@@ -41,10 +41,10 @@ namespace {
 /// The groups of a function's ops.
 class Grouping {
 public:
-  /// `rowBytes`: what a row's intermediates may take. `splits`: a product whose
-  /// result is larger than what it reads begins a group.
-  Grouping(Block &body, int64_t rowBytes, bool products, bool splits)
-      : body(body), fit(rowBytes, products), splits(splits) {
+  /// `splits`: a product whose result is larger than what it reads begins a
+  /// group.
+  Grouping(Block &body, RowFit fit, bool splits)
+      : body(body), fit(std::move(fit)), splits(splits) {
     do {
       formGroups();
       joinSums();
@@ -392,8 +392,9 @@ struct GroupRows : impl::GroupRowsBase<GroupRows> {
     // Ops join the first group that they can. A product such as one that makes
     // scores may so keep from its consumers what it hands them.
     Block &body = getOperation().getBody().front();
-    Grouping whole(body, rowBytes, products, /*splits=*/false),
-        split(body, rowBytes, products, /*splits=*/true);
+    RowFit fit(rowBytes, products, manyRows);
+    Grouping whole(body, fit, /*splits=*/false),
+        split(body, fit, /*splits=*/true);
     Grouping &best = split.bytesKept() > whole.bytesKept() ? split : whole;
     if (windows)
       best.leaveWindows();

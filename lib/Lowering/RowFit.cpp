@@ -97,8 +97,11 @@ bool RowFit::knowsRow(linalg::GenericOp op, ArrayRef<unsigned> rowLoops,
   return true;
 }
 std::optional<Rows> RowFit::of(const RowCandidates &group) {
+  for (unsigned axes = group.sizes.size(); manyRows && axes > 0; --axes)
+    if (worksWith(group, axes))
+      return Rows{axes};
   for (unsigned axes = 1; axes <= group.sizes.size(); ++axes) {
-    if (group.rows(axes) > 1 && fits(group, {axes}))
+    if (worksWith(group, axes))
       return Rows{axes};
     if (!gainsFromBlocks(group, axes, /*isComplete=*/false))
       continue;

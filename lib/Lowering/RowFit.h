@@ -44,11 +44,12 @@ struct Rows {
 /// What groups are to gain, and what of the machine they may take.
 class RowFit {
 public:
-  RowFit(int64_t rowBytes, bool products)
-      : rowBytes(rowBytes), products(products) {}
+  RowFit(int64_t rowBytes, bool products, bool manyRows = false)
+      : rowBytes(rowBytes), products(products), manyRows(manyRows) {}
 
-  /// The least number of row axes with which the group works, if there is one.
-  /// While it grows, all users of a result may still join it.
+  /// The least number of row axes with which the group works, if there is one;
+  /// the greatest where many rows are wanted. While it grows, all users of a
+  /// result may still join it.
   std::optional<Rows> of(const RowCandidates &group);
   /// Can a product add up the rows of the group's blocks, as they come?
   bool canSum(const RowCandidates &group, mlir::linalg::GenericOp sum,
@@ -58,6 +59,9 @@ public:
   bool reject(const RowCandidates &group);
 
 private:
+  bool worksWith(const RowCandidates &group, unsigned axes) {
+    return group.rows(axes) > 1 && fits(group, {axes});
+  }
   bool gainsFromBlocks(const RowCandidates &group, unsigned axes,
                        bool isComplete);
   bool fits(const RowCandidates &group, Rows rows);
@@ -66,6 +70,7 @@ private:
 
   int64_t rowBytes; ///< what a row's intermediates may take
   bool products;    ///< may be members
+  bool manyRows;    ///< each is the work of many threads
   LengthAnalysis lengths;
   llvm::SmallPtrSet<Operation *, 8> notInBlocks;
 };

@@ -130,12 +130,14 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
     // A block's shared memory; a product is the work of many blocks.
     rows.rowBytes = 32 * 1024;
     rows.products = false;
+    rows.manyRows = true;
   }
   pm.addNestedPass<func::FuncOp>(createGroupRows(rows));
   if (options.gpu.empty())
     pm.addNestedPass<func::FuncOp>(createRecomputeRows());
   // Last: what a group keeps in the cache is more than an epilogue saves.
-  pm.addNestedPass<func::FuncOp>(createFuseEpilogues());
+  pm.addNestedPass<func::FuncOp>(
+      createFuseEpilogues({/*sums=*/!options.gpu.empty()}));
   if (!options.gpu.empty())
     return;
   pm.addNestedPass<func::FuncOp>(createLimitReach());
