@@ -92,6 +92,9 @@ inline constexpr llvm::StringLiteral launchAttr = "graph.launch";
 /// Of a launch: what the tensor map that each argument becomes is made of, or
 /// nothing. Of a kernel: which parameters are tensor maps.
 inline constexpr llvm::StringLiteral tensorMapsAttr = "graph.tensor_maps";
+/// Of a launch: the bytes that it touches behind each argument, negative if it
+/// may write there.
+inline constexpr llvm::StringLiteral touchedAttr = "graph.touched";
 /// The gpu.module of the kernels; and, once compiled, its text.
 inline constexpr llvm::StringLiteral kernelsSymbol = "kernels";
 inline constexpr llvm::StringLiteral ptxAttr = "graph.ptx";

@@ -21,12 +21,14 @@ double disagreement(double want, double got);
 llvm::Expected<Program> compileText(StringRef text,
                                     const CompileOptions &options);
 /// A compiled function's results. `variables`, by name, take the values that
-/// the call leaves; `sizes` are those that a call says.
+/// the call leaves; `sizes` are those that a call says. Of several calls with
+/// the same values, what the last gives: a GPU records the second, and replays
+/// the third.
 llvm::Expected<SmallVector<graph::Array>>
 callCompiled(const Program &program, const FunctionInterface &f,
              ArrayRef<graph::Array> args,
              std::map<std::string, graph::Array> &variables,
-             ArrayRef<int64_t> sizes = {});
+             ArrayRef<int64_t> sizes = {}, unsigned calls = 1);
 
 /// Runs every function of a program compiled for `cpu` and interpreted. What
 /// differs by more than some roundings of the result's type, or an empty
@@ -41,6 +43,7 @@ std::string compareBounded(const ProgramText &program, StringRef cpu,
 struct VerifyOptions {
   uint64_t seed = 1;
   std::optional<double> tolerance; ///< that of the results' types if none
+  unsigned calls = 1;              ///< of compiled code, with the same values
 };
 /// An element that compiled code and the reference do not agree on.
 struct Difference {

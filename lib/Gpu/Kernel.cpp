@@ -1,6 +1,7 @@
 //===- Kernel.cpp - a GPU kernel under construction -----------------------===//
 
 #include "Kernel.h"
+#include "Touches.h"
 #include "gradus/Graph.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -399,6 +400,8 @@ void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid, bool isResident) {
   sizes.push_back(largeSharedBytes);
   sizes.push_back(isResident ? clusterBlocks : 0);
   stub->setAttr(lowering::launchAttr, b.getDenseI64ArrayAttr(sizes));
+  stub->setAttr(lowering::touchedAttr,
+                b.getDenseI64ArrayAttr(touchedBytes(f, hostArgs)));
   if (f->hasAttr(lowering::tensorMapsAttr))
     stub->setAttr(lowering::tensorMapsAttr, b.getArrayAttr(maps));
   func::CallOp::create(host, b.getLoc(), stub, hostArgs);

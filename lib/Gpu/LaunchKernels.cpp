@@ -34,7 +34,7 @@ struct LaunchKernels : impl::LaunchKernelsBase<LaunchKernels> {
     if (!ptx)
       return;
     kernels.clear();
-    tensors = 0;
+    arrays = 0;
     pointer = LLVM::LLVMPointerType::get(&getContext());
     i64 = IntegerType::get(&getContext(), 64);
     i32 = IntegerType::get(&getContext(), 32);
@@ -178,22 +178,39 @@ private:
     return b;
   }
 
+  /// A constant array.
+  Value numbers(ImplicitLocOpBuilder &b, StringRef name,
+                ArrayRef<int64_t> values) {
+    OpBuilder start = OpBuilder::atBlockBegin(getOperation().getBody());
+    auto constant = LLVM::GlobalOp::create(
+        start, b.getLoc(), LLVM::LLVMArrayType::get(i64, values.size()),
+        /*isConstant=*/true, LLVM::Linkage::Internal,
+        (name + "." + Twine(arrays++)).str(), start.getI64TensorAttr(values));
+    return LLVM::AddressOfOp::create(b, pointer, constant.getSymName());
+  }
+  /// Those values that are pointers, NULL for others, in memory.
+  Value pointers(ImplicitLocOpBuilder &b, ValueRange values) {
+    auto array =
+        LLVM::LLVMArrayType::get(pointer, std::max<size_t>(values.size(), 1));
+    Value all = LLVM::AllocaOp::create(b, pointer, array, number(b, i64, 1)),
+          null = LLVM::ZeroOp::create(b, pointer);
+    for (auto [i, v] : llvm::enumerate(values))
+      LLVM::StoreOp::create(
+          b, isa<LLVM::LLVMPointerType>(v.getType()) ? v : null,
+          LLVM::GEPOp::create(b, pointer, array, all,
+                              ArrayRef<LLVM::GEPArg>{0, int32_t(i)}));
+    return all;
+  }
+
   /// The map of a tensor that begins at `memory`, on the stack.
   Value tensorMap(ImplicitLocOpBuilder &b, Value memory,
                   ArrayRef<int64_t> tensor) {
-    OpBuilder start = OpBuilder::atBlockBegin(getOperation().getBody());
-    auto type = LLVM::LLVMArrayType::get(i64, tensor.size());
-    auto constant = LLVM::GlobalOp::create(
-        start, b.getLoc(), type, /*isConstant=*/true, LLVM::Linkage::Internal,
-        "gpu.tensor." + std::to_string(tensors++),
-        start.getI64TensorAttr(tensor));
     constexpr unsigned bytes = 128, alignment = 64;
     Value map = LLVM::AllocaOp::create(
         b, pointer, LLVM::LLVMArrayType::get(b.getI8Type(), bytes),
         number(b, i64, 1), alignment);
     call(b, "gradus_gpu_tensor_map", none(),
-         {modelAddress(b), map, memory,
-          LLVM::AddressOfOp::create(b, pointer, constant.getSymName())});
+         {modelAddress(b), map, memory, numbers(b, "gpu.tensor", tensor)});
     return map;
   }
 
@@ -235,6 +252,13 @@ private:
         spilled(b, f.getArguments(),
                 f->getAttrOfType<ArrayAttr>(lowering::tensorMapsAttr)));
     f->removeAttr(lowering::tensorMapsAttr);
+    auto touched =
+        f->getAttrOfType<mlir::DenseI64ArrayAttr>(lowering::touchedAttr);
+    SmallVector<int64_t> counted{int64_t(touched.size())};
+    llvm::append_range(counted, touched.asArrayRef());
+    args.push_back(numbers(b, "gpu.touched", counted));
+    args.push_back(pointers(b, f.getArguments()));
+    f->removeAttr(lowering::touchedAttr);
     call(b, "gradus_gpu_launch", none(), args);
     LLVM::ReturnOp::create(b, ValueRange());
     f->removeAttr(lowering::launchAttr);
@@ -371,6 +395,6 @@ private:
   Type pointer, i64, i32;
   LLVM::GlobalOp model;
   std::vector<std::string> kernels;
-  size_t tensors = 0; ///< that maps are made of
+  size_t arrays = 0; ///< of numbers, made so far
 };
 } // namespace

@@ -46,9 +46,11 @@ static Array read(const TensorSpec &spec, const char *from) {
   return a;
 }
 
-llvm::Expected<SmallVector<Array>> gradus::callCompiled(
-    const Program &program, const FunctionInterface &f, ArrayRef<Array> args,
-    std::map<std::string, Array> &variables, ArrayRef<int64_t> sizes) {
+llvm::Expected<SmallVector<Array>>
+gradus::callCompiled(const Program &program, const FunctionInterface &f,
+                     ArrayRef<Array> args,
+                     std::map<std::string, Array> &variables,
+                     ArrayRef<int64_t> sizes, unsigned calls) {
   auto typeOf = [&](const Port &p) {
     TensorSpec type = p.type;
     for (auto [s, n] : llvm::zip(f.sizes, sizes))
@@ -59,8 +61,6 @@ llvm::Expected<SmallVector<Array>> gradus::callCompiled(
   const ModelInterface &model = program.interface();
   Block64 block = program.memory(model.variableBytes),
           arena = program.memory(f.arenaBytes);
-  for (const VariableInfo &v : model.variables)
-    write(variables.at(v.name), v.type, block.data() + v.offset);
   std::vector<Block64> blocks;
   SmallVector<const void *> in;
   SmallVector<void *> out;
@@ -71,9 +71,13 @@ llvm::Expected<SmallVector<Array>> gradus::callCompiled(
   }
   for (const Port &p : f.outputs)
     out.push_back(blocks.emplace_back(typeOf(p).byteCount()).data());
-  if (const char *problem =
-          program.bind(f, block.data(), in, out, arena.data(), sizes)())
-    return llvm::createStringError(problem);
+  auto call = program.bind(f, block.data(), in, out, arena.data(), sizes);
+  for (unsigned i = 0; i < calls; ++i) {
+    for (const VariableInfo &v : model.variables)
+      write(variables.at(v.name), v.type, block.data() + v.offset);
+    if (const char *problem = call())
+      return llvm::createStringError(problem);
+  }
   for (const VariableInfo &v : model.variables)
     variables[v.name] = read(v.type, block.data() + v.offset);
   SmallVector<Array> results;

@@ -137,7 +137,8 @@ private:
     SmallVector<int64_t> sizes;
     for (const SizeArgument &s : compiled->sizes)
       sizes.push_back(dims.at(s.name));
-    auto got = callCompiled(*program, *compiled, args, after, sizes);
+    auto got =
+        callCompiled(*program, *compiled, args, after, sizes, verify.calls);
     if (!got)
       return got.takeError();
     Comparison c;

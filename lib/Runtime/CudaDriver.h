@@ -15,6 +15,7 @@ typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
 typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphExec_st *CUgraphExec;
+typedef struct CUgraphNode_st *CUgraphNode;
 typedef uint64_t CUdeviceptr;
 enum {
   attribute_multiprocessors = 16,
@@ -44,6 +45,16 @@ enum {
   promotion_256 = 3,  /* CU_TENSOR_MAP_L2_PROMOTION_L2_256B */
   most_dimensions = 5,
 };
+
+/* X(name, symbol, parameters): without these, recordings are chains. */
+#define OPTIONAL_DRIVER_FUNCTIONS(X)                                           \
+  X(graph_nodes, "cuGraphGetNodes", (CUgraph, CUgraphNode *, size_t *))        \
+  X(graph_edges, "cuGraphGetEdges",                                            \
+    (CUgraph, CUgraphNode *, CUgraphNode *, size_t *))                         \
+  X(add_dependencies, "cuGraphAddDependencies",                                \
+    (CUgraph, const CUgraphNode *, const CUgraphNode *, size_t))               \
+  X(remove_dependencies, "cuGraphRemoveDependencies",                          \
+    (CUgraph, const CUgraphNode *, const CUgraphNode *, size_t))
 
 /* X(name, symbol, parameters) */
 #define DRIVER_FUNCTIONS(X)                                                    \

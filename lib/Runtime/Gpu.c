@@ -27,7 +27,8 @@ struct gradus_gpu_state {
   struct constant *constants;
   size_t constant_count;
   struct recordings recordings;
-  bool on_host; /* and none of the above is used */
+  struct steps *noted; /* those of what is being recorded, or NULL */
+  bool on_host;        /* and none of the above is used */
   bool failed;
   char message[1024];
 };
@@ -254,7 +255,8 @@ static unsigned most_at_once(struct gradus_gpu_state *s, struct kernel *k,
 
 void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
                        int32_t grid_y, int32_t grid_z, int32_t threads,
-                       int32_t shared_bytes, int32_t resident, void **args) {
+                       int32_t shared_bytes, int32_t resident, void **args,
+                       const int64_t *touched, void **memory) {
   struct gradus_gpu_state *s = model->state;
   struct kernel *k = &s->kernels[kernel];
   const char *name = model->kernel_names[kernel];
@@ -265,6 +267,13 @@ void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
           s, driver.set_attribute(k->function, attribute_shared, shared_bytes),
           "asking for the shared memory of kernel ", name))
     return;
+  if (s->noted) {
+    begin_step(s->noted);
+    for (int64_t i = 0, count = *touched++; i < count; ++i)
+      touch(s->noted, memory[i],
+            (size_t)(touched[i] < 0 ? -touched[i] : touched[i]),
+            touched[i] < 0);
+  }
   unsigned blocks = (unsigned)grid_x;
   if (resident != 0)
     blocks = most_at_once(s, k, grid_x, threads, shared_bytes, resident);
@@ -309,11 +318,17 @@ void gradus_gpu_tensor_map(struct gradus_gpu *model, void *map, void *memory,
 void gradus_gpu_copy(struct gradus_gpu *model, void *to, const void *from,
                      int64_t bytes) {
   struct gradus_gpu_state *s = model->state;
-  if (!s->failed && to != from)
-    succeeded(s,
-              driver.copy((CUdeviceptr)to, (CUdeviceptr)from, (size_t)bytes,
-                          s->stream),
-              "copying between host and GPU", "");
+  if (s->failed || to == from)
+    return;
+  if (s->noted) {
+    begin_step(s->noted);
+    touch(s->noted, to, (size_t)bytes, true);
+    touch(s->noted, from, (size_t)bytes, false);
+  }
+  succeeded(
+      s,
+      driver.copy((CUdeviceptr)to, (CUdeviceptr)from, (size_t)bytes, s->stream),
+      "copying between host and GPU", "");
 }
 
 /* On the device, and where kernels may read 16 bytes at a time. */
@@ -398,6 +413,7 @@ int32_t gradus_gpu_replay(struct gradus_gpu *model, int32_t slot, void **args,
     return true;
   }
   r->running = driver.capture_begin(s->stream, capture_thread_local) == 0;
+  s->noted = r->running ? &r->steps : NULL;
   return false;
 }
 
@@ -407,9 +423,13 @@ void gradus_gpu_recorded(struct gradus_gpu *model, int32_t slot) {
   if (!r || !r->running)
     return;
   r->running = false;
+  s->noted = NULL;
   CUgraph graph = NULL;
-  if (!succeeded(s, driver.capture_end(s->stream, &graph),
-                 "recording on the GPU", ""))
+  if (succeeded(s, driver.capture_end(s->stream, &graph),
+                "recording on the GPU", ""))
+    loosen_chain(graph, &r->steps);
+  forget_steps(&r->steps);
+  if (s->failed)
     return;
   if (succeeded(s, driver.graph_instantiate(&r->graph, graph, 0),
                 "recording on the GPU", ""))

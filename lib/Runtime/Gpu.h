@@ -49,10 +49,13 @@ const char *gradus_gpu_end(struct gradus_gpu *model);
 
 /* Within. The first error is kept for the end, and nothing runs after it.
  * `resident`: if not 0, blocks, in clusters of so many, go on with what others
- * would have done, and no more are launched than run at the same time. */
+ * would have done, and no more are launched than run at the same time.
+ * `touched`: the number of arguments; for each the bytes that the kernel may
+ * touch behind its place in `memory`, negative if it may write there. */
 void gradus_gpu_launch(struct gradus_gpu *model, int64_t kernel, int32_t grid_x,
                        int32_t grid_y, int32_t grid_z, int32_t threads,
-                       int32_t shared_bytes, int32_t resident, void **args);
+                       int32_t shared_bytes, int32_t resident, void **args,
+                       const int64_t *touched, void **memory);
 /* A map of a tensor of which kernels copy boxes, 128 bytes at `map`. `tensor`:
  * the bytes of an element; those that it begins after `memory`; the rank; the
  * sizes, the axis along memory first; the bytes from one index to the next,

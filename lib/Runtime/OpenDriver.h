@@ -15,6 +15,7 @@ static struct {
   void *library;
 #define X(name, symbol, params) CUresult(*name) params;
   DRIVER_FUNCTIONS(X)
+  OPTIONAL_DRIVER_FUNCTIONS(X) /* or NULL */
 #undef X
   tensor_map_function tensor_map; /* or NULL */
 } driver;
@@ -54,6 +55,9 @@ static const char *open_driver(void) {
     return early_message;                                                      \
   }
   DRIVER_FUNCTIONS(X)
+#undef X
+#define X(name, symbol, params) *(void **)&driver.name = dlsym(library, symbol);
+  OPTIONAL_DRIVER_FUNCTIONS(X)
 #undef X
   *(void **)&driver.tensor_map = dlsym(library, "cuTensorMapEncodeTiled");
   CUresult result = driver.init(0);

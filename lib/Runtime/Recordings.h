@@ -3,7 +3,7 @@
 #ifndef GRADUS_RUNTIME_RECORDINGS_H
 #define GRADUS_RUNTIME_RECORDINGS_H
 
-#include "OpenDriver.h"
+#include "Dependencies.h"
 #include <stdbool.h>
 #include <string.h>
 
@@ -12,6 +12,7 @@ struct recording {
   void **args;
   int32_t count;
   bool seen, running;
+  struct steps steps; /* while it is running */
   CUgraphExec graph;
 };
 /* By the entry function's slot. */
@@ -45,6 +46,7 @@ static void forget_recordings(struct recordings *r) {
   for (int32_t i = 0; i < r->count; ++i) {
     if (r->all[i].graph)
       driver.graph_exec_destroy(r->all[i].graph);
+    forget_steps(&r->all[i].steps);
     free(r->all[i].args);
   }
   free(r->all);

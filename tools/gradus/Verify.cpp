@@ -49,6 +49,11 @@ int tool::verifyCommand(int argc, char **argv) {
       cl::init(0), cl::cat(options.category)};
   cl::opt<uint64_t> seed{"seed", cl::desc("Seed of the random numbers"),
                          cl::init(1), cl::cat(options.category)};
+  cl::opt<unsigned> calls{
+      "calls",
+      cl::desc("Call compiled code so often, with the same values, and compare "
+               "what the last call gives: a GPU replays from the third on"),
+      cl::value_desc("n"), cl::init(1), cl::cat(options.category)};
   int exitCode;
   if (!parseOptions(argc, argv,
                     "gradus verify: compares compiled code with the reference, "
@@ -83,6 +88,7 @@ int tool::verifyCommand(int argc, char **argv) {
     }
     VerifyOptions verify;
     verify.seed = seed;
+    verify.calls = std::max(1u, unsigned(calls));
     if (tolerance > 0)
       verify.tolerance = tolerance;
     for (const std::string &name : names) {

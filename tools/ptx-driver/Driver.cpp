@@ -7,6 +7,8 @@
 //
 //   GRADUS_PTX_LOG=FILE   a line for each call, appended
 //   GRADUS_PTX=FILE       the kernels' text, in place of what is loaded
+//   GRADUS_PTX_FORGETS=1  dependencies that are added are not: a bug to be
+//   found
 //
 //===----------------------------------------------------------------------===//
 
@@ -18,6 +20,7 @@
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <set>
 #include <sstream>
 
 namespace {
@@ -36,8 +39,59 @@ struct Module {
   std::map<std::string, ptx::Kernel> kernels;
 };
 using Work = std::function<int()>;
-/// What a stream was asked to do while it was recorded.
+/// What a stream was asked to do while it was recorded, and which steps wait
+/// for which: pairs of an earlier one and one that waits for it.
 struct Graph {
+  std::vector<Work> steps;
+  std::set<std::pair<size_t, size_t>> edges;
+
+  using Node = void *;
+  static Node nodeOf(size_t step) { return reinterpret_cast<Node>(step + 1); }
+  /// The steps' number where the node is none.
+  size_t stepOf(Node node) const {
+    auto number = reinterpret_cast<uintptr_t>(node);
+    return number >= 1 && number <= steps.size() ? number - 1 : steps.size();
+  }
+  /// As unlike the recording as the edges allow: of steps that wait for none,
+  /// always the last. Not all steps if some wait for each other.
+  std::vector<size_t> order() const;
+  /// The steps of the longest chain, if they are in this order.
+  size_t longestChain(const std::vector<size_t> &order) const;
+};
+
+std::vector<size_t> Graph::order() const {
+  std::vector<size_t> waitsFor(steps.size());
+  for (auto [from, to] : edges)
+    ++waitsFor[to];
+  std::set<size_t> ready;
+  for (size_t i = 0; i < steps.size(); ++i)
+    if (waitsFor[i] == 0)
+      ready.insert(i);
+  std::vector<size_t> order;
+  while (!ready.empty()) {
+    size_t next = *ready.rbegin();
+    ready.erase(next);
+    order.push_back(next);
+    for (auto e = edges.lower_bound({next, 0});
+         e != edges.end() && e->first == next; ++e)
+      if (--waitsFor[e->second] == 0)
+        ready.insert(e->second);
+  }
+  return order;
+}
+size_t Graph::longestChain(const std::vector<size_t> &order) const {
+  std::vector<size_t> length(steps.size(), 1);
+  size_t longest = 0;
+  for (size_t step : order) {
+    longest = std::max(longest, length[step]);
+    for (auto e = edges.lower_bound({step, 0});
+         e != edges.end() && e->first == step; ++e)
+      length[e->second] = std::max(length[e->second], length[step] + 1);
+  }
+  return longest;
+}
+/// Steps in the order that they are replayed in.
+struct Replay {
   std::vector<Work> steps;
 };
 
@@ -303,16 +357,67 @@ int cuStreamBeginCapture_v2(void *, int) {
 }
 int cuStreamEndCapture(void *, void **graph) {
   device().write("recorded %zu\n", device().recording->steps.size());
+  Graph &chain = *device().recording;
+  for (size_t i = 1; i < chain.steps.size(); ++i)
+    chain.edges.insert({i - 1, i});
   *graph = device().recording.release();
   return Success;
 }
+int cuGraphGetNodes(void *graph, void **nodes, size_t *count) {
+  size_t steps = static_cast<Graph *>(graph)->steps.size();
+  // In no order that means something.
+  for (size_t i = 0; nodes && i < std::min(*count, steps); ++i)
+    nodes[i] = Graph::nodeOf(steps - 1 - i);
+  *count = steps;
+  return Success;
+}
+int cuGraphGetEdges(void *graph, void **from, void **to, size_t *count) {
+  const auto &edges = static_cast<Graph *>(graph)->edges;
+  size_t i = 0;
+  for (auto e = edges.rbegin(); from && e != edges.rend() && i < *count;
+       ++e, ++i) {
+    from[i] = Graph::nodeOf(e->first);
+    to[i] = Graph::nodeOf(e->second);
+  }
+  *count = edges.size();
+  return Success;
+}
+int cuGraphAddDependencies(void *graph, void *const *from, void *const *to,
+                           size_t count) {
+  auto *g = static_cast<Graph *>(graph);
+  if (std::getenv("GRADUS_PTX_FORGETS"))
+    return Success;
+  for (size_t i = 0; i < count; ++i) {
+    size_t a = g->stepOf(from[i]), b = g->stepOf(to[i]);
+    if (std::max(a, b) >= g->steps.size() || !g->edges.insert({a, b}).second)
+      return InvalidValue;
+  }
+  return Success;
+}
+int cuGraphRemoveDependencies(void *graph, void *const *from, void *const *to,
+                              size_t count) {
+  auto *g = static_cast<Graph *>(graph);
+  for (size_t i = 0; i < count; ++i)
+    if (!g->edges.erase({g->stepOf(from[i]), g->stepOf(to[i])}))
+      return InvalidValue;
+  return Success;
+}
 int cuGraphInstantiateWithFlags(void **exec, void *graph, unsigned long long) {
-  *exec = new Graph(*static_cast<Graph *>(graph));
+  const auto &g = *static_cast<Graph *>(graph);
+  std::vector<size_t> order = g.order();
+  if (order.size() != g.steps.size())
+    return InvalidValue;
+  device().write("instantiated %zu, the longest chain %zu\n", order.size(),
+                 g.longestChain(order));
+  auto *replay = new Replay;
+  for (size_t step : order)
+    replay->steps.push_back(g.steps[step]);
+  *exec = replay;
   return Success;
 }
 int cuGraphLaunch(void *exec, void *) {
-  device().write("replay %zu\n", static_cast<Graph *>(exec)->steps.size());
-  for (const Work &work : static_cast<Graph *>(exec)->steps)
+  device().write("replay %zu\n", static_cast<Replay *>(exec)->steps.size());
+  for (const Work &work : static_cast<Replay *>(exec)->steps)
     if (int result = device().submit(work))
       return result;
   return Success;
@@ -322,7 +427,7 @@ int cuGraphDestroy(void *graph) {
   return Success;
 }
 int cuGraphExecDestroy(void *exec) {
-  delete static_cast<Graph *>(exec);
+  delete static_cast<Replay *>(exec);
   return Success;
 }
 
