@@ -37,7 +37,8 @@ struct Plan {
   /// Two blocks, a cluster, compute neighbouring tiles and have this operand's
   /// in common: each brings half of it to both.
   std::optional<Factor> common;
-  /// The sum is split along its depth in this many parts, each this deep.
+  /// The sum is split along its depth in this many parts, each this deep but
+  /// the last.
   int64_t parts = 1, partDepth = 0, lastPartDepth = 0;
   /// Operands that are copied before.
   SmallVector<PackedOperand> packed;

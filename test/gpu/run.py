@@ -3,7 +3,10 @@
 usage: run.py FOLDER [--check-only] [--json FILE] [--markdown FILE]
 
 Products are compared with sums in double precision at 200 places; training steps with the same model on this CPU, over five
-steps. Times are of whole calls, data on the device, each waited for: best and median of 20.
+steps. Times are of whole calls, data on the device, each waited for: best and median of 20. Steps are timed a second time
+with each launch waiting for the one before (GRADUS_GPU_CHAIN=1).
+
+Each case runs in a process of its own, for at most so many seconds: one that faults or hangs leaves the GPU to the others.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import random
 import re
 import statistics
 import struct
+import subprocess
 import sys
 import time
 
@@ -245,16 +249,52 @@ def ports(header, name):
 
 
 def markdown(rows):
-    lines = ["| case | worst error | best ms | median ms | TFLOP/s | cuBLAS best ms | cuBLAS / ours |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| case | worst error | best ms | median ms | as a chain, best ms | TFLOP/s | cuBLAS best ms | cuBLAS / ours |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for case, r in rows:
         cublas = r.get("cublas")
         lines.append(
-            f"| {case['name']} | {r['worst']:.1e}{'' if r['ok'] else ' WRONG'} "
-            + "".join(f"| {1e3 * r[key]:.3f} " if key in r else "| " for key in ("best", "median"))
+            f"| {case['name']} | {verdict(r)} "
+            + "".join(f"| {1e3 * r[key]:.3f} " if key in r else "| " for key in ("best", "median", "chain"))
             + (f"| {r['tflops']:.1f} " if "tflops" in r else "| ")
             + (f"| {1e3 * cublas[0]:.3f} | {cublas[0] / r['best']:.2f} |" if cublas else "| | |")
         )
     return "\n".join(lines) + "\n"
+
+
+def verdict(r):
+    if "failed" in r:
+        return "FAILED: " + r["failed"]
+    return f"{r['worst']:.1e}{'' if r['ok'] else ' WRONG'}"
+
+
+def run_case(folder, case, check_only):
+    """Prints the result, as JSON, on the last line."""
+    run = run_product if case["kind"] == "product" else run_step
+    try:
+        result = run(folder, case, check_only)
+    except RuntimeError as e:
+        result = {"ok": False, "failed": str(e)}
+    print(json.dumps(result))
+
+
+def run_apart(args, case, **environment):
+    """The case's result, from a process of its own."""
+    command = [sys.executable, os.path.abspath(__file__), args.folder, "--case", case["name"]]
+    if args.check_only:
+        command.append("--check-only")
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=args.seconds
+        )
+    except subprocess.TimeoutExpired:
+        return {"ok": False, "failed": f"no end after {args.seconds} s"}
+    if done.returncode != 0:
+        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        return {"ok": False, "failed": f"the process ended with {done.returncode}: {said}"}
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main():
@@ -263,20 +303,27 @@ def main():
     parser.add_argument("--check-only", action="store_true")
     parser.add_argument("--json")
     parser.add_argument("--markdown")
+    parser.add_argument("--case", help="this one, in this process")
+    parser.add_argument("--seconds", type=float, default=120, help="that a case may take")
     args = parser.parse_args()
     with open(os.path.join(args.folder, "cases.json"), encoding="utf-8") as f:
         cases = json.load(f)
+    if args.case:
+        run_case(args.folder, next(c for c in cases if c["name"] == args.case), args.check_only)
+        return 0
     rows, wrong = [], 0
     for case in cases:
-        try:
-            run = run_product if case["kind"] == "product" else run_step
-            result = run(args.folder, case, args.check_only)
-        except RuntimeError as e:
-            sys.exit(f"error: {case['name']}: {e}")
+        result = run_apart(args, case)
+        if result.get("failed", "").startswith("no GPU"):
+            sys.exit(f"error: {case['name']}: {result['failed']}")
+        if "best" in result and case["kind"] != "product":
+            chain = run_apart(args, case, GRADUS_GPU_CHAIN="1")
+            if "best" in chain:
+                result["chain"] = chain["best"]
         rows.append((case, result))
         wrong += not result["ok"]
         best = f", best {1e3 * result['best']:.3f} ms" if "best" in result else ""
-        print(f"{'ok   ' if result['ok'] else 'WRONG'} {case['name']}: error {result['worst']:.1e}{best}", flush=True)
+        print(f"{'ok   ' if result['ok'] else 'WRONG'} {case['name']}: error {verdict(result)}{best}", flush=True)
     for path, text in ((args.json, json.dumps([{**c, **r} for c, r in rows], indent=1)), (args.markdown, markdown(rows))):
         if path:
             with open(path + ".tmp", "w", encoding="utf-8") as f:
