@@ -1,6 +1,7 @@
 //===- Epilogue.cpp - what follows a sum, in its kernel -------------------===//
 
 #include "Epilogue.h"
+#include "Windows.h"
 #include "gradus/Lowering.h"
 
 using namespace gradus;
@@ -23,13 +24,14 @@ static bool overwrites(linalg::GenericOp next, linalg::GenericOp op) {
 }
 
 Epilogue Epilogue::find(linalg::GenericOp op, ArrayRef<Operation *> work,
-                        const llvm::SmallPtrSetImpl<Operation *> &done,
-                        const Starts &starts) {
+                        const llvm::SmallPtrSetImpl<Operation *> &done) {
   Epilogue none;
-  const auto *self = llvm::find(work, op.getOperation());
-  if (self + 1 == work.end() || !(*(self + 1))->hasAttr(lowering::epilogueAttr))
+  const auto *behind = llvm::find(work, op.getOperation()) + 1;
+  while (behind != work.end() && isa<linalg::FillOp>(*behind))
+    ++behind;
+  if (behind == work.end() || !(*behind)->hasAttr(lowering::epilogueAttr))
     return none;
-  auto next = cast<linalg::GenericOp>(*(self + 1));
+  auto next = cast<linalg::GenericOp>(*behind);
   Value out = op.getDpsInits()[0];
   OpOperand *result = nullptr;
   for (OpOperand &o : next->getOpOperands())
@@ -48,10 +50,27 @@ Epilogue Epilogue::find(linalg::GenericOp op, ArrayRef<Operation *> work,
                  !llvm::all_of(out.getUsers(), [&](Operation *user) {
                    return user == op || user == next || done.contains(user);
                  });
-  for (Value init : next.getDpsInits())
-    if (Value start = starts.lookup(init))
-      found.starts[init] = start;
+  found.starts = startsOf(next, work);
   return found;
+}
+
+Epilogue::Starts Epilogue::startsOf(linalg::GenericOp op,
+                                    ArrayRef<Operation *> work) {
+  Starts starts;
+  auto linalgOp = cast<linalg::LinalgOp>(op.getOperation());
+  const auto *self = llvm::find(work, op.getOperation());
+  for (OpOperand &init : op.getDpsInitsMutable())
+    for (Operation *before :
+         llvm::reverse(llvm::make_range(work.begin(), self))) {
+      if (!lowering::usesBuffer(before, init.get()))
+        continue;
+      auto fill = dyn_cast<linalg::FillOp>(before);
+      if (fill && fill.getOutputs()[0] == init.get() &&
+          touchesOnce(linalgOp, init))
+        starts[init.get()] = fill.getInputs()[0];
+      break;
+    }
+  return starts;
 }
 
 Value Epilogue::given(Kernel &k, OpOperand &operand, Value sum) const {

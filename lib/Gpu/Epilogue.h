@@ -20,11 +20,14 @@ struct Epilogue {
   bool startsAtZero = false;         ///< else it is added to what is there
   Starts starts;                     ///< of the follower's results
 
-  /// The op behind `op` in `work` follows it, if it is marked to and may.
-  /// `done`: ops that are left out.
+  /// What is known of an op's results: what a fill wrote to all of a buffer,
+  /// where the op is the next to touch it, and each element once.
+  static Starts startsOf(mlir::linalg::GenericOp op,
+                         ArrayRef<Operation *> work);
+  /// The op behind `op` in `work`, but for fills, follows it, if it is marked
+  /// to and may. `done`: ops that are left out.
   static Epilogue find(mlir::linalg::GenericOp op, ArrayRef<Operation *> work,
-                       const llvm::SmallPtrSetImpl<Operation *> &done,
-                       const Starts &starts);
+                       const llvm::SmallPtrSetImpl<Operation *> &done);
 
   /// The follower's indices where those of `op` are `loops`.
   SmallVector<Value> loops(mlir::linalg::GenericOp op, ValueRange loops) const;

@@ -128,7 +128,7 @@ private:
   //===-- A product and what follows it -----------------------------------===//
 
   void emitProduct(Product product) {
-    Epilogue epilogue = Epilogue::find(product.op, work, done, filled);
+    Epilogue epilogue = Epilogue::find(product.op, work, done);
     Value out = product.op.getDpsInits()[0];
     Value start = filled.lookup(out);
     epilogue.startsAtZero = start && lowering::isZero(start);
@@ -179,9 +179,12 @@ private:
     BufferFacts facts;
     facts.filled = filled;
     Epilogue epilogue;
-    if (auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
-        generic && emitter.isOneSum())
-      epilogue = Epilogue::find(generic, work, done, filled);
+    auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
+    if (generic)
+      for (auto [buffer, start] : Epilogue::startsOf(generic, work))
+        facts.filled[buffer] = start;
+    if (generic && emitter.isOneSum())
+      epilogue = Epilogue::find(generic, work, done);
     emitter.setEpilogue(epilogue);
     Value first = k.at.mul(k.block(mlir::gpu::Dimension::x), sharing.results);
     emitter.emit(k, facts, {}, first, sharing);

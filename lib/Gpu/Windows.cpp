@@ -7,6 +7,7 @@ using namespace gradus;
 using namespace gradus::gpu;
 namespace linalg = mlir::linalg;
 using mlir::AffineExpr;
+using mlir::AffineMap;
 
 namespace {
 /// A place as a sum of loops, each times a number, and a constant.
@@ -20,14 +21,13 @@ struct LinearPlace {
 };
 } // namespace
 
-/// Along each axis of the op's only result, where every loop stands once and
-/// moves the place ahead; none if that is not so.
-static std::optional<SmallVector<LinearPlace>> placesOf(linalg::LinalgOp op) {
-  if (op.getNumDpsInits() != 1)
-    return std::nullopt;
+/// Along each axis of a result, where every loop stands once and moves the
+/// place ahead; none if that is not so.
+static std::optional<SmallVector<LinearPlace>> placesOf(linalg::LinalgOp op,
+                                                        AffineMap written) {
   llvm::SmallDenseSet<unsigned> seen;
   SmallVector<LinearPlace> places;
-  for (AffineExpr e : op.getIndexingMapsArray().back().getResults()) {
+  for (AffineExpr e : written.getResults()) {
     LinearPlace &place = places.emplace_back();
     SmallVector<int64_t> factors(op.getNumLoops(), 0);
     if (!addCoefficients(e, 1, factors, place.constant))
@@ -46,7 +46,9 @@ static std::optional<SmallVector<LinearPlace>> placesOf(linalg::LinalgOp op) {
 }
 
 SmallVector<Window> gpu::windowsOf(linalg::LinalgOp op) {
-  auto places = placesOf(op);
+  if (op.getNumDpsInits() != 1)
+    return {};
+  auto places = placesOf(op, op.getIndexingMapsArray().back());
   if (!places)
     return {};
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();
@@ -70,7 +72,10 @@ SmallVector<Window> gpu::windowsOf(linalg::LinalgOp op) {
 }
 
 bool gpu::touchesOnce(linalg::LinalgOp op) {
-  auto places = placesOf(op);
+  return op.getNumDpsInits() == 1 && touchesOnce(op, *op.getDpsInitOperand(0));
+}
+bool gpu::touchesOnce(linalg::LinalgOp op, mlir::OpOperand &init) {
+  auto places = placesOf(op, op.getMatchingIndexingMap(&init));
   if (!places)
     return false;
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();

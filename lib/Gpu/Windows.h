@@ -26,6 +26,8 @@ SmallVector<Window> windowsOf(mlir::linalg::LinalgOp op);
 /// Does each step of the loops touch an element of the result that no other
 /// does? Such are windows that do not overlap.
 bool touchesOnce(mlir::linalg::LinalgOp op);
+/// The same of one of its results.
+bool touchesOnce(mlir::linalg::LinalgOp op, mlir::OpOperand &init);
 
 } // namespace gradus::gpu
 

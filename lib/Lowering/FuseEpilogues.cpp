@@ -91,8 +91,10 @@ static bool readBetween(const BlockOrder &order, Value v, Operation *first,
 }
 
 /// Costs nothing to run earlier: a place to write to, a number, a reshape, an
-/// op on scalars.
-static bool isSmall(Operation *op) {
+/// op on scalars; what fills a tensor, if that may be one of any size.
+static bool isSmall(Operation *op, bool anyFills) {
+  if (anyFills && isa<linalg::FillOp>(op))
+    return true;
   if (op->hasTrait<mlir::OpTrait::ConstantLike>() ||
       isa<mlir::tensor::EmptyOp, mlir::tensor::ExpandShapeOp,
           mlir::tensor::CollapseShapeOp>(op))
@@ -107,7 +109,7 @@ static bool isSmall(Operation *op) {
 /// that would change what something reads.
 static std::optional<SmallVector<Operation *>>
 opsToMove(const BlockOrder &order, linalg::GenericOp product,
-          linalg::GenericOp op) {
+          linalg::GenericOp op, bool anyFills) {
   llvm::SetVector<Operation *> moving;
   SmallVector<Operation *> work{op};
   while (!work.empty()) {
@@ -123,7 +125,7 @@ opsToMove(const BlockOrder &order, linalg::GenericOp product,
         return std::nullopt;
       if (!def || def == product || order.isBefore(def, product))
         continue;
-      if (!isSmall(def))
+      if (!isSmall(def, anyFills))
         return std::nullopt;
       work.push_back(def);
     }
@@ -148,7 +150,8 @@ struct FuseEpilogues : impl::FuseEpiloguesBase<FuseEpilogues> {
       linalg::GenericOp product = sumBefore(order, op, lowering::addsProducts);
       if (!product && sums)
         product = sumBefore(order, op, isSum);
-      auto moving = product ? opsToMove(order, product, op) : std::nullopt;
+      auto moving = product ? opsToMove(order, product, op, /*anyFills=*/sums)
+                            : std::nullopt;
       if (!moving)
         continue;
       order.moveAfter(product, *moving);
