@@ -189,6 +189,10 @@ def FuseSiblings : Pass<"graph-fuse-siblings", "::mlir::func::FuncOp"> {
 }
 def SplitSums : Pass<"graph-split-sums", "::mlir::func::FuncOp"> {
   let summary = "Make long sums to a few numbers in parts, which threads can share";
+  let options = [Option<"leastPoints", "least-points", "int64_t", "256 * 1024", "Elements that a sum is made in parts from">,
+                 Option<"mostResults", "most-results", "int64_t", "16", "Results of an op whose sums are made in parts">,
+                 Option<"mostParts", "most-parts", "int64_t", "16", "Parts of a sum">,
+                 Option<"mostSums", "most-sums", "int64_t", "256", "Parts of all results: so many are enough to share">];
 }
 def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
   let summary = "Mark ops that hand each other the same rows, to be run row by row in one kernel";

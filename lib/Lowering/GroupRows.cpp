@@ -119,19 +119,6 @@ private:
                     op.getMatchingIndexingMap(&o).isPermutation();
            });
   }
-  /// Has each operand an axis of the result that the other lacks?
-  static bool isProductOfMatrices(Operation *op) {
-    auto generic = cast<linalg::GenericOp>(op);
-    if (!lowering::addsProducts(generic))
-      return false;
-    AffineMap out = generic.getIndexingMapsArray().back();
-    return llvm::all_of(generic.getDpsInputOperands(), [&](OpOperand *in) {
-      AffineMap map = generic.getMatchingIndexingMap(in);
-      return llvm::any_of(llvm::seq(out.getNumDims()), [&](unsigned d) {
-        return out.isFunctionOfDim(d) && !map.isFunctionOfDim(d);
-      });
-    });
-  }
 
   void formGroups() {
     groups.clear();

@@ -36,6 +36,19 @@ bool gradus::isProductOfTiles(Operation *op) {
   });
 }
 
+bool gradus::isProductOfMatrices(Operation *op) {
+  auto generic = cast<linalg::GenericOp>(op);
+  if (!lowering::addsProducts(generic))
+    return false;
+  AffineMap out = generic.getIndexingMapsArray().back();
+  return llvm::all_of(generic.getDpsInputOperands(), [&](OpOperand *in) {
+    AffineMap map = generic.getMatchingIndexingMap(in);
+    return llvm::any_of(llvm::seq(out.getNumDims()), [&](unsigned d) {
+      return out.isFunctionOfDim(d) && !map.isFunctionOfDim(d);
+    });
+  });
+}
+
 /// Is each row loop by itself an axis of every result?
 static bool writesOwnRow(linalg::GenericOp op, ArrayRef<unsigned> rowLoops) {
   return llvm::all_of(op.getDpsInitsMutable(), [&](OpOperand &out) {

@@ -78,6 +78,8 @@ private:
 /// Does the op add products, of more than two rows alone? Such is a sum like
 /// any other.
 bool isProductOfTiles(Operation *op);
+/// Does it, and has each operand an axis of the result that the other lacks?
+bool isProductOfMatrices(Operation *op);
 
 } // namespace gradus
 

@@ -5,11 +5,13 @@
 // parts along its outermost loop, and another op adds the parts' results up.
 // Threads have nothing to share otherwise: they split parallel loops alone. How
 // many parts there are depends on the sizes and not on the threads, so that
-// neither do the results.
+// neither do the results. A GPU has far more threads, and takes sums of more
+// results apart: those of a batch norm, one for each channel.
 //
 //===----------------------------------------------------------------------===//
 
 #include "LinalgBuilder.h"
+#include "RowFit.h"
 #include "gradus/Passes.h"
 #include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -55,41 +57,53 @@ static mlir::TypedAttr neutralFor(OpBuilder &b, Operation *combiner) {
 
 namespace {
 struct SplitSums : impl::SplitSumsBase<SplitSums> {
+  using SplitSumsBase::SplitSumsBase;
+
   void runOnOperation() override {
     lengths = LengthAnalysis();
     for (auto op : llvm::make_early_inc_range(
              getOperation().getBody().front().getOps<linalg::GenericOp>()))
       if (auto loop = loopOf(op))
-        split(op, *loop, partsOf(op.getStaticLoopRanges()[*loop]));
+        split(op, *loop, partsOf(op, *loop));
   }
 
 private:
+  static int64_t resultsOf(linalg::GenericOp op) {
+    int64_t results = 1;
+    for (Type type : op.getResultTypes())
+      results =
+          std::max(results, cast<RankedTensorType>(type).getNumElements());
+    return results;
+  }
   /// As many as divide the loop, of a few; 1 if none do.
-  static int64_t partsOf(int64_t size) {
-    constexpr int64_t most = 16, fewest = 4;
-    for (int64_t n = most; n >= fewest; --n)
+  int64_t partsOf(linalg::GenericOp op, unsigned loop) {
+    constexpr int64_t fewest = 4;
+    int64_t size = op.getStaticLoopRanges()[loop];
+    for (int64_t n = std::min<int64_t>(mostParts, mostSums / resultsOf(op));
+         n >= fewest; --n)
       if (size % n == 0)
         return n;
     return 1;
   }
   /// The loop whose parts are to be summed by themselves.
   std::optional<unsigned> loopOf(linalg::GenericOp op) {
-    constexpr int64_t leastPoints = 1 << 18, mostResults = 16;
-    int64_t points = 1, results = 1;
+    int64_t points = 1;
     std::optional<unsigned> outermost;
     auto kinds = op.getIteratorTypesArray();
     for (auto [d, size] : llvm::enumerate(op.getStaticLoopRanges())) {
       points *= size;
-      if (kinds[d] != Iterator::reduction)
-        results *= size;
-      else if (!outermost)
+      if (kinds[d] == Iterator::reduction && !outermost)
         outermost = d;
     }
     auto isKnown = [](const RuntimeLength &length) { return !length; };
-    bool isSum = outermost && points >= leastPoints && results <= mostResults;
+    // A product of matrices to so few numbers is a sum like any other.
+    constexpr int64_t few = 16;
+    bool isSum = outermost && points >= leastPoints &&
+                 resultsOf(op) <= mostResults &&
+                 (resultsOf(op) <= few || !isProductOfMatrices(op));
     if (!isSum || !llvm::all_of(lengths.ofLoops(op), isKnown) ||
         !op.getBody()->getOps<linalg::IndexOp>().empty() ||
-        partsOf(op.getStaticLoopRanges()[*outermost]) == 1)
+        partsOf(op, *outermost) == 1)
       return std::nullopt;
     for (unsigned i = 0; i < op->getNumResults(); ++i)
       if (!combinerOf(op, i))

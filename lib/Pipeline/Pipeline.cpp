@@ -122,8 +122,15 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
   pm.addNestedPass<func::FuncOp>(createDropUnitAxes());
   pm.addNestedPass<func::FuncOp>(createFuseFolds());
   pm.addNestedPass<func::FuncOp>(createFuseSiblings());
-  if (options.gpu.empty())
-    pm.addNestedPass<func::FuncOp>(createSplitSums());
+  SplitSumsOptions sums;
+  if (!options.gpu.empty()) {
+    // A launch more is a few microseconds.
+    sums.leastPoints = 1 << 20;
+    sums.mostResults = 1 << 12;
+    sums.mostParts = 256;
+    sums.mostSums = 1 << 15;
+  }
+  pm.addNestedPass<func::FuncOp>(createSplitSums(sums));
   GroupRowsOptions rows;
   rows.windows = options.gpu.empty();
   if (!options.gpu.empty()) {
