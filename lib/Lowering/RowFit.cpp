@@ -109,6 +109,20 @@ bool RowFit::knowsRow(linalg::GenericOp op, ArrayRef<unsigned> rowLoops,
       return false;
   return true;
 }
+/// Are there so many rows that each can be the work of one block of threads, or
+/// are they short?
+bool RowFit::areMany(const RowCandidates &group, unsigned axes) {
+  constexpr int64_t leastRows = 128, mostPoints = 1 << 16;
+  int64_t points = 0;
+  for (Operation *op : group.members) {
+    int64_t all = 1;
+    for (int64_t size : cast<linalg::GenericOp>(op).getStaticLoopRanges())
+      all *= size;
+    points = std::max(points, all);
+  }
+  return group.rows(axes) >= leastRows ||
+         points / group.rows(axes) <= mostPoints;
+}
 std::optional<Rows> RowFit::of(const RowCandidates &group) {
   for (unsigned axes = group.sizes.size(); manyRows && axes > 0; --axes)
     if (worksWith(group, axes))

@@ -60,8 +60,10 @@ public:
 
 private:
   bool worksWith(const RowCandidates &group, unsigned axes) {
-    return group.rows(axes) > 1 && fits(group, {axes});
+    return group.rows(axes) > 1 && fits(group, {axes}) &&
+           (!manyRows || areMany(group, axes));
   }
+  static bool areMany(const RowCandidates &group, unsigned axes);
   bool gainsFromBlocks(const RowCandidates &group, unsigned axes,
                        bool isComplete);
   bool fits(const RowCandidates &group, Rows rows);
