@@ -58,51 +58,54 @@ Value LinalgBuilder::products(Value lhs, Value rhs, ArrayRef<AffineMap> maps,
   return rounded(out, type);
 }
 
-/// An operand, and whether its last two axes change places when it is read.
-static std::pair<Value, bool> throughTranspose(Value v) {
+/// An operand of a product as it lies before a transpose: the tensor, and where
+/// in it what is at `places` lies. The transpose stays if what would follow
+/// each other in memory then is neither a row nor a column, `isBatch`.
+static std::pair<Value, SmallVector<AffineExpr>>
+throughTranspose(Value v, ArrayRef<AffineExpr> places,
+                 function_ref<bool(AffineExpr)> isBatch) {
+  SmallVector<AffineExpr> before(places);
   auto t = v.getDefiningOp<TransposeOp>();
-  if (!t)
-    return {v, false};
-  if (auto perm = t.getPerm()) {
-    int64_t rank = perm->size();
-    for (int64_t i = 0; i < rank - 2; ++i)
-      if ((*perm)[i] != i)
-        return {v, false};
-    if (rank < 2 || (*perm)[rank - 1] != rank - 2)
-      return {v, false};
-  }
-  return {t.getX(), true};
+  if (!t || before.size() < 2)
+    return {v, before};
+  if (auto perm = t.getPerm())
+    for (auto [axis, from] : llvm::enumerate(*perm))
+      before[from] = places[axis];
+  else
+    std::swap(before[before.size() - 1], before[before.size() - 2]);
+  if (isBatch(before.back()))
+    return {v, SmallVector<AffineExpr>(places)};
+  return {t.getX(), before};
 }
 
 Value LinalgBuilder::matmul(MatMulOp op, mlir::IRMapping &lowered) {
   RankedTensorType type = tensorType(op.getOut());
-  auto [lhs, lhsTurned] = throughTranspose(op.getLhs());
-  auto [rhs, rhsTurned] = throughTranspose(op.getRhs());
   int64_t batch = type.getRank() - 2;
   AffineExpr m = dim(batch), n = dim(batch + 1), k = dim(batch + 2);
-  auto operandMap = [&](Value v, AffineExpr row, AffineExpr column,
-                        bool turned) {
+  auto operand = [&](Value v, AffineExpr row, AffineExpr column) {
     RankedTensorType t = tensorType(v);
-    SmallVector<AffineExpr> exprs;
+    SmallVector<AffineExpr> places;
     int64_t own = t.getRank() - 2;
     for (int64_t i = 0; i < own; ++i) {
       bool repeats =
           t.getDimSize(i) == 1 && type.getDimSize(batch - own + i) != 1;
-      exprs.push_back(repeats ? b.getAffineConstantExpr(0)
-                              : dim(batch - own + i));
+      places.push_back(repeats ? b.getAffineConstantExpr(0)
+                               : dim(batch - own + i));
     }
-    exprs.push_back(turned ? column : row);
-    exprs.push_back(turned ? row : column);
-    return map(batch + 3, exprs);
+    llvm::append_values(places, row, column);
+    auto [source, at] = throughTranspose(
+        v, places, [&](AffineExpr e) { return e != row && e != column; });
+    return std::pair(lowered.lookup(source), map(batch + 3, at));
   };
+  auto [lhs, lhsMap] = operand(op.getLhs(), m, k);
+  auto [rhs, rhsMap] = operand(op.getRhs(), k, n);
   SmallVector<Iterator> iterators(batch + 2, P);
   iterators.push_back(R);
   SmallVector<AffineExpr> out;
   for (int64_t i = 0; i < batch + 2; ++i)
     out.push_back(dim(i));
-  return contraction(lowered.lookup(lhs), operandMap(lhs, m, k, lhsTurned),
-                     lowered.lookup(rhs), operandMap(rhs, k, n, rhsTurned),
-                     type, map(batch + 3, out), iterators);
+  return contraction(lhs, lhsMap, rhs, rhsMap, type, map(batch + 3, out),
+                     iterators);
 }
 
 Value LinalgBuilder::einsum(EinsumOp op, mlir::IRMapping &lowered) {
@@ -123,15 +126,26 @@ Value LinalgBuilder::einsum(EinsumOp op, mlir::IRMapping &lowered) {
     return map(letters.size(), exprs);
   };
   RankedTensorType type = tensorType(op.getOut());
-  Value first = lowered.lookup(op.getInputs()[0]);
   bool hasSum = letters.size() > result.size();
   if (terms.size() == 2) {
-    Value second = lowered.lookup(op.getInputs()[1]);
-    AffineMap maps[] = {termMap(terms[0]), termMap(terms[1])};
-    return hasSum ? contraction(first, maps[0], second, maps[1], type,
+    auto operand = [&](unsigned i) {
+      AffineMap own = termMap(terms[i]);
+      auto isBatch = [&](AffineExpr e) {
+        char letter = letters[cast<mlir::AffineDimExpr>(e).getPosition()];
+        return terms[1 - i].contains(letter) && result.contains(letter);
+      };
+      auto [source, at] =
+          throughTranspose(op.getInputs()[i], own.getResults(), isBatch);
+      return std::pair(lowered.lookup(source), map(letters.size(), at));
+    };
+    auto [first, firstMap] = operand(0);
+    auto [second, secondMap] = operand(1);
+    return hasSum ? contraction(first, firstMap, second, secondMap, type,
                                 termMap(result), iterators)
-                  : products(first, second, maps, type, termMap(result));
+                  : products(first, second, {firstMap, secondMap}, type,
+                             termMap(result));
   }
+  Value first = lowered.lookup(op.getInputs()[0]);
   // One operand: a transpose, or a sum over axes.
   if (!hasSum)
     return generic(
