@@ -12,6 +12,10 @@
 // update of a weight as early as its gradient is there, which also frees the
 // gradient's operands. Row groups come first: they keep more in the cache.
 //
+// `sums`, for a GPU: so does what follows any other sum, and what fills the
+// op's results, of any size, moves with it. A launch costs more than the
+// memory.
+//
 //===----------------------------------------------------------------------===//
 
 #include "RowGroup.h"
