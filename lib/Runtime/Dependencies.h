@@ -154,13 +154,16 @@ static bool compare_with_chain(const struct steps *s, CUgraphNode *nodes,
   return true;
 }
 
+/* Each step is compared with all before it: of more, the chain stays. */
+static const size_t most_steps = 8192;
+
 /* Adds what must wait before it takes anything away: the graph is right at any
  * time, also if a call fails. */
 static void loosen_chain(CUgraph graph, const struct steps *s) {
   size_t count = s->count, words = count / 64 + 1;
   if (getenv("GRADUS_GPU_CHAIN") || s->incomplete || count < 2 ||
-      !driver.graph_nodes || !driver.graph_edges || !driver.add_dependencies ||
-      !driver.remove_dependencies)
+      count > most_steps || !driver.graph_nodes || !driver.graph_edges ||
+      !driver.add_dependencies || !driver.remove_dependencies)
     return;
   CUgraphNode *nodes = calloc(3 * count, sizeof *nodes);
   uint64_t *behind = calloc(count * words, sizeof *behind);
