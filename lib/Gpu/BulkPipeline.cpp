@@ -70,7 +70,7 @@ BulkPipeline::BulkPipeline(Kernel &k, const Product &p, const Plan &plan,
     k.formClusters(plan.clusterBlocks());
     rank = k.rankInCluster();
   }
-  if (plan.lead())
+  if (plan.lead)
     isFirst = arith::CmpIOp::create(
         k.b, arith::CmpIPredicate::eq,
         k.uniform(k.at.div(k.thread(), warpgroupThreads)), k.at.number(0));
@@ -131,7 +131,7 @@ Value BulkPipeline::asWord(Value index) {
 void BulkPipeline::makeBarriers() {
   int64_t stages = plan.stages->count;
   constexpr int64_t barrierBytes = 8;
-  barriers = k.largeShared(k.b.getI64Type(), 2 * stages + (plan.lead() ? 1 : 0),
+  barriers = k.largeShared(k.b.getI64Type(), 2 * stages + (plan.lead ? 1 : 0),
                            barrierBytes);
   Value isFirst = arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq,
                                         k.thread(), k.at.number(0));
@@ -145,7 +145,7 @@ void BulkPipeline::makeBarriers() {
           k.b, barrier(k.at.number(s), false),
           word(plan.clusterBlocks() * plan.tiles.threads / warpSize), Value());
     }
-    if (plan.lead())
+    if (plan.lead)
       NVVM::MBarrierInitOp::create(k.b, leadBarrier(), word(warpgroupThreads),
                                    Value());
     NVVM::FenceMbarrierInitOp::create(k.b);
@@ -173,7 +173,7 @@ void BulkPipeline::awaitLead(Value parity) {
   wait(leadBarrier(), arith::XOrIOp::create(k.b, parity, other));
 }
 void BulkPipeline::sayLead(const DepthRange &depth, Value at) {
-  Value last = k.at.add(depth.from, (plan.lead() - 1) * plan.tiles.depth);
+  Value last = k.at.add(depth.from, (plan.lead - 1) * plan.tiles.depth);
   Value says = arith::AndIOp::create(
       k.b, isFirst,
       arith::CmpIOp::create(k.b, arith::CmpIPredicate::eq, at, last));
@@ -273,7 +273,7 @@ BulkPipeline::Consumed BulkPipeline::consume(const DepthRange &depth,
   // The stage, its parity, and the stage before.
   llvm::append_range(carried, turn.take_front(2));
   carried.push_back(k.at.number(0));
-  if (plan.lead())
+  if (plan.lead)
     awaitLead(turn[2]);
   joinLanes();
   carried = forEachTile(k, depth, carried, [&](Value at, ArrayRef<Value> now) {
@@ -282,7 +282,7 @@ BulkPipeline::Consumed BulkPipeline::consume(const DepthRange &depth,
     wait(barrier(stage, /*isFull=*/true), parity);
     SmallVector<Value> results =
         multiplier.multiply(k, now.take_front(sums), stage);
-    if (plan.lead())
+    if (plan.lead)
       sayLead(depth, at);
     results = multiplier.settle(k, results, multiplier.stagesInFlight());
     saysRead(before, arith::CmpIOp::create(k.b, arith::CmpIPredicate::ne, at,

@@ -7,6 +7,8 @@
 
 namespace gradus::gpu {
 
+constexpr int64_t warpgroupThreads = 128;
+
 /// Sizes of a kernel: a block computes rows x columns of the result in steps of
 /// depth; a thread side x side of it, or a warp warpRows x warpColumns in
 /// tensor cores.

@@ -188,17 +188,19 @@ private:
         (name + "." + Twine(arrays++)).str(), start.getI64TensorAttr(values));
     return LLVM::AddressOfOp::create(b, pointer, constant.getSymName());
   }
-  /// Those values that are pointers, NULL for others, in memory.
+  /// Pointers in memory; NULL for values that are none.
   Value pointers(ImplicitLocOpBuilder &b, ValueRange values) {
     auto array =
         LLVM::LLVMArrayType::get(pointer, std::max<size_t>(values.size(), 1));
-    Value all = LLVM::AllocaOp::create(b, pointer, array, number(b, i64, 1)),
-          null = LLVM::ZeroOp::create(b, pointer);
-    for (auto [i, v] : llvm::enumerate(values))
+    Value all = LLVM::AllocaOp::create(b, pointer, array, number(b, i64, 1));
+    for (auto [i, v] : llvm::enumerate(values)) {
+      bool isPointer = isa<LLVM::LLVMPointerType>(v.getType());
+      Value place = LLVM::GEPOp::create(b, pointer, array, all,
+                                        ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
       LLVM::StoreOp::create(
-          b, isa<LLVM::LLVMPointerType>(v.getType()) ? v : null,
-          LLVM::GEPOp::create(b, pointer, array, all,
-                              ArrayRef<LLVM::GEPArg>{0, int32_t(i)}));
+          b, isPointer ? v : LLVM::ZeroOp::create(b, pointer).getResult(),
+          place);
+    }
     return all;
   }
 
@@ -218,25 +220,19 @@ private:
   /// one.
   Value spilled(ImplicitLocOpBuilder &b, ValueRange values,
                 ArrayAttr maps = {}) {
-    auto array =
-        LLVM::LLVMArrayType::get(pointer, std::max<size_t>(values.size(), 1));
-    Value one = number(b, i64, 1),
-          places = LLVM::AllocaOp::create(b, pointer, array, one);
+    Value one = number(b, i64, 1);
+    SmallVector<Value> places;
     for (auto [i, v] : llvm::enumerate(values)) {
       auto map = maps ? cast<mlir::DenseI64ArrayAttr>(maps[i]).asArrayRef()
                       : ArrayRef<int64_t>();
-      Value at;
-      if (map.empty()) {
-        at = LLVM::AllocaOp::create(b, pointer, v.getType(), one);
-        LLVM::StoreOp::create(b, v, at);
-      } else {
-        at = tensorMap(b, v, map);
+      if (!map.empty()) {
+        places.push_back(tensorMap(b, v, map));
+        continue;
       }
-      Value place = LLVM::GEPOp::create(b, pointer, array, places,
-                                        ArrayRef<LLVM::GEPArg>{0, int32_t(i)});
-      LLVM::StoreOp::create(b, at, place);
+      places.push_back(LLVM::AllocaOp::create(b, pointer, v.getType(), one));
+      LLVM::StoreOp::create(b, v, places.back());
     }
-    return places;
+    return pointers(b, places);
   }
 
   void defineLaunch(LLVM::LLVMFuncOp f) {

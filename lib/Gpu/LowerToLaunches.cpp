@@ -137,11 +137,12 @@ private:
       OpBuilder before(product.op);
       emitAlone(fillOf(out));
     }
-    OpBuilder host(placeOf(product.op, epilogue));
+    OpBuilder host(takeFollower(product.op, epilogue));
     gpu::emitProduct(host, kernels, product, epilogue, options, chip);
   }
-  /// Where the launch of both stands: all that they read is there.
-  Operation *placeOf(Operation *op, const Epilogue &epilogue) {
+  /// The follower has no launch of its own. Where that of both stands: all that
+  /// they read is there.
+  Operation *takeFollower(Operation *op, const Epilogue &epilogue) {
     if (!epilogue.follower)
       return op;
     done.insert(epilogue.follower);
@@ -188,7 +189,7 @@ private:
     emitter.setEpilogue(epilogue);
     Value first = k.at.mul(k.block(mlir::gpu::Dimension::x), sharing.results);
     emitter.emit(k, facts, {}, first, sharing);
-    OpBuilder host(placeOf(op, epilogue));
+    OpBuilder host(takeFollower(op, epilogue));
     k.launch(host, {llvm::divideCeilSigned(results, sharing.results)});
   }
 

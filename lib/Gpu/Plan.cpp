@@ -223,6 +223,16 @@ private:
     }
   }
 
+  /// Of the first warpgroup; `least`: the depth of the part that has least.
+  static int64_t leadOf(const Plan &plan, int64_t least) {
+    if (!plan.isBulk || plan.tiles.threads != 2 * warpgroupThreads)
+      return 0;
+    // The first then cannot have said so for the next tile of the result before
+    // the second has heard it for this one: there are no stages for it.
+    bool isLong = least > plan.tiles.depth * (plan.stages->count - 1);
+    return isLong ? plan.stages->count / 2 : 0;
+  }
+
   void considerParts(const Plan &plan) {
     const Tiles &t = plan.tiles;
     int64_t rows = plan.clusterRows() * t.rows,
@@ -250,8 +260,8 @@ private:
       Plan candidate = plan;
       candidate.parts = parts;
       candidate.partDepth = depth;
-      candidate.lastPartDepth = p.k() - (parts - 1) * depth;
-      double hidden = double(candidate.lead()) * arithmetic;
+      candidate.lead = leadOf(plan, p.k() - (parts - 1) * depth);
+      double hidden = double(candidate.lead) * arithmetic;
       double cycles = waves * (double(steps) * std::max(arithmetic, memory) +
                                std::max(sums - hidden, 0.0) + blockCycles);
       if (parts > 1)
@@ -330,15 +340,6 @@ double cyclesOf(const PackedOperand &o, const Product &p, const Chip &chip) {
          double(bits) / 8 / memoryBytesACycle / double(chip.multiprocessors);
 }
 } // namespace
-
-int64_t Plan::lead() const {
-  if (!isBulk || tiles.threads != 2 * warpgroupThreads)
-    return 0;
-  // The first then cannot have said so for the next tile of the result before
-  // the second has heard it for this one: there are no stages for it.
-  bool isLong = lastPartDepth > tiles.depth * (stages->count - 1);
-  return isLong ? stages->count / 2 : 0;
-}
 
 Plan gpu::planProduct(const Product &p, const ProductOptions &options,
                       const Chip &chip) {

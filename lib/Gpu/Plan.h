@@ -19,8 +19,6 @@ struct Chip {
   static Chip of(StringRef name);
 };
 
-constexpr int64_t warpgroupThreads = 128;
-
 /// What multiplies.
 enum class Engine {
   Registers,  ///< each thread, as the op's body says
@@ -39,15 +37,14 @@ struct Plan {
   std::optional<Factor> common;
   /// The sum is split along its depth in this many parts, each this deep but
   /// the last.
-  int64_t parts = 1, partDepth = 0, lastPartDepth = 0;
+  int64_t parts = 1, partDepth = 0;
+  /// So many tiles of the depth the first of two warpgroups begins before the
+  /// second begins its first: then one stores its sums while the other has the
+  /// tensor cores. 0 if there are not two, or sums are too short for it.
+  int64_t lead = 0;
   /// Operands that are copied before.
   SmallVector<PackedOperand> packed;
   double cycles = 0; ///< estimated
-
-  /// Which tile of the depth the first of two warpgroups begins before the
-  /// second begins its first: then one stores its sums while the other has the
-  /// tensor cores. None if there are not two, or sums are too short for it.
-  int64_t lead() const;
 
   /// Those that multiply, and a warpgroup that brings tiles.
   int64_t threads() const {

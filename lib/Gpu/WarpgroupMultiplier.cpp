@@ -26,7 +26,7 @@ namespace LLVM = mlir::LLVM;
 namespace NVVM = mlir::NVVM;
 
 namespace {
-constexpr int64_t groupThreads = 128, groupRows = 64;
+constexpr int64_t groupRows = 64;
 /// Of a tile's line or piece, which the exchange of chunks is made for; eight
 /// of them are what it repeats after.
 constexpr int64_t lineBytes = 128, patternBytes = 8 * lineBytes;
@@ -47,7 +47,7 @@ public:
       tiles[f] =
           k.largeShared(k.b.getI32Type(), stages.count * stages.tiles[f].size(),
                         patternBytes);
-    group = k.uniform(k.at.div(k.thread(), groupThreads));
+    group = k.uniform(k.at.div(k.thread(), warpgroupThreads));
     for (Factor f : {Lhs, Rhs})
       descriptors[f] = descriptor(k, f);
   }

@@ -124,9 +124,12 @@ bool RowFit::areMany(const RowCandidates &group, unsigned axes) {
          points / group.rows(axes) <= mostPoints;
 }
 std::optional<Rows> RowFit::of(const RowCandidates &group) {
-  for (unsigned axes = group.sizes.size(); manyRows && axes > 0; --axes)
-    if (worksWith(group, axes))
-      return Rows{axes};
+  if (manyRows) {
+    for (unsigned axes = group.sizes.size(); axes > 0; --axes)
+      if (areMany(group, axes) && worksWith(group, axes))
+        return Rows{axes};
+    return std::nullopt;
+  }
   for (unsigned axes = 1; axes <= group.sizes.size(); ++axes) {
     if (worksWith(group, axes))
       return Rows{axes};

@@ -60,8 +60,7 @@ public:
 
 private:
   bool worksWith(const RowCandidates &group, unsigned axes) {
-    return group.rows(axes) > 1 && fits(group, {axes}) &&
-           (!manyRows || areMany(group, axes));
+    return group.rows(axes) > 1 && fits(group, {axes});
   }
   static bool areMany(const RowCandidates &group, unsigned axes);
   bool gainsFromBlocks(const RowCandidates &group, unsigned axes,

@@ -309,7 +309,10 @@ def main():
     with open(os.path.join(args.folder, "cases.json"), encoding="utf-8") as f:
         cases = json.load(f)
     if args.case:
-        run_case(args.folder, next(c for c in cases if c["name"] == args.case), args.check_only)
+        named = [c for c in cases if c["name"] == args.case]
+        if not named:
+            parser.error(f"there is no case {args.case}; there are {', '.join(c['name'] for c in cases)}")
+        run_case(args.folder, named[0], args.check_only)
         return 0
     rows, wrong = [], 0
     for case in cases:
