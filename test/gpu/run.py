@@ -4,7 +4,8 @@ usage: run.py FOLDER [--check-only] [--json FILE] [--markdown FILE]
 
 Products are compared with sums in double precision at 200 places; training steps with the same model on this CPU, over five
 steps. Times are of whole calls, data on the device, each waited for: best and median of 20. Steps are timed a second time
-with each launch waiting for the one before (GRADUS_GPU_CHAIN=1).
+with each launch waiting for the one before (GRADUS_GPU_CHAIN=1). The table is written to FOLDER/performance-gpu.md and .json, or
+to the files that are named.
 
 Each case runs in a process of its own, for at most so many seconds: one that faults or hangs leaves the GPU to the others.
 """
@@ -250,6 +251,10 @@ def ports(header, name):
 
 def markdown(rows):
     lines = [
+        "# Performance on a GPU",
+        "",
+        f"Written by `./dev gpu`, which took the code for {chip()}.",
+        "",
         "| case | worst error | best ms | median ms | as a chain, best ms | TFLOP/s | cuBLAS best ms | cuBLAS / ours |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -301,8 +306,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("--check-only", action="store_true")
-    parser.add_argument("--json")
-    parser.add_argument("--markdown")
+    parser.add_argument("--json", help="(default: FOLDER/performance-gpu.json)")
+    parser.add_argument("--markdown", help="(default: FOLDER/performance-gpu.md)")
     parser.add_argument("--case", help="this one, in this process")
     parser.add_argument("--seconds", type=float, default=120, help="that a case may take")
     args = parser.parse_args()
@@ -327,11 +332,17 @@ def main():
         wrong += not result["ok"]
         best = f", best {1e3 * result['best']:.3f} ms" if "best" in result else ""
         print(f"{'ok   ' if result['ok'] else 'WRONG'} {case['name']}: error {verdict(result)}{best}", flush=True)
-    for path, text in ((args.json, json.dumps([{**c, **r} for c, r in rows], indent=1)), (args.markdown, markdown(rows))):
-        if path:
+    table = os.path.join(args.folder, "performance-gpu")
+    for path, text in (
+        (args.json or table + ".json", json.dumps([{**c, **r} for c, r in rows], indent=1)),
+        (args.markdown or table + ".md", markdown(rows)),
+    ):
+        try:
             with open(path + ".tmp", "w", encoding="utf-8") as f:
                 f.write(text)
             os.replace(path + ".tmp", path)
+        except OSError as e:
+            sys.exit(f"error: the table cannot be written to {path}: {e.strerror}; name another with --json and --markdown")
     print(f"{len(rows) - wrong} right, {wrong} wrong")
     return 3 if wrong else 0
 
