@@ -95,6 +95,8 @@ inline constexpr llvm::StringLiteral tensorMapsAttr = "graph.tensor_maps";
 /// Of a launch: the bytes that it touches behind each argument, negative if it
 /// may write there.
 inline constexpr llvm::StringLiteral touchedAttr = "graph.touched";
+/// How it computes, in words, for those who read its code.
+inline constexpr llvm::StringLiteral planAttr = "graph.plan";
 /// The gpu.module of the kernels; and, once compiled, its text.
 inline constexpr llvm::StringLiteral kernelsSymbol = "kernels";
 inline constexpr llvm::StringLiteral ptxAttr = "graph.ptx";

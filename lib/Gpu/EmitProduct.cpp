@@ -104,12 +104,9 @@ private:
     return downClusters() * acrossClusters() * plan.clusterBlocks() *
            p.batches() * parts;
   }
-  /// Blocks that run at the same time are to read the same operands: tiles of a
-  /// few rows are taken column by column, then the next few.
   TilePlace placeOf(Kernel &k, Value number) {
-    const int64_t together = 8 / plan.clusterRows();
     int64_t down = downClusters(), across = acrossClusters(),
-            group = std::min(down, together);
+            group = std::min(down, plan.rasterRows);
     auto index =
         k.at.takenApart(number, {p.batches(), parts, down * across,
                                  plan.clusterRows(), plan.clusterColumns()});
@@ -232,7 +229,8 @@ private:
 
   void emitTiles() {
     Kernel k(kernels, "product", op.getLoc(), plan.threads());
-    k.preferRegisters();
+    k.mustFit(plan.resident);
+    k.describe(plan.str());
     multiplier->allocate(k);
     if (plan.isBulk)
       return emitBulk(k);

@@ -45,6 +45,7 @@ struct ChunkedTile {
 struct Stages {
   ChunkedTile tiles[2];
   int64_t count = 0;
+  int64_t bytes = 0; ///< of one
 
   /// Of chunks for tensor cores, in all.
   int64_t words() const {

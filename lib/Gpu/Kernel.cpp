@@ -312,9 +312,13 @@ void Kernel::waitForCluster() {
   NVVM::ClusterWaitOp::create(b, /*aligned=*/UnitAttr());
 }
 
-void Kernel::preferRegisters() {
+void Kernel::mustFit(int64_t blocks) {
   f->setAttr(mlir::NVVM::NVVMDialect::getMinctasmAttrName(),
-             b.getI32IntegerAttr(1));
+             b.getI32IntegerAttr(int32_t(blocks)));
+}
+
+void Kernel::describe(StringRef plan) {
+  f->setAttr(lowering::planAttr, b.getStringAttr(plan));
 }
 
 Value Kernel::uniform(Value index) {
@@ -400,6 +404,8 @@ void Kernel::launch(OpBuilder &host, ArrayRef<int64_t> grid, bool isResident) {
   sizes.push_back(largeSharedBytes);
   sizes.push_back(isResident ? clusterBlocks : 0);
   stub->setAttr(lowering::launchAttr, b.getDenseI64ArrayAttr(sizes));
+  if (auto plan = f->removeAttr(lowering::planAttr))
+    stub->setAttr(lowering::planAttr, plan);
   stub->setAttr(lowering::touchedAttr,
                 b.getDenseI64ArrayAttr(touchedBytes(f, hostArgs)));
   if (f->hasAttr(lowering::tensorMapsAttr))

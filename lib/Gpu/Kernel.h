@@ -147,8 +147,11 @@ public:
   Value largeShared(Type element, int64_t elements, int64_t alignment);
   /// Where an element is of memory with one axis, a block's or the device's.
   Value address(Value memory, Value place);
-  /// Has ptxas keep values in registers rather than run many blocks at a time.
-  void preferRegisters();
+  /// A multiprocessor is to have so many blocks at a time: ptxas gives threads
+  /// registers for that, and no fewer.
+  void mustFit(int64_t blocks);
+  /// Says in the generated code how the kernel computes.
+  void describe(StringRef plan);
   /// From here on a warpgroup needs few registers, or many, if the block has so
   /// many threads that these cannot have as many as they like.
   void limitRegisters(bool few);

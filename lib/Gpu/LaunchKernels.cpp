@@ -255,6 +255,7 @@ private:
     args.push_back(numbers(b, "gpu.touched", counted));
     args.push_back(pointers(b, f.getArguments()));
     f->removeAttr(lowering::touchedAttr);
+    f->removeAttr(lowering::planAttr);
     call(b, "gradus_gpu_launch", none(), args);
     LLVM::ReturnOp::create(b, ValueRange());
     f->removeAttr(lowering::launchAttr);

@@ -1,14 +1,10 @@
 //===- Plan.cpp - which tiles a product is computed in --------------------===//
 //
-// Every engine that can multiply the operands has a few sizes of tiles; which
-// of them, and in how many parts a deep sum is split, follows from an estimate
-// of cycles:
+// Every engine that can multiply the operands has a few sizes of tiles. Which
+// of them, how many stages of tiles are on their way, whether blocks are
+// clusters, in how many parts a deep sum is split and in which order tiles are
+// taken: the candidate that is estimated to take least (Cost.cpp).
 //
-//   waves of blocks x (tiles of depth x max(arithmetic, memory) + overhead)
-//
-// where a wave is one block on each multiprocessor. Arithmetic is that of data
-// sheets. Memory is what the second-level cache hands a multiprocessor, about
-// 32 bytes a cycle; blocks of a cluster get an operand's tiles once for both.
 // Operands that an engine does not take as they are - f32 to be rounded to 16
 // bits, lines that begin anywhere, f32 across the depth - may be packed before,
 // if what that costs is won back.
@@ -16,46 +12,16 @@
 //===----------------------------------------------------------------------===//
 
 #include "BulkPipeline.h"
+#include "Cost.h"
 #include "gradus/Lowering.h"
 
 using namespace gradus;
 using namespace gradus::gpu;
 
-/// What a block may have on consumers' GPUs.
-static constexpr int64_t mostOfConsumers = 99 * 1024;
-
-Chip Chip::of(StringRef name) {
-  Chip chip{80, name == "sm_90a", 108, 0};
-  name.consume_front("sm_");
-  (void)name.take_while(llvm::isDigit).getAsInteger(10, chip.architecture);
-  if (chip.architecture >= 90)
-    chip.multiprocessors = chip.architecture < 100 ? 132 : 148;
-  constexpr int64_t kib = 1024;
-  switch (chip.architecture) {
-  case 80:
-  case 87:
-    chip.sharedBytes = 163 * kib;
-    break;
-  case 90:
-  case 100:
-  case 103:
-    chip.sharedBytes = 227 * kib;
-    break;
-  default:
-    chip.sharedBytes = mostOfConsumers;
-  }
-  return chip;
-}
-
 namespace {
-/// A block's start, and what it stores, besides its tiles.
-constexpr double blockCycles = 1500, cacheBytesACycle = 32,
-                 storedBytesACycle = 16;
-/// Another kernel, that adds the parts of sums or packs an operand, and what a
-/// multiprocessor's share of the memory gives it.
-constexpr double launchCycles = 4000, memoryBytesACycle = 12;
 /// A part of a split sum is at least this deep.
 constexpr int64_t leastDepth = 256, mostParts = 64;
+constexpr int64_t mostStages = 8;
 /// For the mbarriers of all stages.
 constexpr int64_t barrierRoom = 1024;
 
@@ -71,7 +37,7 @@ bool tensorCoresTake(const Product &p, Precision precision) {
 class Planner {
 public:
   Planner(const Product &p, Precision precision, const Chip &chip)
-      : p(p), precision(precision), chip(chip) {}
+      : p(p), precision(precision), chip(chip), cost(p, precision, chip) {}
 
   Plan best() {
     if (chip.hasWarpgroups && tensorCoresTake(p, precision) && !splitsF32())
@@ -102,7 +68,7 @@ public:
       return *found;
     }
     // Consumers' GPUs have hardly any units for f64.
-    if (isF64() && chip.sharedBytes > mostOfConsumers)
+    if (isF64() && !chip.isConsumers())
       for (int64_t side : {128, 64}) {
         Tiles t{side, side, side == 128 ? 8 : 16, 256};
         t.warpRows = side / 2;
@@ -118,16 +84,12 @@ public:
 
 private:
   bool isF32() const { return p.lhs.element.isF32(); }
-  /// Multiplied as 16-bit numbers?
-  bool isHalves() const {
-    return !isF32() || precision == Precision::F16 ||
-           precision == Precision::Bf16;
-  }
+  bool isHalves() const { return cost.isHalves(); }
   bool isF64() const {
     return p.lhs.element.isF64() && p.rhs.element.isF64() &&
            p.out.element.isF64();
   }
-  bool splitsF32() const { return isF32() && precision == Precision::F32; }
+  bool splitsF32() const { return cost.splitsF32(); }
 
   /// As many stages as there is room for, or none where the operands cannot be
   /// copied as they are.
@@ -142,9 +104,9 @@ private:
       return tile.size() *
              (tile.pitch ? lowering::elementBytes(access.element) : 4);
     };
-    constexpr int64_t most = 4;
     int64_t bytes = bytesOf(*lhs, p.lhs) + bytesOf(*rhs, p.rhs);
-    return Stages{{*lhs, *rhs}, std::min(sharedBytes / bytes, most)};
+    return Stages{
+        {*lhs, *rhs}, std::min(sharedBytes / bytes, mostStages), bytes};
   }
   /// Numbers that are rounded to 16 bits pass through registers.
   std::optional<Stages> chunkedStages(const Tiles &t) const {
@@ -172,38 +134,6 @@ private:
     consider(Engine::Warpgroups, t, stages);
   }
 
-  /// What part of its rate a warp's square leaves: it reads (rows + columns)
-  /// from shared memory for rows x columns products.
-  static double ofShared(const Tiles &t) {
-    int64_t sums = t.warpRows * t.warpColumns;
-    return sums >= 4096 ? 1.0 : sums >= 2048 ? 0.9 : 0.75;
-  }
-  /// Multiplications and additions of a multiprocessor in a cycle.
-  double rate(Engine engine, const Tiles &t, bool isStaged) const {
-    double width = isHalves() ? 1 : 0.5;
-    switch (engine) {
-    case Engine::Warpgroups:
-      return 2048 * width;
-    case Engine::Warps: {
-      double all = chip.architecture == 90              ? 1300
-                   : chip.sharedBytes > mostOfConsumers ? 1024
-                                                        : 512;
-      // Three products, and about as many instructions again to split f32.
-      return all * width / (splitsF32() ? 4 : 1) * ofShared(t) *
-             (isStaged ? 1.0 : 0.5);
-    }
-    case Engine::Doubles:
-      return chip.architecture == 80 ? 64 : 128;
-    case Engine::Registers:
-      // Of small squares, what is loaded weighs more.
-      return (!isF64()                  ? 128.0
-              : chip.architecture == 80 ? 32.0
-                                        : 64.0) *
-             (t.side >= 8 ? 0.9 : 0.6);
-    }
-    llvm_unreachable("no other engine");
-  }
-
   void consider(Engine engine, const Tiles &t, std::optional<Stages> stages) {
     Plan plan;
     plan.engine = engine;
@@ -212,6 +142,22 @@ private:
     // A tensor's map cannot say that a call uses a part of its depth.
     plan.isBulk = engine == Engine::Warpgroups && !p.depthLength &&
                   isBoxes(Side(p, Lhs, t)) && isBoxes(Side(p, Rhs, t));
+    if (!stages)
+      return considerClusters(plan);
+    // One that is filled, one that is multiplied; of warpgroups' products one
+    // may still be under way.
+    int64_t fewest = engine == Engine::Warpgroups ? 3 : 2;
+    int64_t &count = plan.stages->count;
+    // Boxes of the next tile of the result can be on their way, too.
+    if (!plan.isBulk)
+      count = std::min(
+          count, std::max(fewest, llvm::divideCeilSigned(p.k(), t.depth)));
+    for (; count >= fewest; --count)
+      considerClusters(plan);
+  }
+
+  void considerClusters(Plan plan) {
+    const Tiles &t = plan.tiles;
     considerParts(plan);
     if (!plan.isBulk)
       return;
@@ -234,42 +180,19 @@ private:
   }
 
   void considerParts(const Plan &plan) {
-    const Tiles &t = plan.tiles;
-    int64_t rows = plan.clusterRows() * t.rows,
-            columns = plan.clusterColumns() * t.columns;
-    int64_t blocks = llvm::divideCeilSigned(p.m(), rows) *
-                     llvm::divideCeilSigned(p.n(), columns) * p.batches() *
-                     plan.clusterBlocks();
-    int64_t bytes = lowering::elementBytes(p.lhs.element);
-    double read = double(t.rows) / double(plan.clusterColumns()) +
-                  double(t.columns) / double(plan.clusterRows());
-    double arithmetic = double(t.rows * t.columns * t.depth) /
-                        rate(plan.engine, t, plan.stages.has_value()),
-           memory = read * double(t.depth * bytes) / cacheBytesACycle,
-           sums = double(t.rows * t.columns) * 4 / storedBytesACycle;
     for (int64_t parts = 1; parts <= mostParts; ++parts) {
       if (parts > 1 && p.k() / parts < leastDepth)
         break;
       int64_t depth =
-          llvm::alignTo(llvm::divideCeilSigned(p.k(), parts), t.depth);
+          llvm::alignTo(llvm::divideCeilSigned(p.k(), parts), plan.tiles.depth);
       if (llvm::divideCeilSigned(p.k(), depth) != parts)
         continue;
-      double waves =
-          double(llvm::divideCeilSigned(blocks * parts, chip.multiprocessors));
-      int64_t steps = depth / t.depth;
       Plan candidate = plan;
       candidate.parts = parts;
       candidate.partDepth = depth;
       candidate.lead = leadOf(plan, p.k() - (parts - 1) * depth);
-      double hidden = double(candidate.lead) * arithmetic;
-      double cycles = waves * (double(steps) * std::max(arithmetic, memory) +
-                               std::max(sums - hidden, 0.0) + blockCycles);
-      if (parts > 1)
-        cycles += launchCycles + double(p.batches() * p.m() * p.n() * parts) *
-                                     8 / storedBytesACycle /
-                                     double(chip.multiprocessors);
-      candidate.cycles = cycles;
-      if (!found || cycles < found->cycles)
+      candidate = cost.estimated(candidate);
+      if (!found || candidate.cycles < found->cycles)
         found = candidate;
     }
   }
@@ -277,6 +200,7 @@ private:
   const Product &p;
   Precision precision;
   const Chip &chip;
+  CostModel cost;
   std::optional<Plan> found;
 };
 
@@ -329,17 +253,26 @@ SmallVector<Packing> packings(const Product &p, Precision precision,
   }
   return all;
 }
-
-/// Of the kernel that packs an operand.
-double cyclesOf(const PackedOperand &o, const Product &p, const Chip &chip) {
-  Type before = (o.operand == Lhs ? p.lhs : p.rhs).element;
-  int64_t bits =
-      o.lines * (o.segment * int64_t(before.getIntOrFloatBitWidth()) +
-                 o.pitch() * int64_t(o.element.getIntOrFloatBitWidth()));
-  return launchCycles +
-         double(bits) / 8 / memoryBytesACycle / double(chip.multiprocessors);
-}
 } // namespace
+
+std::string Plan::str() const {
+  static constexpr llvm::StringLiteral names[] = {"threads", "f64 tensor cores",
+                                                  "warps", "warpgroups"};
+  std::string text =
+      llvm::formatv("tiles of {0}x{1}x{2} by {3}", tiles.rows, tiles.columns,
+                    tiles.depth, names[static_cast<int>(engine)]);
+  if (stages)
+    text += llvm::formatv(", {0} stages of {1}", stages->count,
+                          isBulk ? "boxes" : "chunks");
+  if (common)
+    text +=
+        llvm::formatv(", clusters of {0}x{1}", clusterRows(), clusterColumns());
+  if (parts > 1)
+    text += llvm::formatv(", {0} parts of the depth", parts);
+  if (resident > 1)
+    text += llvm::formatv(", {0} blocks a multiprocessor", resident);
+  return text + llvm::formatv(", raster of {0}", rasterRows).str();
+}
 
 Plan gpu::planProduct(const Product &p, const ProductOptions &options,
                       const Chip &chip) {

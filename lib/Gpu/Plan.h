@@ -14,9 +14,12 @@ struct Chip {
   bool hasWarpgroups;      ///< wgmma: sm_90a alone has it
   int64_t multiprocessors; ///< of the largest GPU of its kind
   int64_t sharedBytes;     ///< that a block may ask for
+  int64_t cacheBytes;      ///< of the second level
 
   /// "sm_90a"
   static Chip of(StringRef name);
+  /// Those have hardly any units for f64, and tensor cores of half the rate.
+  bool isConsumers() const;
 };
 
 /// What multiplies.
@@ -42,9 +45,18 @@ struct Plan {
   /// second begins its first: then one stores its sums while the other has the
   /// tensor cores. 0 if there are not two, or sums are too short for it.
   int64_t lead = 0;
+  /// Blocks that a multiprocessor has at a time.
+  int64_t resident = 1;
+  /// Blocks that run at the same time are to read the same operands: of so many
+  /// rows of (clusters of) tiles, they are taken column by column, then of the
+  /// next.
+  int64_t rasterRows = 1;
   /// Operands that are copied before.
   SmallVector<PackedOperand> packed;
   double cycles = 0; ///< estimated
+
+  /// "tiles of 128x256x64 by warpgroups, .."
+  std::string str() const;
 
   /// Those that multiply, and a warpgroup that brings tiles.
   int64_t threads() const {

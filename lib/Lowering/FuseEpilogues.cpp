@@ -49,13 +49,22 @@ static bool readsElementwise(linalg::GenericOp op, OpOperand &operand) {
 
 namespace {
 /// Where the ops of a block stand. The block's own numbers are made anew
-/// whenever some ops move to one place, all of them.
+/// whenever some ops move to one place, all of them. What row groups make is
+/// there, and what they read has been read, where their last op stands.
 class BlockOrder {
 public:
   explicit BlockOrder(Block &block) {
     constexpr int64_t room = 1 << 20; // for ops that move there
-    for (auto [i, op] : llvm::enumerate(block))
+    for (auto [i, op] : llvm::enumerate(block)) {
       place[&op] = int64_t(i) * room;
+      if (Attribute group = op.getAttr(lowering::groupAttr))
+        rowGroupEnds[group] = &op;
+    }
+  }
+  /// The op that stands where this one runs.
+  Operation *lastOfGroup(Operation *op) const {
+    Operation *end = rowGroupEnds.lookup(op->getAttr(lowering::groupAttr));
+    return end ? end : op;
   }
   bool isBefore(Operation *a, Operation *b) const {
     return place.lookup(a) < place.lookup(b);
@@ -74,6 +83,7 @@ public:
 
 private:
   llvm::DenseMap<Operation *, int64_t> place;
+  llvm::DenseMap<Attribute, Operation *> rowGroupEnds;
 };
 } // namespace
 
@@ -84,13 +94,15 @@ static bool readBefore(const BlockOrder &order, Value v, Operation *op) {
     return top != op && (!top || order.isBefore(top, op));
   });
 }
-/// Does any user of the value but `op` stand between the two?
+/// Does any user of the value but `op` run between the two?
 static bool readBetween(const BlockOrder &order, Value v, Operation *first,
                         Operation *op) {
   return llvm::any_of(v.getUsers(), [&](Operation *user) {
     Operation *top = op->getBlock()->findAncestorOpInBlock(*user);
-    return top && top != op && order.isBefore(first, top) &&
-           order.isBefore(top, op);
+    if (!top || top == op)
+      return false;
+    top = order.lastOfGroup(top);
+    return order.isBefore(first, top) && order.isBefore(top, op);
   });
 }
 
@@ -127,9 +139,10 @@ opsToMove(const BlockOrder &order, linalg::GenericOp product,
       // An update in place must not overtake those that read the old value.
       if (!def && next == op && readBetween(order, v, product, op))
         return std::nullopt;
-      if (!def || def == product || order.isBefore(def, product))
+      if (!def || def == product ||
+          order.isBefore(order.lastOfGroup(def), product))
         continue;
-      if (!isSmall(def, anyFills))
+      if (inGroup(def) || !isSmall(def, anyFills))
         return std::nullopt;
       work.push_back(def);
     }

@@ -172,14 +172,16 @@ private:
         continue;
       auto line = modelLine(f.getLoc());
       ArrayRef<int64_t> n = sizes.asArrayRef();
-      text += llvm::formatv(
-          "// {0}: {1}{2} {3} {4} {5}, block {6}\n",
-          f.getName().split('.').second,
-          line ? llvm::formatv("{0}:{1}, ", line.getFilename().getValue(),
-                               line.getLine())
-                     .str()
-               : "",
-          n[5] != 0 ? "grid up to" : "grid", n[0], n[1], n[2], n[3]);
+      auto plan = f->getAttrOfType<mlir::StringAttr>(lowering::planAttr);
+      text += llvm::formatv("// {0}: {1}{2} {3} {4} {5}, block {6}{7}\n",
+                            f.getName().split('.').second,
+                            line ? llvm::formatv("{0}:{1}, ",
+                                                 line.getFilename().getValue(),
+                                                 line.getLine())
+                                       .str()
+                                 : "",
+                            n[5] != 0 ? "grid up to" : "grid", n[0], n[1], n[2],
+                            n[3], plan ? "; " + plan.str() : "");
     }
     return text;
   }
