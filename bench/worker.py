@@ -1,6 +1,6 @@
 """One contender in a process of its own: reads cases from standard input, one JSON object a line, and answers each.
 
-  worker.py CONTENDER THREADS
+  worker.py CONTENDER THREADS [DEVICE PRECISION]      of those that train on GPUs: "cuda", and "strict" or "tf32"
   {"do": "prepare", "case": ["train", "mlp"]}         loads it, checks it, warms it up
   {"do": "time", "case": [...], "seconds": 0.5}       {"best": s, "median": s} of one call
   {"do": "first", "case": [...]}                      loads it and calls it once
@@ -31,7 +31,7 @@ import workloads  # noqa: E402
 
 module, _, mode = contender.partition(":")
 implementation = importlib.import_module("contenders." + module)
-implementation.setup(threads, mode)
+implementation.setup(threads, mode, *sys.argv[3:])
 calls = {}
 
 

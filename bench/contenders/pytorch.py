@@ -1,4 +1,6 @@
-"""PyTorch: eager (its products are MKL's) and torch.compile, which generates C++."""
+"""PyTorch: eager (its products are MKL's), torch.compile, which generates C++ or Triton, and that with CUDA graphs (mode graphs)."""
+
+import functools
 
 import numpy as np
 import torch
@@ -8,10 +10,13 @@ import workloads
 from workloads import BERT, BLOCKS, GPT, LAYERS, STAGES
 
 
-def setup(threads, mode):
-    global COMPILED
-    COMPILED = mode == "compile"
+def setup(threads, mode, device="cpu", precision="strict"):
+    global COMPILED, DEVICE
+    COMPILED, DEVICE = {"compile": "default", "graphs": "reduce-overhead"}.get(mode), device
     torch.set_num_threads(threads)
+    if device != "cpu":
+        torch.set_float32_matmul_precision({"strict": "highest", "tf32": "high"}[precision])
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
 def version():
@@ -113,7 +118,7 @@ def parameters(model):
             for part in ("w", "b"):
                 names = [f"h.{i}.attention.{n}.{part}" for n in "qkv"]
                 p[f"h.{i}.attention.qkv.{part}"] = np.concatenate([p.pop(n) for n in names], axis=-1)
-    tensors = {name: torch.tensor(value) for name, value in p.items()}
+    tensors = {name: torch.tensor(value, device=DEVICE) for name, value in p.items()}
     if model in ("separable", "mobile"):
         tensors = {name: value.to(memory_format=layout_of(value)) for name, value in tensors.items()}
     return tensors
@@ -131,7 +136,7 @@ def batch(model, size):
     x = torch.tensor(x).long() if model in ("gpt", "bert") else torch.tensor(x)
     if model in ("separable", "mobile"):
         x = x.to(memory_format=layout_of(x))
-    return x, None if y is None else torch.tensor(y).long()
+    return x.to(DEVICE), None if y is None else torch.tensor(y).long().to(DEVICE)
 
 
 def convolution(what):
@@ -156,7 +161,7 @@ def convolution(what):
 
 def load(case):
     kind, what = case[0], case[1]
-    compiled = torch.compile if COMPILED else lambda f: f
+    compiled = functools.partial(torch.compile, mode=COMPILED) if COMPILED else lambda f: f
     if kind == "matmul":
         if COMPILED:
             raise NotImplementedError

@@ -8,14 +8,17 @@ import workloads
 from workloads import ADAM, BERT, BLOCKS, GPT, LAYERS, STAGES
 
 
-def setup(threads, mode):
+def setup(threads, mode, device="cpu", precision="strict"):
     global jax, jnp, lax
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ["JAX_PLATFORMS"] = device
     if threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     import jax
     import jax.numpy as jnp
     from jax import lax
+
+    if device != "cpu":
+        jax.config.update("jax_default_matmul_precision", {"strict": "highest", "tf32": "tensorfloat32"}[precision])
 
 
 def version():

@@ -44,16 +44,12 @@ static constexpr int64_t mostRowMemory = 32 * 1024;
 static constexpr int64_t wantedThreads = 1 << 16;
 
 namespace {
-/// A kernel's function: its ops in order, and which of them need no launch.
+/// The ops of a kernel's function, in order, and which of them need no launch.
 class KernelLowering {
 public:
-  KernelLowering(func::FuncOp f, mlir::gpu::GPUModuleOp kernels,
+  KernelLowering(ArrayRef<Operation *> work, mlir::gpu::GPUModuleOp kernels,
                  const ProductOptions &options, const Chip &chip)
-      : kernels(kernels), options(options), chip(chip) {
-    for (Operation &op : f.getBody().front())
-      if (isa<linalg::LinalgOp, scf::ForOp, memref::StoreOp>(op))
-        work.push_back(&op);
-  }
+      : kernels(kernels), options(options), chip(chip), work(work) {}
 
   void run() {
     SmallVector<linalg::LinalgOp> linalgOps;
@@ -305,10 +301,16 @@ struct LowerToLaunches : impl::LowerToLaunchesBase<LowerToLaunches> {
         continue;
       if (failed(refuseLarge(f)))
         return signalPassFailure();
-      if (f->hasAttr(lowering::kernelAttr))
-        KernelLowering(f, kernels, *chosen, Chip::of(chip)).run();
-      else
+      auto lower = [&](ArrayRef<Operation *> work) {
+        KernelLowering(work, kernels, *chosen, Chip::of(chip)).run();
+      };
+      if (f->hasAttr(lowering::kernelAttr)) {
+        lower(kernelOps(f));
+      } else {
+        for (Operation *copy : copies(f))
+          lower(copy);
         moveScalars(f, kernels);
+      }
       // Temporaries that became shared memory, or nothing.
       f.walk([](memref::AllocOp alloc) {
         if (alloc->use_empty())
@@ -318,6 +320,20 @@ struct LowerToLaunches : impl::LowerToLaunchesBase<LowerToLaunches> {
   }
 
 private:
+  static SmallVector<Operation *> kernelOps(func::FuncOp f) {
+    SmallVector<Operation *> ops;
+    for (Operation &op : f.getBody().front())
+      if (isa<linalg::LinalgOp, scf::ForOp, memref::StoreOp>(op))
+        ops.push_back(&op);
+    return ops;
+  }
+  /// Of views that a bare pointer does not describe, which an entry function
+  /// makes itself (LowerCopies.cpp).
+  static SmallVector<Operation *> copies(func::FuncOp f) {
+    SmallVector<Operation *> ops;
+    f.walk([&](linalg::LinalgOp op) { ops.push_back(op); });
+    return ops;
+  }
   /// Kernels count elements in 32 bits.
   static LogicalResult refuseLarge(func::FuncOp f) {
     auto check = [](Location loc, Type type) -> LogicalResult {

@@ -128,9 +128,11 @@ private:
             args.insert(v);
             continue;
           }
-          inside.insert(v.getDefiningOp());
-          if (auto slice = v.getDefiningOp<tensor::ExtractSliceOp>())
+          if (auto slice = slicedFrom(v)) {
+            inside.insert(slice);
             args.insert(slice.getSource());
+          }
+          inside.insert(v.getDefiningOp());
         }
       });
 
@@ -195,6 +197,12 @@ private:
            !leaves(user.getTiedOpResult(&next), members);
   }
 
+  /// The slice that the value is, its axes split or not.
+  static tensor::ExtractSliceOp slicedFrom(Value v) {
+    if (auto split = v.getDefiningOp<tensor::ExpandShapeOp>())
+      v = split.getSrc();
+    return v.getDefiningOp<tensor::ExtractSliceOp>();
+  }
   /// Made in the kernel rather than passed to it: scalars, slices (a bare
   /// pointer carries no strides), and tensors that are read for their shape
   /// only.
@@ -202,7 +210,7 @@ private:
     Operation *def = use.get().getDefiningOp();
     if (!def)
       return false;
-    if (isa<tensor::ExtractSliceOp>(def))
+    if (slicedFrom(use.get()))
       return true;
     if (def->hasTrait<mlir::OpTrait::ConstantLike>())
       return !isa<mlir::TensorType>(use.get().getType());

@@ -13,4 +13,9 @@ graph.model @sums {
     %m = reduce_max %x
     return %l, %m
   }
+  func @inner(%x: f32[16, 36, 32, 64]) {
+    %y = slice %x, axis = 1, start = 1, length = 33
+    %s = reduce_sum %y, axes = [0, 1, 2]
+    return %s
+  }
 }

@@ -10,17 +10,25 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+BENCH = os.path.join(ROOT, "bench")
+sys.path.insert(0, BENCH)
+
+import cases as work  # noqa: E402  (from there)
 
 SHAPES = [(10000, 2000, 1000), (4096, 4096, 4096), (8192, 8192, 8192), (1023, 1031, 517), (128, 512, 784), (64, 64, 65536)]
 SMALL = [(37, 70, 53), (20, 24, 1000)]
 # Relative to the size of a sum of k products of numbers in [-1, 1], sqrt(k)/3.
 TOLERANCE = {"strict": 2e-6, "f32": 4e-6, "tf32": 4e-3, "f16": 2e-3, "bf16": 1.5e-2}
 CHIPS = ["sm_80", "sm_90a"]
-STEPS = [("mlp", 128), ("lenet", 64), ("gpt", 8)]
-SMALL_STEPS = [("mlp", 4)]
+# Model texts, batches, and what the peers call the same training, if they have it.
+STEPS = [(text, batch, name) for name, (text, batch, _, _) in work.TRAININGS.items()] + [("lenet.mlir", 64, None)]
+SMALL_STEPS = [("mlp.mlir", 4, None)]
+PEERS = {"torch.compile": "pytorch:compile", "torch.compile, CUDA graphs": "pytorch:graphs", "JAX": "xla"}
+PEER_FILES = ["cases.py", "workloads.py", "worker.py", "contenders/pytorch.py", "contenders/xla.py"]
 
 
 def compile_model(gradus, out, *options):
@@ -63,18 +71,24 @@ def main():
                 case = {"kind": "product", "name": name, "m": m, "n": n, "k": k, "tolerance": tolerance}
                 cases.append({**case, "precision": precision, "element": element})
         os.remove(model)
-    for model, batch in SMALL_STEPS if args.small else STEPS:
-        path = os.path.join(ROOT, "docs", "examples", model + ".mlir")
+    for text, batch, trains in SMALL_STEPS if args.small else STEPS:
+        path = os.path.join(ROOT, "docs", "examples", text)
+        model = os.path.basename(text).removesuffix(".mlir")
         common = [path, "--dims", f"batch={batch}", "--function=fit.step,init"]
         compile_model(gradus, os.path.join(args.out, model + "-cpu.so"), *common, "-march=x86-64-v3")
         for precision in ("strict", "tf32"):
             name = f"{model}-{precision}"
             compile_for_gpus(gradus, args.out, name, *common, "--matmul-precision=" + precision)
-            cases.append({"kind": "step", "name": name, "model": model, "batch": batch, "tolerance": 1e-2})
+            case = {"kind": "step", "name": name, "model": model, "batch": batch, "tolerance": 1e-2, "precision": precision}
+            cases.append({**case, "trains": trains, "peers": PEERS if trains else {}})
     with open(os.path.join(args.out, "cases.json"), "w", encoding="utf-8") as f:
         json.dump(cases, f, indent=1)
-    shutil.copy(os.path.join(HERE, "run.py"), args.out)
-    size = sum(os.path.getsize(os.path.join(args.out, f)) for f in os.listdir(args.out))
+    for file in ("run.py", "beside.py"):
+        shutil.copy(os.path.join(HERE, file), args.out)
+    os.makedirs(os.path.join(args.out, "peers", "contenders"))
+    for file in PEER_FILES:
+        shutil.copy(os.path.join(BENCH, file), os.path.join(args.out, "peers", file))
+    size = sum(os.path.getsize(os.path.join(folder, f)) for folder, _, files in os.walk(args.out) for f in files)
     print(f"{len(cases)} cases in {args.out}, {size / 2**20:.1f} MiB")
 
 

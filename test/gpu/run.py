@@ -1,11 +1,11 @@
-"""Checks compiled models on a GPU, then times them; beside PyTorch (cuBLAS) where it is installed. Needs Python alone.
+"""Checks compiled models on a GPU, then times them; beside PyTorch (cuBLAS) and JAX where they are installed. Needs Python alone.
 
 usage: run.py FOLDER [--check-only] [--json FILE] [--markdown FILE]
 
 Products are compared with sums in double precision at 200 places; training steps with the same model on this CPU, over five
-steps. Times are of whole calls, data on the device, each waited for: best and median of 20. Steps are timed a second time
-with each launch waiting for the one before (GRADUS_GPU_CHAIN=1). The table is written to FOLDER/performance-gpu.md and .json, or
-to the files that are named.
+steps. Times are of whole calls, data on the device, each waited for: best and median of 20. Steps of models that the peers train
+too are timed in turns with theirs, five rounds (beside.py), and every step a second time with each launch waiting for the one
+before (GRADUS_GPU_CHAIN=1). The table is written to FOLDER/performance-gpu.md and .json, or to the files that are named.
 
 Each case runs in a process of its own, for at most so many seconds: one that faults or hangs leaves the GPU to the others.
 """
@@ -21,6 +21,8 @@ import struct
 import subprocess
 import sys
 import time
+
+import beside
 
 VOID = ctypes.c_void_p
 
@@ -122,7 +124,7 @@ class Numbers:
         return self.values[i % len(self.values)]
 
 
-def run_product(folder, case, check_only):
+def run_product(folder, case, check_only, _):
     m, n, k = case["m"], case["n"], case["k"]
     model = gpu_model(folder, case, "product")
     model.call("device", 0)
@@ -143,7 +145,8 @@ def run_product(folder, case, check_only):
     if not check_only:
         result["best"], result["median"] = measure(lambda: model.call("multiply", *memory, arena))
         result["tflops"] = 2 * m * n * k / result["best"] / 1e12
-        result["cublas"] = time_cublas(case)
+        if cublas := time_cublas(case):
+            result["peers"] = {"cuBLAS": {"best": cublas[0], "median": cublas[1]}}
     for p in (*memory, arena):
         model.release(p)
     return result
@@ -171,7 +174,7 @@ def time_cublas(case):
     return measure(call)
 
 
-def run_step(folder, case, check_only):
+def run_step(folder, case, check_only, device_of_peers):
     name, batch = case["model"], case["batch"]
     gpu = gpu_model(folder, case, name)
     cpu = Model(folder, name + "-cpu.so", name)
@@ -205,11 +208,13 @@ def run_step(folder, case, check_only):
             for array in data:
                 device.append(model.allocate(ctypes.sizeof(array)))
                 model.copy(device[-1], array, ctypes.sizeof(array))
-            results["time"] = measure(lambda: model.call("fit_step", variables, *device, *out, arena))
+            results["time"] = beside.compare(
+                lambda: measure(lambda: model.call("fit_step", variables, *device, *out, arena)), case, device_of_peers
+            )
     worst = max(abs(x - y) / max(abs(x), 1e-3) for x, y in zip(results["cpu"], results["gpu"]))
     result = {"worst": worst, "ok": worst < case["tolerance"]}
     if not check_only:
-        result["best"], result["median"] = results["time"]
+        result |= results["time"]
     return result
 
 
@@ -255,16 +260,17 @@ def markdown(rows):
         "",
         f"Written by `./dev gpu`, which took the code for {chip()}.",
         "",
-        "| case | worst error | best ms | median ms | as a chain, best ms | TFLOP/s | cuBLAS best ms | cuBLAS / ours |",
-        "|---|---|---|---|---|---|---|---|",
+        "| case | worst error | best ms | median ms | as a chain, best ms | TFLOP/s | fastest peer | its median ms | its time / ours |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for case, r in rows:
-        cublas = r.get("cublas")
+        peers = {name: p["median"] for name, p in r.get("peers", {}).items() if "median" in p}
+        fastest = min(peers, key=peers.get, default=None)
         lines.append(
             f"| {case['name']} | {verdict(r)} "
             + "".join(f"| {1e3 * r[key]:.3f} " if key in r else "| " for key in ("best", "median", "chain"))
             + (f"| {r['tflops']:.1f} " if "tflops" in r else "| ")
-            + (f"| {1e3 * cublas[0]:.3f} | {cublas[0] / r['best']:.2f} |" if cublas else "| | |")
+            + (f"| {fastest} | {1e3 * peers[fastest]:.3f} | {peers[fastest] / r['median']:.2f} |" if fastest else "| | | |")
         )
     return "\n".join(lines) + "\n"
 
@@ -275,27 +281,32 @@ def verdict(r):
     return f"{r['worst']:.1e}{'' if r['ok'] else ' WRONG'}"
 
 
-def run_case(folder, case, check_only):
+def run_case(args, case):
     """Prints the result, as JSON, on the last line."""
     run = run_product if case["kind"] == "product" else run_step
+    if args.alone:
+        case["peers"] = {}
     try:
-        result = run(folder, case, check_only)
+        result = run(args.folder, case, args.check_only, args.peers_device)
     except RuntimeError as e:
         result = {"ok": False, "failed": str(e)}
     print(json.dumps(result))
 
 
-def run_apart(args, case, **environment):
+def run_apart(args, case, *options, **environment):
     """The case's result, from a process of its own."""
-    command = [sys.executable, os.path.abspath(__file__), args.folder, "--case", case["name"]]
+    command = [sys.executable, os.path.abspath(__file__), args.folder, "--case", case["name"], "--peers-device", args.peers_device]
+    command += options
     if args.check_only:
         command.append("--check-only")
+    # Peers compile, too.
+    seconds = args.seconds * (1 if args.check_only else 1 + len(case.get("peers", {})))
     try:
         done = subprocess.run(
-            command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=args.seconds
+            command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds
         )
     except subprocess.TimeoutExpired:
-        return {"ok": False, "failed": f"no end after {args.seconds} s"}
+        return {"ok": False, "failed": f"no end after {seconds} s"}
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
         return {"ok": False, "failed": f"the process ended with {done.returncode}: {said}"}
@@ -309,7 +320,9 @@ def main():
     parser.add_argument("--json", help="(default: FOLDER/performance-gpu.json)")
     parser.add_argument("--markdown", help="(default: FOLDER/performance-gpu.md)")
     parser.add_argument("--case", help="this one, in this process")
-    parser.add_argument("--seconds", type=float, default=120, help="that a case may take")
+    parser.add_argument("--seconds", type=float, default=120, help="that a case may take, and as many again for each of its peers")
+    parser.add_argument("--alone", action="store_true", help="without peers")
+    parser.add_argument("--peers-device", default="cuda", help="as PyTorch and JAX call it")
     args = parser.parse_args()
     with open(os.path.join(args.folder, "cases.json"), encoding="utf-8") as f:
         cases = json.load(f)
@@ -317,7 +330,7 @@ def main():
         named = [c for c in cases if c["name"] == args.case]
         if not named:
             parser.error(f"there is no case {args.case}; there are {', '.join(c['name'] for c in cases)}")
-        run_case(args.folder, named[0], args.check_only)
+        run_case(args, named[0])
         return 0
     rows, wrong = [], 0
     for case in cases:
@@ -325,13 +338,16 @@ def main():
         if result.get("failed", "").startswith("no GPU"):
             sys.exit(f"error: {case['name']}: {result['failed']}")
         if "best" in result and case["kind"] != "product":
-            chain = run_apart(args, case, GRADUS_GPU_CHAIN="1")
+            chain = run_apart(args, case, "--alone", GRADUS_GPU_CHAIN="1")
             if "best" in chain:
                 result["chain"] = chain["best"]
         rows.append((case, result))
         wrong += not result["ok"]
         best = f", best {1e3 * result['best']:.3f} ms" if "best" in result else ""
         print(f"{'ok   ' if result['ok'] else 'WRONG'} {case['name']}: error {verdict(result)}{best}", flush=True)
+        for name, peer in result.get("peers", {}).items():
+            said = peer.get("why") or f"median {1e3 * peer['median']:.3f} ms, {peer['median'] / result['median']:.2f} of ours"
+            print(f"      {name}: {said}", flush=True)
     table = os.path.join(args.folder, "performance-gpu")
     for path, text in (
         (args.json or table + ".json", json.dumps([{**c, **r} for c, r in rows], indent=1)),
