@@ -57,6 +57,15 @@ static bool isDeepNest(const Contraction &c) {
          c.depth() * c.columns() * bytes > cacheBytes;
 }
 
+/// Can tiles of the first rows copy rhs, vector by vector, as they read it?
+static bool canPackOnUse(const Contraction &c) {
+  auto isLess = [](const RuntimeLength &length) { return bool(length); };
+  bool isWhole =
+      llvm::none_of(c.lengths, isLess) && c.clips.empty() && !c.extent;
+  return !c.words.part && c.rhs.step[c.column] == 1 &&
+         c.reductions.size() == 1 && c.row && c.repeats.empty() && isWhole;
+}
+
 Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
                           bool hasEpilogue, const Blocking *whole) {
   Blocking b;
@@ -67,6 +76,7 @@ Blocking Blocking::choose(const Contraction &c, const RegisterFile &machine,
     b.chooseVectors(c, machine);
   if (whole)
     b.pack = whole->pack;
+  b.packsOnUse = b.pack && canPackOnUse(c);
   b.blockDepth = whole ? whole->blockDepth : b.chooseDepth(c);
   if (whole)
     b.blockLoop = whole->blockLoop;
@@ -153,6 +163,11 @@ void Blocking::chooseVectors(const Contraction &c,
                   : rowStride >= pageBytes ? scattered ? 24 : 96
                   : scattered              ? 48
                                            : 192;
+  // Rows that share places in the first cache are read slowly in place; a few
+  // tiles make up for what copying costs those that read them anyway.
+  if (rowStride % pageBytes == 0 && c.depth() > deepestInPlace &&
+      canPackOnUse(c))
+    often = std::min(often, 2 * tileRows + 1);
   bool deep = c.depth() > deepestInPlace &&
               (c.columns() >= 2 * panel || rowStride >= farApart);
   bool crowded = blocked && c.uses() >= 2 * often && collides(c, panel);

@@ -136,12 +136,13 @@ bool liesInWords(const LinearAccess &access, unsigned loop, int64_t size,
 struct Blocking {
   int64_t tileRows, tileVectors;               ///< in registers
   int64_t blockRows, blockColumns, blockDepth; ///< in caches
-  unsigned blockLoop = 0; ///< of a sum's loops, the one that is cut; those
-                          ///< before it run step by step, those behind whole
-  Words words;            ///< of the copies
-  bool pack;              ///< rhs copied to panels of tileVectors vectors
-  bool packLhs;           ///< lhs copied to panels of rows
-  bool streams = false;   ///< the result is written past the caches
+  unsigned blockLoop = 0;  ///< of a sum's loops, the one that is cut; those
+                           ///< before it run step by step, those behind whole
+  Words words;             ///< of the copies
+  bool pack;               ///< rhs copied to panels of tileVectors vectors
+  bool packsOnUse = false; ///< by the tiles that read it first
+  bool packLhs;            ///< lhs copied to panels of rows
+  bool streams = false;    ///< the result is written past the caches
 
   /// `whole`: of the product that `c` is a thread's part of. In which order
   /// products are added up is for the whole to say.

@@ -6,7 +6,8 @@
 //
 //   parallel loops that move rhs
 //     blocks of columns
-//       blocks of depth            copy this block of rhs to panels, if asked
+//       blocks of depth            copy this block of rhs to panels, if asked,
+//                                  or leave that to its first tiles
 //         parallel loops that do not move rhs
 //           blocks of rows         copy this block of lhs, if asked
 //             tiles of columns
@@ -15,7 +16,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "OperandPanels.h"
+#include "ContractionTiles.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -27,12 +28,12 @@ namespace memref = mlir::memref;
 namespace scf = mlir::scf;
 
 namespace {
-class Emitter : OperandPanels {
+class Emitter : ContractionTiles {
 public:
   Emitter(ImplicitLocOpBuilder &b, const Contraction &contraction,
           const Blocking &blocking, bool startsAtZero, const Epilogue *epilogue)
-      : OperandPanels(b, contraction, blocking), startsAtZero(startsAtZero),
-        epilogue(epilogue) {
+      : ContractionTiles(b, contraction, blocking, epilogue),
+        startsAtZero(startsAtZero) {
     // A sum that is complete after one block of depth is in no need of memory
     // of its own.
     keepsTile = epilogue && epilogue->ownsResult && startsAtZero &&
@@ -47,7 +48,7 @@ public:
 
   void emit(const std::optional<std::pair<unsigned, Split>> &split) {
     lhs = kernel->lhs = flattenedBuffer(b, c.lhs.buffer);
-    rhs = kernel->rhs = flattenedBuffer(b, c.rhs.buffer);
+    rhs = kernel->rhs = kernel->uncopied = flattenedBuffer(b, c.rhs.buffer);
     if (!keepsTile)
       kernel->out = flattenedBuffer(b, c.out.buffer);
     if (epilogue && c.row)
@@ -69,33 +70,6 @@ public:
   }
 
 private:
-  /// Offsets into the three buffers, and the loops' indices (null: 0).
-  struct Position {
-    Value lhs, rhs, out;
-    SmallVector<Value> loops;
-  };
-
-  Position moved(Position p, unsigned loop, Value i) {
-    p.lhs = advance(p.lhs, i, c.lhs.step[loop]);
-    p.rhs = advance(p.rhs, i, c.rhs.step[loop]);
-    p.out = advance(p.out, i, c.out.step[loop]);
-    if (epilogue || !c.clips.empty())
-      p.loops[loop] = p.loops[loop] ? add(p.loops[loop], i) : i;
-    return p;
-  }
-
-  /// A buffer that holds one row has it at its start.
-  Position movedToRow(const Position &p, unsigned loop, Value i) {
-    Position there = moved(p, loop, i);
-    if (c.lhs.isLocal)
-      there.lhs = p.lhs;
-    if (c.rhs.isLocal)
-      there.rhs = p.rhs;
-    if (c.out.isLocal)
-      there.out = p.out;
-    return there;
-  }
-
   //===-- The loops -------------------------------------------------------===//
 
   /// Each part runs over its range of loop `d` as if that were all.
@@ -272,7 +246,9 @@ private:
   }
   void depthBlock(Position at, int64_t columns, int64_t depth, bool zero,
                   bool last) {
-    if (k.pack)
+    if (k.packsOnUse && columns % panel == 0)
+      at.row = index(0);
+    else if (k.pack)
       pack(at.rhs, columns, depth);
     parallelLoops(c.repeats, at, [&](Position p) {
       rowBlocks(p, columns, depth, zero, last);
@@ -290,11 +266,10 @@ private:
       blocks(columns, stretch(), [&](Value j, int64_t width) {
         Position part = moved(block, c.column, j);
         if (k.pack) // panels lie one after the other
-          part.rhs = advance(index(0), j, kernel->steps(depth));
+          part.panel = advance(index(0), j, kernel->steps(depth));
         if (keepsTile)
           part.out = index(0);
-        isLastDepth = last;
-        tiles(part, rows, width, depth, zero);
+        tiles(part, rows, width, depth, zero, last);
         if (epilogue && last)
           onLastBlock([&] { follow(part, rows, width); });
       });
@@ -308,88 +283,6 @@ private:
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(choice.thenBlock());
     body();
-  }
-  /// `body` with groups of a block's rows, and with what of lhs is theirs.
-  void groupsOf(const Position &block, int64_t rows, int64_t depth,
-                function_ref<void(Position, Value, int64_t)> body) {
-    blocks(rows, lhsGroup(rows), [&](Value g, int64_t some) {
-      Position group = c.row ? moved(block, *c.row, g) : block;
-      if (k.packLhs)
-        group.lhs = lhsPanel(g, some, depth).first;
-      body(group, g, some);
-    });
-  }
-  Position movedInGroup(const Position &group, Value r) {
-    Position corner = c.row ? moved(group, *c.row, r) : group;
-    if (k.packLhs)
-      corner.lhs = advance(group.lhs, r, kernel->packedAcross);
-    return corner;
-  }
-  void openRows(const Position &block, int64_t rows, int64_t depth) {
-    groupsOf(block, rows, depth, [&](Position group, Value g, int64_t some) {
-      blocks(some, k.tileRows, [&](Value r, int64_t height) {
-        Position corner = movedInGroup(group, r);
-        kernel->openRows({corner.lhs, corner.rhs, corner.out}, add(g, r),
-                         height, depth);
-      });
-    });
-  }
-  /// All tiles of a block.
-  void tiles(Position block, int64_t rows, int64_t columns, int64_t depth,
-             bool zero) {
-    // Tiles of one size are prepared for once, before the loop over them.
-    bool even = rows <= k.tileRows || rows % k.tileRows == 0;
-    auto tilesOf = [&](Value j, int64_t width) {
-      Position tile = moved(block, c.column, j);
-      if (k.pack)
-        tile.rhs = advance(block.rhs, j, kernel->steps(depth));
-      groupsOf(tile, rows, depth, [&](Position group, Value g, int64_t some) {
-        tileColumn(group, g, some, width, depth, zero, /*prepared=*/even);
-      });
-    };
-    int64_t whole = columns / panel * panel;
-    if (whole) {
-      prepare(even, std::min(rows, k.tileRows), panel);
-      blocks(whole, panel, tilesOf);
-    }
-    if (whole < columns) {
-      prepare(even, std::min(rows, k.tileRows), columns - whole);
-      tilesOf(index(whole), columns - whole);
-    }
-  }
-  /// The tiles of some rows, whole ones and then the rest.
-  void tileColumn(const Position &group, Value first, int64_t rows,
-                  int64_t width, int64_t depth, bool zero, bool prepared) {
-    auto tile = [&](Value r, int64_t height) {
-      Position corner = movedInGroup(group, r);
-      if (words.flips)
-        kernel->row = add(first, r);
-      kernel->ranges = rangesAt(corner.loops);
-      kernel->later = isLastDepth ? laterAt(corner) : SmallVector<LaterTile>();
-      kernel->emit({corner.lhs, corner.rhs, corner.out}, height, width, depth,
-                   zero);
-    };
-    int64_t whole = rows / k.tileRows * k.tileRows;
-    if (whole) {
-      prepare(!prepared, k.tileRows, width);
-      blocks(whole, k.tileRows, tile);
-    }
-    if (whole < rows) {
-      prepare(!prepared, rows - whole, width);
-      tile(index(whole), rows - whole);
-    }
-  }
-  /// Where the epilogue finds what belongs to the tile at `corner`.
-  SmallVector<LaterTile> laterAt(const Position &corner) {
-    SmallVector<LaterTile> later;
-    for (const LinearAccess &access : epilogueAccesses)
-      later.push_back(
-          {access.buffer, placeAt(access, corner.loops), access.step[*c.row]});
-    return later;
-  }
-  void prepare(bool here, int64_t height, int64_t width) {
-    if (here && !preparedOnce)
-      kernel->prepare(height, width);
   }
 
   //===-- The epilogue ----------------------------------------------------===//
@@ -421,12 +314,7 @@ private:
   }
 
   bool startsAtZero;
-  const Epilogue *epilogue;
   bool keepsTile = false; ///< the result is `tile`, one block after the other
-  /// What the epilogue reads and writes of each tile's own, in flat buffers.
-  SmallVector<LinearAccess> epilogueAccesses;
-  bool isLastDepth = false;  ///< the epilogue follows the block
-  bool preparedOnce = false; ///< the kernel is, for all tiles of the part
   Value tile;
   Value lastBlock; ///< is it, if that is known only when it runs
 };

@@ -13,9 +13,10 @@
 
 namespace gradus {
 
-/// Offsets into the three flat buffers.
+/// Offsets into the three flat buffers. `copyTo`, unless null: rhs is read
+/// where it lies, and what is read is copied to its panels from there on.
 struct Offsets {
-  Value lhs, rhs, out;
+  Value lhs, rhs, out, copyTo = {};
 };
 
 /// Part of a buffer that is read or written soon after a tile's sums are
@@ -57,6 +58,7 @@ public:
 
   /// Flat, or panels where they are copied.
   Value lhs, rhs, out;
+  Value uncopied; ///< rhs as it lies
   /// Whether sums start at zero nevertheless, if that is known when it runs.
   Value isFirst;
   StepRanges ranges; ///< that the tile is to be added up over
@@ -78,10 +80,11 @@ protected:
     unsigned d = c.reductions[n];
     int64_t elements = n + 1 == c.reductions.size() ? words.elements : 1;
     int64_t along = k.packLhs ? packedAlong : elements * c.lhs.step[d];
+    bool inPanels = k.pack && !at.copyTo;
     return {
         advance(at.lhs, i, along),
-        advance(at.rhs, i, k.pack ? inner * panel : elements * c.rhs.step[d]),
-        at.out};
+        advance(at.rhs, i, inPanels ? inner * panel : elements * c.rhs.step[d]),
+        at.out, at.copyTo ? advance(at.copyTo, i, inner * panel) : Value()};
   }
 
   const Contraction &c;

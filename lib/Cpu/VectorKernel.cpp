@@ -262,12 +262,14 @@ private:
     // Packed panels are whole vectors: what lies past the columns is not
     // stored.
     forVectors(width, [&](int64_t v, Value mask) {
-      Value loaded =
-          loadVector(rhs, add(at.rhs, v * lanes * rhsElements()),
-                     k.pack || c.panel ? Value() : mask, rhsElements());
+      Value loaded = loadVector(
+          at.copyTo ? uncopied : rhs, add(at.rhs, v * lanes * rhsElements()),
+          k.pack || c.panel ? Value() : mask, rhsElements());
       y[v] = rhsElements() > 1
                  ? vector::BitCastOp::create(b, vectorOf(words.type()), loaded)
                  : widened(loaded, words.type());
+      if (at.copyTo)
+        storeVector(y[v], rhs, add(at.copyTo, v * lanes), /*mask=*/Value());
     });
     // A low tile waits for memory anyway, and has no time to ask for more.
     constexpr int64_t enoughRows = 5;
@@ -306,18 +308,18 @@ private:
   void prefetch(const Offsets &at, int64_t vectors) {
     constexpr int64_t panelSteps = 32, rowSteps = 16;
     constexpr unsigned intoFirstCache = 3;
-    bool inPanels = k.pack || c.panel;
+    bool inPanels = (k.pack && !at.copyTo) || c.panel;
     if (!inPanels && c.reductions.size() != 1)
       return;
     int64_t ahead = inPanels ? panelSteps * panel * rhsElements()
-                    : keepsNextColumns()
+                    : keepsNextColumns() && !at.copyTo
                         ? panel
                         : rowSteps * c.rhs.step[c.reductions[0]];
     // Once a line.
     int64_t bits = lanes * words.type().getIntOrFloatBitWidth(),
             together = std::max<int64_t>(lineBits / bits, 1);
     auto fetch = [&](int64_t element) {
-      memref::PrefetchOp::create(b, rhs,
+      memref::PrefetchOp::create(b, at.copyTo ? uncopied : rhs,
                                  ValueRange{add(at.rhs, element + ahead)},
                                  /*isWrite=*/false, intoFirstCache,
                                  /*isDataCache=*/true);
