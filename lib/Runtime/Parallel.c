@@ -2,7 +2,14 @@
 /*
  * Workers wait for a number to change: a short while by looking, then asleep on
  * a futex, so that a model that is not running costs nothing. One job runs at a
- * time; worker w of n runs the parts w, w + n, ..., the caller those of w = 0.
+ * time; of n threads with the caller, thread w runs the parts w, w + n, ..., so
+ * that it finds in its cache what it wrote in the job before. The caller then
+ * runs those that no thread has begun: a worker whose processor is busy with
+ * something else is not waited for.
+ *
+ * A part is claimed by writing the job's number where the part's last job is.
+ * A worker that comes late to a job finds all its parts claimed, and touches
+ * nothing of the next: the number it would claim them with is an old one.
  *
  * Compiled to LLVM bitcode too, which the compiler links into artefacts that
  * use threads; every symbol but the one entry is local.
@@ -22,6 +29,9 @@
 
 enum {
   most_threads = 256,
+  /* Parts p, p + most_claims, .. are claimed as one. */
+  most_claims = 256,
+  count_bits = 16,
   /* About a tenth of a millisecond of looking: longer than the serial pieces
    * between two parallel ones, far shorter than anyone notices. */
   looks = 4000,
@@ -29,14 +39,18 @@ enum {
 
 static struct {
   pthread_mutex_t busy;
-  int threads;        /* with the caller */
-  int64_t most_parts; /* that threads were started for */
+  _Atomic(int) threads; /* with the caller */
+  int64_t most_parts;   /* that threads were started for */
   _Atomic(uint32_t) job;
-  _Atomic(uint32_t) left;
+  _Atomic(uint32_t) left; /* claims of the job that are not done */
   _Atomic(uint32_t) sleepers;
   void (*body)(void *frame, int64_t part);
   void *frame;
   int64_t parts;
+  /* The job's number, of which `job` has the lower bits, and, in the lowest
+   * count_bits, how many claims it has. */
+  _Atomic(uint64_t) claims;
+  _Atomic(uint64_t) claimed[most_claims]; /* by which job last */
   uint32_t first_job[most_threads]; /* the last one before a worker started */
 } pool = {.busy = PTHREAD_MUTEX_INITIALIZER, .threads = 1, .most_parts = 1};
 
@@ -74,9 +88,21 @@ static void wake(_Atomic(uint32_t) *word) {
     futex(word, FUTEX_WAKE, INT32_MAX);
 }
 
-static void run_parts(int thread) {
-  for (int64_t p = thread; p < pool.parts; p += pool.threads)
-    pool.body(pool.frame, p);
+/* Runs those of the claims first, first + step, .. that are free. What is read
+ * of the job is the job's: as long as a claim of it is free, it is not over. */
+static void run_claims(uint64_t claims, int64_t first, int64_t step) {
+  uint64_t job = claims >> count_bits;
+  int64_t count = (int64_t)(claims - (job << count_bits));
+  for (int64_t c = first; c < count; c += step) {
+    uint64_t last = atomic_load(&pool.claimed[c]);
+    if (last >= job ||
+        !atomic_compare_exchange_strong(&pool.claimed[c], &last, job))
+      continue;
+    for (int64_t p = c; p < pool.parts; p += count)
+      pool.body(pool.frame, p);
+    if (atomic_fetch_sub(&pool.left, 1) == 1)
+      wake(&pool.left);
+  }
 }
 
 static void *worker(void *number) {
@@ -85,10 +111,9 @@ static void *worker(void *number) {
   flush_denormals();
   for (;;) {
     wait_while(&pool.job, seen);
-    ++seen;
-    run_parts(thread);
-    if (atomic_fetch_sub(&pool.left, 1) == 1)
-      wake(&pool.left);
+    uint64_t claims = atomic_load(&pool.claims);
+    seen = (uint32_t)(claims >> count_bits);
+    run_claims(claims, thread, pool.threads);
   }
   return NULL;
 }
@@ -142,10 +167,15 @@ void gradus_parallel(void (*body)(void *frame, int64_t part), void *frame,
     pool.body = body;
     pool.frame = frame;
     pool.parts = parts;
-    atomic_store(&pool.left, (uint32_t)pool.threads - 1);
-    atomic_fetch_add(&pool.job, 1);
+    uint32_t count = (uint32_t)(parts < most_claims ? parts : most_claims);
+    uint64_t job = (atomic_load(&pool.claims) >> count_bits) + 1;
+    uint64_t claims = job << count_bits | count;
+    atomic_store(&pool.left, count);
+    atomic_store(&pool.claims, claims);
+    atomic_store(&pool.job, (uint32_t)job);
     wake(&pool.job);
-    run_parts(0);
+    run_claims(claims, 0, pool.threads);
+    run_claims(claims, 0, 1);
     for (uint32_t left; (left = atomic_load(&pool.left)) != 0;)
       wait_while(&pool.left, left);
     pthread_mutex_unlock(&pool.busy);
