@@ -110,16 +110,21 @@ bool RowFit::knowsRow(linalg::GenericOp op, ArrayRef<unsigned> rowLoops,
   return true;
 }
 /// Are there so many rows that each can be the work of one block of threads, or
-/// are they short?
+/// are they short? Sums and what surrounds them can do without a row, if all of
+/// it is a few steps of one block.
 bool RowFit::areMany(const RowCandidates &group, unsigned axes) {
-  constexpr int64_t leastRows = 128, mostPoints = 1 << 16;
+  constexpr int64_t leastRows = 128, mostPoints = 1 << 16, fewPoints = 1 << 12;
   int64_t points = 0;
+  unsigned sums = 0;
   for (Operation *op : group.members) {
     int64_t all = 1;
     for (int64_t size : cast<linalg::GenericOp>(op).getStaticLoopRanges())
       all *= size;
     points = std::max(points, all);
+    sums += cast<linalg::GenericOp>(op).getNumReductionLoops() > 0;
   }
+  if (axes == 0)
+    return sums > 0 && points <= fewPoints;
   return group.rows(axes) >= leastRows ||
          points / group.rows(axes) <= mostPoints;
 }
@@ -128,6 +133,8 @@ std::optional<Rows> RowFit::of(const RowCandidates &group) {
     for (unsigned axes = group.sizes.size(); axes > 0; --axes)
       if (areMany(group, axes) && worksWith(group, axes))
         return Rows{axes};
+    if (areMany(group, 0) && fits(group, {0}))
+      return Rows{0};
     return std::nullopt;
   }
   for (unsigned axes = 1; axes <= group.sizes.size(); ++axes) {

@@ -1,11 +1,11 @@
 // A step whose launches are few, and of which many need not wait for each other: a layer norm, three layers of the same
 // input, their sum's softmax.
 graph.model @launches {
-  func @loss(%x: f32[6, 8, 32], %y: f32[6, 8, 24]) {
+  func @loss(%x: f32[6, 8, 32], %y: f32[6, 8, 96]) {
     %n = call @std.norm(%x)
-    %a = call @std.dense(%n) as "a", out = 24
-    %b = call @std.dense(%n) as "b", out = 24
-    %c = call @std.dense(%n) as "c", out = 24
+    %a = call @std.dense(%n) as "a", out = 96
+    %b = call @std.dense(%n) as "b", out = 96
+    %c = call @std.dense(%n) as "c", out = 96
     %d = tanh %b
     %e = mul %a, %d
     %f = add %e, %c
