@@ -175,9 +175,9 @@ double CostModel::chooseRaster(Plan &plan) const {
 Plan CostModel::estimated(Plan plan) const {
   const Tiles &t = plan.tiles;
   int64_t rows = plan.clusterRows() * t.rows,
-          columns = plan.clusterColumns() * t.columns,
-          down = llvm::divideCeilSigned(p.m(), rows);
-  int64_t blocks = down * llvm::divideCeilSigned(p.n(), columns) * p.batches() *
+          columns = plan.clusterColumns() * t.columns;
+  int64_t blocks = llvm::divideCeilSigned(p.m(), rows) *
+                   llvm::divideCeilSigned(p.n(), columns) * p.batches() *
                    plan.clusterBlocks() * plan.parts;
   int64_t bytes = lowering::elementBytes(p.lhs.element);
   double read = double(t.rows) / double(plan.clusterColumns()) +
@@ -190,18 +190,19 @@ Plan CostModel::estimated(Plan plan) const {
   int64_t ahead = 1;
   if (plan.stages)
     ahead = plan.stages->count - (plan.engine == Engine::Warpgroups ? 2 : 1);
-  auto steps = double(plan.partDepth / t.depth);
+  int64_t steps = plan.partDepth / t.depth;
   auto cyclesOf = [&](int64_t together) {
     auto each = double(together);
-    return steps * std::max(each * std::max(arithmetic, cache),
-                            latencyCycles / double(ahead)) +
+    return double(steps) * std::max(each * std::max(arithmetic, cache),
+                                    latencyCycles / double(ahead)) +
            std::max(each * sums - hidden, 0.0) + blockCycles;
   };
   plan.resident = residentBlocks(plan);
   int64_t own = llvm::divideCeilSigned(blocks, chip.multiprocessors);
   plan.resident = std::min(plan.resident, own);
-  plan.cycles = double(own / plan.resident) * cyclesOf(plan.resident);
-  if (int64_t rest = own % plan.resident)
+  int64_t groups = own / plan.resident, rest = own % plan.resident;
+  plan.cycles = double(groups) * cyclesOf(plan.resident);
+  if (rest)
     plan.cycles += cyclesOf(rest);
 
   auto share = double(chip.multiprocessors);
