@@ -2,11 +2,9 @@
 
 #include "ContractionLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace gradus;
 namespace arith = mlir::arith;
-namespace scf = mlir::scf;
 
 void ContractionLoops::blocksOf(unsigned d, int64_t size,
                                 ArrayRef<int64_t> sizes,
@@ -33,10 +31,7 @@ void ContractionLoops::unitsOf(const Extent &e, int64_t size,
     return;
   Value isLeft =
       arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, e.high, index(whole));
-  auto rest = scf::IfOp::create(b, isLeft, /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(rest.thenBlock());
-  body(index(whole), size - whole);
+  when(isLeft, [&] { body(index(whole), size - whole); });
 }
 
 void ContractionLoops::rowBlocksOf(function_ref<void(Value, int64_t)> body) {

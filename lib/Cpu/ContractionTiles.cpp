@@ -9,11 +9,9 @@
 
 #include "ContractionTiles.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace gradus;
 namespace arith = mlir::arith;
-namespace scf = mlir::scf;
 
 ContractionTiles::Position ContractionTiles::moved(Position p, unsigned loop,
                                                    Value i) {
@@ -130,12 +128,7 @@ void ContractionTiles::multiply(const Position &corner, int64_t height,
     return emit(/*copies=*/*row == 0);
   Value isFirst =
       arith::CmpIOp::create(b, arith::CmpIPredicate::eq, corner.row, index(0));
-  auto choice = scf::IfOp::create(b, isFirst, /*withElseRegion=*/true);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(choice.thenBlock());
-  emit(/*copies=*/true);
-  b.setInsertionPointToStart(choice.elseBlock());
-  emit(/*copies=*/false);
+  eitherWay(isFirst, emit);
 }
 
 /// Where the epilogue finds what belongs to the tile at `corner`.

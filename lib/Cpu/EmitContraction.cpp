@@ -20,12 +20,10 @@
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
 
 using namespace gradus;
 namespace arith = mlir::arith;
 namespace memref = mlir::memref;
-namespace scf = mlir::scf;
 
 namespace {
 class Emitter : ContractionTiles {
@@ -224,12 +222,7 @@ private:
       kernel->isFirst = Value();
       return;
     }
-    auto choice = scf::IfOp::create(b, isFirst, /*withElseRegion=*/true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(choice.thenBlock());
-    block(true);
-    b.setInsertionPointToStart(choice.elseBlock());
-    block(false);
+    eitherWay(isFirst, block);
   }
   /// Each block adds to the result: it is zero before, for there may be none.
   void depthToRuntimeLength(Position at, int64_t columns) {
@@ -279,10 +272,7 @@ private:
   void onLastBlock(function_ref<void()> body) {
     if (!lastBlock)
       return body();
-    auto choice = scf::IfOp::create(b, lastBlock, /*withElseRegion=*/false);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(choice.thenBlock());
-    body();
+    when(lastBlock, body);
   }
 
   //===-- The epilogue ----------------------------------------------------===//

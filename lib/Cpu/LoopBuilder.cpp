@@ -56,6 +56,20 @@ void LoopBuilder::blocks(int64_t size, int64_t block,
   if (whole < size)
     body(index(whole), size - whole);
 }
+void LoopBuilder::when(Value condition, function_ref<void()> body) {
+  auto choice = scf::IfOp::create(b, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(choice.thenBlock());
+  body();
+}
+void LoopBuilder::eitherWay(Value condition, function_ref<void(bool)> body) {
+  auto choice = scf::IfOp::create(b, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(choice.thenBlock());
+  body(true);
+  b.setInsertionPointToStart(choice.elseBlock());
+  body(false);
+}
 void LoopBuilder::within(OpBuilder &nested, function_ref<void()> body) {
   OpBuilder::InsertionGuard guard(b);
   b.restoreInsertionPoint(nested.saveInsertionPoint());

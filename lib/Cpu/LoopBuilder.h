@@ -44,6 +44,9 @@ public:
   /// that every body knows its size.
   void blocks(int64_t size, int64_t block,
               function_ref<void(Value, int64_t)> body);
+  void when(Value condition, function_ref<void()> body);
+  /// `body` twice: for where the condition holds, and where it does not.
+  void eitherWay(Value condition, function_ref<void(bool)> body);
   /// Runs `body` with `b` where `nested` stands.
   void within(OpBuilder &nested, function_ref<void()> body);
 

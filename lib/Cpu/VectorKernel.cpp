@@ -84,12 +84,7 @@ public:
     };
     if (!startsAtVector || !zero || width % lanes != 0)
       return store(/*streams=*/false);
-    auto choice = scf::IfOp::create(b, startsAtVector, /*withElseRegion=*/true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(choice.thenBlock());
-    store(/*streams=*/true);
-    b.setInsertionPointToStart(choice.elseBlock());
-    store(/*streams=*/false);
+    eitherWay(startsAtVector, store);
   }
 
 private:
