@@ -154,8 +154,9 @@ double CostModel::chooseRaster(Plan &plan) const {
     int64_t groups = llvm::divideCeilSigned(down, raster);
     double columnsAtATime =
                std::clamp(running / double(raster), 1.0, double(across)),
-           rowsAtATime = std::clamp(running / columnsAtATime, double(raster),
-                                    double(down));
+           rowsAtATime =
+               std::min(std::max(running / columnsAtATime, double(raster)),
+                        double(down));
     double lhsReads = stays(lhs / double(groups))
                           ? 1
                           : std::ceil(double(across) / columnsAtATime),

@@ -4,6 +4,7 @@ The processes are those of `./dev bench` (bench/worker.py), in the folder `peers
 fails, is a reason in words instead of a time.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -30,21 +31,24 @@ class Peer:
         """The answer; none if there is none, and never again."""
         if self.why:
             return None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
         line = self.process.stdout.readline()
         if line:
-            return json.loads(line)
+            answer = json.loads(line)
+            if "skip" not in answer:
+                return answer
+            self.why = "it has no such training"
+            return None
         self.process.wait()
         self.errors.seek(0)
         self.why = (self.errors.read().strip().splitlines() or ["it ended without a word"])[-1]
         return None
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.kill()
         self.process.wait()
         self.errors.close()
