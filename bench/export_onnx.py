@@ -10,6 +10,8 @@ import torch  # noqa: E402
 import cases  # noqa: E402
 from contenders import pytorch  # noqa: E402
 
+pytorch.setup(threads=1, mode="eager")
+
 
 class Model(torch.nn.Module):
     def __init__(self, name):
