@@ -1,7 +1,7 @@
 //===- Blocking.cpp - tiles, blocks and copies of a product ---------------===//
 //
 // Figures were found on processors with AVX2, AVX-512 and AMX;
-// docs/rationale/decisions.md says how much each was worth.
+// docs/rationale/products.md says how much each was worth.
 //
 //===----------------------------------------------------------------------===//
 
