@@ -2,8 +2,8 @@
 //
 // Rhs may be copied to panels by the tiles that read it first: those of the
 // first rows read it where it lies, and store what they read. The stores cost
-// nothing beside the products, and the first of them hide some of the time that
-// reading takes; the other rows read panels.
+// nothing beside the products, which also hide some of the time that reading
+// takes; the other rows read panels.
 //
 //===----------------------------------------------------------------------===//
 

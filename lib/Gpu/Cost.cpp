@@ -192,7 +192,7 @@ Plan CostModel::estimated(Plan plan) const {
   if (plan.stages)
     ahead = plan.stages->count - (plan.engine == Engine::Warpgroups ? 2 : 1);
   int64_t steps = plan.partDepth / t.depth;
-  auto cyclesOf = [&](int64_t together) {
+  auto cyclesOfGroup = [&](int64_t together) {
     auto each = double(together);
     return double(steps) * std::max(each * std::max(arithmetic, cache),
                                     latencyCycles / double(ahead)) +
@@ -202,9 +202,9 @@ Plan CostModel::estimated(Plan plan) const {
   int64_t own = llvm::divideCeilSigned(blocks, chip.multiprocessors);
   plan.resident = std::min(plan.resident, own);
   int64_t groups = own / plan.resident, rest = own % plan.resident;
-  plan.cycles = double(groups) * cyclesOf(plan.resident);
+  plan.cycles = double(groups) * cyclesOfGroup(plan.resident);
   if (rest)
-    plan.cycles += cyclesOf(rest);
+    plan.cycles += cyclesOfGroup(rest);
 
   auto share = double(chip.multiprocessors);
   double moved = chooseRaster(plan);

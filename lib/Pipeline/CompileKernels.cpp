@@ -173,13 +173,12 @@ private:
       auto line = modelLine(f.getLoc());
       ArrayRef<int64_t> n = sizes.asArrayRef();
       auto plan = f->getAttrOfType<mlir::StringAttr>(lowering::planAttr);
+      std::string place;
+      if (line)
+        place = llvm::formatv("{0}:{1}, ", line.getFilename().getValue(),
+                              line.getLine());
       text += llvm::formatv("// {0}: {1}{2} {3} {4} {5}, block {6}{7}\n",
-                            f.getName().split('.').second,
-                            line ? llvm::formatv("{0}:{1}, ",
-                                                 line.getFilename().getValue(),
-                                                 line.getLine())
-                                       .str()
-                                 : "",
+                            f.getName().split('.').second, place,
                             n[5] != 0 ? "grid up to" : "grid", n[0], n[1], n[2],
                             n[3], plan ? "; " + plan.str() : "");
     }
