@@ -77,7 +77,7 @@ inline constexpr llvm::StringLiteral kernelAttr = "graph.kernel";
 inline constexpr llvm::StringLiteral groupAttr = "graph.group";
 inline constexpr llvm::StringLiteral rowLoopsAttr = "graph.row_loops";
 inline constexpr llvm::StringLiteral rowBlockAttr = "graph.row_block";
-/// Op of such blocks: which indices of a loop a mask leaves to it
+/// Op of a group: which indices of a loop a mask leaves to each row
 /// (lib/Lowering/Reach.h).
 inline constexpr llvm::StringLiteral reachAttr = "graph.reach";
 /// Op: runs on each block of its group's product as soon as that is complete.

@@ -226,7 +226,7 @@ def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
   }];
 }
 def LimitReach : Pass<"graph-limit-reach", "::mlir::func::FuncOp"> {
-  let summary = "Have groups that take rows in blocks leave out what a mask hides in all rows of a block";
+  let summary = "Have groups leave out what a mask hides in all rows of a block or of a product's tile";
 }
 def GroupWindows : Pass<"graph-group-windows", "::mlir::func::FuncOp"> {
   let summary = "Mark copies of images between zeros that are read in windows, to be read without being made";

@@ -1,6 +1,7 @@
 //===- BlockReach.cpp - a block of rows without what is hidden ------------===//
 
 #include "BlockReach.h"
+#include "AskHidden.h"
 #include "gradus/Lowering.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -47,6 +48,7 @@ static bool isMadeAnew(const RowGroup &group, Value buffer) {
 std::optional<BlockReach> BlockReach::of(const KernelWork &work,
                                          const RowGroup &group) {
   std::optional<BlockReach> all;
+  bool slants = false;
   for (linalg::LinalgOp op : group.ops) {
     auto reach = Reach::of(op);
     if (!reach)
@@ -56,10 +58,12 @@ std::optional<BlockReach> BlockReach::of(const KernelWork &work,
       all = BlockReach(size);
     RowPlace place = placeOf(group, op);
     auto c = work.contraction(op, place);
-    if (size != all->size || size < 2 * all->unit ||
-        work.winogradOf(op, place) || work.fills.paddingFrom(op) ||
-        (c && !canCut(*c, reach->loop, all->unit)))
+    if (size != all->size || work.winogradOf(op, place) ||
+        work.fills.paddingFrom(op))
       return std::nullopt;
+    all->cutsLoops &= group.block > 1 && size >= 2 * all->unit &&
+                      (!c || canCut(*c, reach->loop, all->unit));
+    slants |= c && c->canClip();
     all->below = std::max(all->below, reach->low);
     all->above = std::max(all->above, reach->high);
     if (!reach->tested)
@@ -70,7 +74,8 @@ std::optional<BlockReach> BlockReach::of(const KernelWork &work,
     else
       all->asksResults = true;
   }
-  if (!all || (all->below >= all->size && all->above >= all->size))
+  if (!all || !(all->cutsLoops || slants) ||
+      (all->below >= all->size && all->above >= all->size))
     return std::nullopt;
   // What runs again must find what it read the first time.
   if (all->asksResults)
@@ -89,6 +94,9 @@ std::optional<BlockReach> BlockReach::of(const KernelWork &work,
 static Value index(ImplicitLocOpBuilder &b, int64_t n) {
   return arith::ConstantIndexOp::create(b, n);
 }
+static Value flag(ImplicitLocOpBuilder &b, bool value) {
+  return arith::ConstantOp::create(b, b.getBoolAttr(value));
+}
 static Value alignedDown(ImplicitLocOpBuilder &b, Value v, int64_t unit) {
   return arith::SubIOp::create(b, v,
                                arith::RemUIOp::create(b, v, index(b, unit)));
@@ -101,8 +109,6 @@ void BlockReach::findExtent(ImplicitLocOpBuilder &b, const RowBlock &block) {
     return arith::MinSIOp::create(
         b, arith::MaxSIOp::create(b, v, index(b, least)), most);
   };
-  low = index(b, 0);
-  high = index(b, size);
   if (above < size) {
     Value end = clamp(
         arith::AddIOp::create(b, row, index(b, block.group.block + above)), 1,
@@ -123,38 +129,57 @@ void BlockReach::wholeIf(ImplicitLocOpBuilder &b, Value condition) {
 }
 std::optional<Extent> BlockReach::extentOf(Operation *op) const {
   auto reach = Reach::of(op);
-  return reach ? std::optional(Extent{reach->loop, low, high, unit})
+  return reach && cutsLoops
+             ? std::optional(Extent{reach->loop, low, high, unit})
+             : std::nullopt;
+}
+std::optional<Slant> BlockReach::slantOf(Operation *op) const {
+  auto reach = Reach::of(op);
+  return reach ? std::optional(Slant{reach->loop, reach->row, reach->low,
+                                     reach->high, isWhole})
                : std::nullopt;
 }
 
 void BlockReach::emit(ImplicitLocOpBuilder &b, const RowBlock &block,
                       function_ref<void()> emitOps) {
-  findExtent(b, block);
-  Value found;
+  low = index(b, 0);
+  high = index(b, size);
+  if (cutsLoops)
+    findExtent(b, block);
+  isWhole = Value();
   for (OpOperand *in : askedInputs) {
-    Value one = isAnyNonZero(b, *in, block);
-    found = found ? Value(arith::OrIOp::create(b, found, one)) : one;
+    Value one = emitAskHidden(b, *in, block);
+    isWhole = isWhole ? Value(arith::OrIOp::create(b, isWhole, one)) : one;
   }
-  if (found)
-    wholeIf(b, found);
+  if (isWhole)
+    wholeIf(b, isWhole);
   if (!asksResults)
     return emitOps();
   isTooLittle = Value();
-  auto again = scf::WhileOp::create(
-      b, mlir::TypeRange{low.getType(), high.getType()}, ValueRange{low, high});
+  Value no = flag(b, false);
+  SmallVector<Value> first{low, high, isWhole ? isWhole : no};
+  auto again =
+      scf::WhileOp::create(b, ValueRange(first).getTypes(), ValueRange(first));
   OpBuilder::InsertionGuard guard(b);
-  Location loc = b.getLoc();
-  SmallVector<Location> locs(2, loc);
+  SmallVector<Location> locs(first.size(), b.getLoc());
+  auto take = [&](ValueRange values) {
+    low = values[0];
+    high = values[1];
+    isWhole = values[2];
+  };
   Block *before =
       b.createBlock(&again.getBefore(), {}, again.getOperandTypes(), locs);
-  low = before->getArgument(0);
-  high = before->getArgument(1);
+  take(before->getArguments());
   emitOps();
-  scf::ConditionOp::create(b, isTooLittle, ValueRange{low, high});
+  // As a whole it never is too little.
+  Value isLimited = arith::CmpIOp::create(b, arith::CmpIPredicate::eq,
+                                          before->getArgument(2), no);
+  scf::ConditionOp::create(b, arith::AndIOp::create(b, isTooLittle, isLimited),
+                           before->getArguments());
   b.createBlock(&again.getAfter(), {}, again.getResultTypes(), locs);
-  scf::YieldOp::create(b, ValueRange{index(b, 0), index(b, size)});
-  low = again.getResult(0);
-  high = again.getResult(1);
+  scf::YieldOp::create(b,
+                       ValueRange{index(b, 0), index(b, size), flag(b, true)});
+  take(again.getResults());
 }
 
 //===----------------------------------------------------------------------===//
@@ -176,76 +201,6 @@ void BlockReach::atHidden(ImplicitLocOpBuilder &b,
     side(index(b, 0), low, 0);
 }
 
-/// Among the elements of the block's rows at the farthest hidden index, on
-/// either side.
-Value BlockReach::isAnyNonZero(ImplicitLocOpBuilder &b, OpOperand &operand,
-                               const RowBlock &block) {
-  auto op = cast<linalg::LinalgOp>(operand.getOwner());
-  unsigned hiddenLoop = Reach::of(op)->loop;
-  ArrayRef<unsigned> rowLoops = block.group.loops.find(op)->second;
-  Value local = block.buffers.local.lookup(operand.get());
-  Value buffer = local ? local : operand.get();
-  Type element = cast<mlir::MemRefType>(buffer.getType()).getElementType();
-  bool asksRow = Reach::of(op)->asksFarthestRow;
-  auto elementAt = [&](Value row, Value hidden) -> Value {
-    SmallVector<Value> at;
-    for (mlir::AffineExpr e :
-         op.getMatchingIndexingMap(&operand).getResults()) {
-      if (auto c = dyn_cast<mlir::AffineConstantExpr>(e)) {
-        at.push_back(index(b, c.getValue()));
-        continue;
-      }
-      unsigned d = cast<mlir::AffineDimExpr>(e).getPosition();
-      unsigned axis = llvm::find(rowLoops, d) - rowLoops.begin();
-      if (d == hiddenLoop)
-        at.push_back(hidden);
-      else if (axis + 1 == rowLoops.size())
-        at.push_back(row);
-      else
-        at.push_back(local ? index(b, 0) : block.at[axis]);
-    }
-    return memref::LoadOp::create(b, buffer, at);
-  };
-  auto isNonZero = [&](Value v) -> Value {
-    if (element.isBF16() || element.isF16())
-      v = arith::ExtFOp::create(b, b.getF32Type(), v);
-    Value zero = arith::ConstantOp::create(b, b.getZeroAttr(v.getType()));
-    if (isa<FloatType>(element)) // or no number
-      return arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, v, zero);
-    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, v, zero);
-  };
-  Value found = arith::ConstantOp::create(b, b.getBoolAttr(false));
-  auto ask = [&](Value from, Value to, int64_t farthest) {
-    Value first = from, last = to, row, hidden;
-    if (asksRow) {
-      int64_t rows = op.getStaticLoopRanges()[rowLoops.back()];
-      row = index(b, farthest == 0 ? rows - 1 : 0);
-    } else {
-      // All rows of the block, if anything is hidden.
-      Value any = arith::CmpIOp::create(b, arith::CmpIPredicate::slt, from, to);
-      first = local ? index(b, 0) : block.at.back();
-      last = arith::SelectOp::create(
-          b, any, arith::AddIOp::create(b, first, index(b, block.group.block)),
-          first);
-      hidden = index(b, farthest);
-    }
-    auto loop =
-        scf::ForOp::create(b, first, last, index(b, 1), ValueRange{found});
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loop.getBody());
-    (asksRow ? hidden : row) = loop.getInductionVar();
-    Value here = isNonZero(elementAt(row, hidden));
-    scf::YieldOp::create(
-        b, Value(arith::OrIOp::create(b, loop.getRegionIterArgs()[0], here)));
-    found = loop.getResult(0);
-  };
-  if (above < size)
-    ask(high, index(b, size), size - 1);
-  if (below < size)
-    ask(index(b, 0), low, 0);
-  return found;
-}
-
 void BlockReach::finish(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
                         const RowBlock &block, ArrayRef<LoopRange> ranges,
                         unsigned vectorBits) {
@@ -253,18 +208,20 @@ void BlockReach::finish(ImplicitLocOpBuilder &b, linalg::LinalgOp op,
   if (!reach)
     return;
   SmallVector<LoopRange> hidden(ranges);
-  if (reach->probes)
+  if (reach->probes && cutsLoops)
     atHidden(b, [&](Value, Value, int64_t farthest) {
       hidden[reach->loop] = {Value(), b.getIndexAttr(farthest),
                              b.getIndexAttr(farthest + 1), Value()};
       emitLoops(b, op, hidden, block.buffers, vectorBits);
     });
   if (reach->tested && !op.isDpsInput(&op->getOpOperand(*reach->tested))) {
-    Value found = isAnyNonZero(b, op->getOpOperand(*reach->tested), block);
+    Value found = emitAskHidden(b, op->getOpOperand(*reach->tested), block);
     isTooLittle = isTooLittle
                       ? Value(arith::OrIOp::create(b, isTooLittle, found))
                       : found;
   }
+  if (!cutsLoops)
+    return;
   // Others read zeros where nothing was computed.
   for (OpOperand &out : op.getDpsInitsMutable()) {
     auto map = op.getMatchingIndexingMap(&out);

@@ -3,7 +3,7 @@
 // Where members of a group have a reach (lib/Lowering/Reach.h), their hidden
 // loops run from one index to another that depend on the block. Both are
 // multiples of some unit, or where the loop ends, so that most code knows how
-// much it works on.
+// much it works on. Products leave out what is hidden in all of a tile besides.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,7 +24,7 @@ struct RowBlock {
 
 class BlockReach {
 public:
-  /// None if no member has one, or if some member's loop cannot be cut short.
+  /// None if no member has one.
   static std::optional<BlockReach> of(const KernelWork &work,
                                       const RowGroup &group);
 
@@ -32,8 +32,10 @@ public:
   /// and finished here. They run again as a whole if that was too little.
   void emit(ImplicitLocOpBuilder &b, const RowBlock &block,
             function_ref<void()> emitOps);
-  /// What a member's hidden loop runs over; none if it has none.
+  /// What a member's hidden loop runs over; none if it is all of it.
   std::optional<Extent> extentOf(Operation *op) const;
+  /// What of it a row of the block needs.
+  std::optional<Slant> slantOf(Operation *op) const;
   /// After a member's loops: what is left to do at hidden indices. `ranges`:
   /// its loops'.
   void finish(ImplicitLocOpBuilder &b, mlir::linalg::LinalgOp op,
@@ -49,14 +51,14 @@ private:
   /// has such: where it begins and ends, and the index farthest from the row.
   void atHidden(ImplicitLocOpBuilder &b,
                 function_ref<void(Value, Value, int64_t)> body);
-  Value isAnyNonZero(ImplicitLocOpBuilder &b, mlir::OpOperand &operand,
-                     const RowBlock &block);
 
   int64_t size, unit;           ///< of the hidden loops
+  bool cutsLoops = true;        ///< to an extent
   int64_t below = 0, above = 0; ///< the rows: so far are indices not hidden
   bool asksResults = false;
   SmallVector<mlir::OpOperand *> askedInputs;
   Value low, high;   ///< the extent in the block
+  Value isWhole;     ///< whether nothing is left out; null if something is
   Value isTooLittle; ///< whether a result said so; null if none did
 };
 

@@ -107,6 +107,11 @@ static bool prefersHighTiles(const Contraction &c, int64_t panelBytes) {
                          0;
   if (!isBlocked(c) || inFewPlaces)
     return false;
+  // Narrow tiles leave more out.
+  if (llvm::any_of(c.clips, [&](const Clip &clip) {
+        return clip.place.step[c.column] != 0;
+      }))
+    return true;
   constexpr int64_t someRows = 48, manyColumns = 512;
   if (panelBytes > firstCacheBytes && c.rows() > someRows &&
       c.columns() >= manyColumns)
@@ -182,8 +187,9 @@ void Blocking::chooseVectors(const Contraction &c,
   int64_t lhsStride = std::abs(c.lhs.step[inner]) * bytes;
   bool apart = c.row && c.lhs.step[*c.row] == 1 && lhsStride >= 512;
   bool widens = elementOf(c.lhs.buffer) != c.element;
+  int64_t fewPanels = c.clips.empty() ? 2 : 4; // all is copied, not all is read
   packLhs = c.reductions.size() == 1 && c.row && (apart || widens) &&
-            (c.columns() >= 2 * panel || lhsStride >= pageBytes) &&
+            (c.columns() >= fewPanels * panel || lhsStride >= pageBytes) &&
             c.depth() >= 32;
   if (words.part)
     packLhs = !liesInWords(c.lhs, inner, c.size[inner], words);

@@ -232,6 +232,24 @@ static bool isWorthClipping(const Contraction &c, unsigned loop) {
   return steps >= least && (!isInnermost || c.words.elements == 1);
 }
 
+void Contraction::addClip(const Slant &slant) {
+  if (!canClip())
+    return;
+  LinearForm place{0, SmallVector<int64_t>(size.size())};
+  bool sumsRows = llvm::is_contained(reductions, slant.row);
+  place.step[slant.loop] = sumsRows ? -1 : 1;
+  place.step[slant.row] = sumsRows ? 1 : -1;
+  int64_t low = slant.low, high = slant.high;
+  if (sumsRows)
+    std::swap(low, high);
+  // If neither is summed, all steps are left out, or none.
+  unsigned summed = sumsRows ? slant.row
+                    : llvm::is_contained(reductions, slant.loop)
+                        ? slant.loop
+                        : reductions[0];
+  clips.push_back({summed, place, -low, high + 1, slant.isOff});
+}
+
 void Contraction::addClips(mlir::OpOperand &operand, ArrayRef<AxisRange> box) {
   if (words.tiles || words.flips)
     return;

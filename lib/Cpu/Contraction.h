@@ -45,12 +45,21 @@ struct Extent {
   int64_t unit;
 };
 
-/// Steps of a reduction loop at which an operand is zero: those for which
+/// Steps of a reduction loop at which there is nothing to add: those for which
 /// `place`, of that loop and of parallel ones, is not in [low, high).
 struct Clip {
   unsigned loop;
   LinearForm place;
   int64_t low, high;
+  Value isOff = {}; ///< nothing is left out then, if that is known when it runs
+};
+
+/// What of a row's loop is needed: from the row's index less `low` to that plus
+/// `high` (lib/Lowering/Reach.h), if not all.
+struct Slant {
+  unsigned loop, row;
+  int64_t low, high;
+  Value isOff; ///< all is needed then; null if it never is
 };
 
 /// From which step to which one each reduction loop is to run, if not over all
@@ -98,8 +107,14 @@ struct Contraction {
   /// Has `rhs` lie in panels of so many columns, or in other ones.
   void readPanels(int64_t columns);
   void readPanels(const RhsPanels &panels);
+  /// Can steps of a loop be left out in some tiles?
+  bool canClip() const {
+    return !words.tiles && !words.flips && words.elements == 1;
+  }
   /// Takes the clips of an operand that is zero outside a box.
   void addClips(mlir::OpOperand &operand, ArrayRef<AxisRange> box);
+  /// Leaves out what is in none of the rows, or makes zeros of it.
+  void addClip(const Slant &slant);
   bool isBound(unsigned loop) const {
     return loop < lengths.size() && lengths[loop];
   }

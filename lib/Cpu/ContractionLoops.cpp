@@ -57,23 +57,11 @@ Value ContractionLoops::placeAt(const LinearForm &form, ArrayRef<Value> loops) {
   return at;
 }
 
-StepRanges ContractionLoops::rangesAt(ArrayRef<Value> loops) {
+StepRanges ContractionLoops::rangesAt(ArrayRef<Value> loops, int64_t height,
+                                      int64_t width) {
   StepRanges ranges(c.reductions.size());
   for (const Clip &clip : c.clips) {
-    SmallVector<Value> others(loops);
-    Value start = std::exchange(others[clip.loop], Value());
-    Value first = placeAt(clip.place, others);
-    // The first step whose place is `end` or behind it.
-    auto stepAt = [&](int64_t end) {
-      Value rest = arith::SubIOp::create(b, index(end), first);
-      int64_t step = clip.place.step[clip.loop];
-      if (step != 1)
-        rest = arith::CeilDivSIOp::create(b, rest, index(step));
-      return start ? Value(arith::SubIOp::create(b, rest, start)) : rest;
-    };
-    Value from = arith::MaxSIOp::create(b, stepAt(clip.low), index(0));
-    Value end =
-        arith::MinSIOp::create(b, stepAt(clip.high), index(c.size[clip.loop]));
+    auto [from, end] = rangeAt(clip, loops, height, width);
     auto &range =
         ranges[llvm::find(c.reductions, clip.loop) - c.reductions.begin()];
     // Both operands may leave steps of a loop out.
@@ -84,4 +72,51 @@ StepRanges ContractionLoops::rangesAt(ArrayRef<Value> loops) {
     range = {from, end};
   }
   return ranges;
+}
+
+std::pair<Value, Value> ContractionLoops::rangeAt(const Clip &clip,
+                                                  ArrayRef<Value> loops,
+                                                  int64_t height,
+                                                  int64_t width) {
+  // The places of a tile's corner and of its other points.
+  int64_t least = 0, most = 0;
+  auto extend = [&](unsigned loop, int64_t size) {
+    int64_t last = clip.place.step[loop] * (size - 1);
+    least += std::min<int64_t>(last, 0);
+    most += std::max<int64_t>(last, 0);
+  };
+  extend(c.column, width);
+  if (c.row)
+    extend(*c.row, height);
+  int64_t low = clip.low - most, high = clip.high - least;
+  SmallVector<Value> others(loops);
+  Value start = std::exchange(others[clip.loop], Value());
+  Value first = placeAt(clip.place, others), zero = index(0),
+        all = index(c.size[clip.loop]);
+  int64_t step = clip.place.step[clip.loop];
+  // The first step whose place is `end` or behind it.
+  auto stepAt = [&](int64_t end) {
+    Value rest = arith::SubIOp::create(b, index(end), first);
+    if (step != 1)
+      rest = arith::CeilDivSIOp::create(b, rest, index(step));
+    return start ? Value(arith::SubIOp::create(b, rest, start)) : rest;
+  };
+  Value from = zero, end;
+  if (step == 0) {
+    auto is = [&](arith::CmpIPredicate what, int64_t limit) {
+      return arith::CmpIOp::create(b, what, first, index(limit));
+    };
+    Value isInside =
+        arith::AndIOp::create(b, is(arith::CmpIPredicate::sge, low),
+                              is(arith::CmpIPredicate::slt, high));
+    end = arith::SelectOp::create(b, isInside, all, zero);
+  } else {
+    from = arith::MaxSIOp::create(b, stepAt(low), zero);
+    end = arith::MinSIOp::create(b, stepAt(high), all);
+  }
+  if (clip.isOff) {
+    from = arith::SelectOp::create(b, clip.isOff, zero, from);
+    end = arith::SelectOp::create(b, clip.isOff, all, end);
+  }
+  return {from, end};
 }

@@ -33,9 +33,16 @@ protected:
 
   /// The place where the loops stand. `loops`: their indices (null: 0).
   Value placeAt(const LinearForm &form, ArrayRef<Value> loops);
-  /// What the clips leave of each reduction loop, from where its block starts.
-  StepRanges rangesAt(ArrayRef<Value> loops);
+  /// What the clips leave of each reduction loop, from where its block starts,
+  /// in any row and column of a tile at `loops`.
+  StepRanges rangesAt(ArrayRef<Value> loops, int64_t height, int64_t width);
 
+private:
+  /// What one of them does.
+  std::pair<Value, Value> rangeAt(const Clip &clip, ArrayRef<Value> loops,
+                                  int64_t height, int64_t width);
+
+protected:
   Contraction c; ///< with the sizes of the part that is being emitted
   const Blocking &k;
   int64_t panel; ///< columns of a tile

@@ -112,7 +112,7 @@ void ContractionTiles::tileColumn(const Position &group, Value first,
 
 void ContractionTiles::multiply(const Position &corner, int64_t height,
                                 int64_t width, const Pass &pass) {
-  kernel->ranges = rangesAt(corner.loops);
+  kernel->ranges = rangesAt(corner.loops, height, width);
   kernel->later = pass.last ? laterAt(corner) : SmallVector<LaterTile>();
   auto emit = [&](bool copies) {
     Offsets at{corner.lhs, corner.rhs, corner.out};

@@ -287,13 +287,15 @@ private:
           it != packed.end() && it->second.words == c->words)
         c->readPanels(it->second);
       c->extent = extent;
+      if (auto slant = reach ? reach->slantOf(op) : std::nullopt)
+        c->addClip(*slant);
       emitContraction(b, *c, blockingOf(*c), startsAtZero, {});
     } else if (const Padding *padding = work.fills.paddingFrom(op)) {
       work.fillAround(b, op, *padding, ranges, row.buffers);
     } else {
       emitLoops(b, op, ranges, place.buffers, machine.vectorBits);
     }
-    if (extent && !addsBlocks)
+    if (reach && !addsBlocks)
       reach->finish(b, op, row, ranges, machine.vectorBits);
   }
   /// Rows that end somewhere do so at a unit's end.

@@ -18,10 +18,6 @@ static std::optional<unsigned> axisOf(mlir::AffineMap map, unsigned loop) {
 static bool moves(linalg::GenericOp op, OpOperand &o, unsigned loop) {
   return op.getMatchingIndexingMap(&o).isFunctionOfDim(loop);
 }
-/// Does a result have an element for each point of the loop and the row?
-static bool writes(linalg::GenericOp op, OpOperand &init, unsigned loop) {
-  return moves(op, init, loop) && !sumsRowsOfBlocks(op);
-}
 static unsigned resultOf(linalg::GenericOp op, OpOperand &init) {
   return init.getOperandNumber() - op.getNumDpsInputs();
 }
@@ -32,30 +28,84 @@ static bool addsUp(linalg::GenericOp op, OpOperand &init) {
           ->getOperand(resultOf(op, init))
           .getDefiningOp());
 }
+/// Has each element of an operand one place that loops tell?
+static bool isIndexedByLoops(linalg::GenericOp op, OpOperand &o) {
+  return llvm::all_of(
+      op.getMatchingIndexingMap(&o).getResults(),
+      llvm::IsaPred<mlir::AffineConstantExpr, mlir::AffineDimExpr>);
+}
 static Known zeroOf(Value tensor) {
   return Known::zero(mlir::getElementTypeOrSelf(tensor));
 }
-/// Is an operand's element told by the row and the loop?
-static bool isOnePlace(linalg::GenericOp op, OpOperand &o, unsigned loop) {
-  auto rows = op->getAttrOfType<DenseI64ArrayAttr>(lowering::rowLoopsAttr);
-  return llvm::all_of(
-      op.getMatchingIndexingMap(&o).getResults(), [&](mlir::AffineExpr e) {
-        auto d = dyn_cast<mlir::AffineDimExpr>(e);
-        return isa<mlir::AffineConstantExpr>(e) ||
-               (d && (d.getPosition() == loop ||
-                      llvm::is_contained(rows.asArrayRef(),
-                                         int64_t(d.getPosition()))));
-      });
+
+//===----------------------------------------------------------------------===//
+// Which loop of each member runs along an axis
+//===----------------------------------------------------------------------===//
+
+GroupAxis GroupAxis::ofBlocks(Ops members) {
+  GroupAxis axis(members);
+  for (linalg::GenericOp op : members)
+    axis.loops[op] = rowLoopsOf(op).back();
+  return axis;
 }
 
-GroupReach::GroupReach(const HiddenParts &hidden,
-                       ArrayRef<linalg::GenericOp> members)
-    : hidden(hidden), members(members) {
-  for (linalg::GenericOp op : members) {
-    group.members.insert(op);
-    auto rows = op->getAttrOfType<DenseI64ArrayAttr>(lowering::rowLoopsAttr);
-    rowOf[op] = rows.asArrayRef().back();
+bool GroupAxis::follow(linalg::GenericOp op, unsigned loop) {
+  SmallVector<linalg::GenericOp> open;
+  if (!set(op, loop, open))
+    return false;
+  while (!open.empty())
+    if (!followFrom(open.pop_back_val(), open))
+      return false;
+  return true;
+}
+bool GroupAxis::set(linalg::GenericOp op, unsigned loop, OpenOps &open) {
+  auto [it, isNew] = loops.try_emplace(op, loop);
+  if (isNew)
+    open.push_back(op);
+  return it->second == loop;
+}
+bool GroupAxis::setAt(OpOperand &operand, unsigned axis, OpenOps &open) {
+  auto op = cast<linalg::GenericOp>(operand.getOwner());
+  auto d = dyn_cast<mlir::AffineDimExpr>(
+      op.getMatchingIndexingMap(&operand).getResult(axis));
+  return d && set(op, d.getPosition(), open);
+}
+bool GroupAxis::followFrom(linalg::GenericOp op, OpenOps &open) {
+  unsigned loop = loops[op];
+  for (OpOperand *in : op.getDpsInputOperands()) {
+    auto producer = in->get().getDefiningOp<linalg::GenericOp>();
+    if (!producer || !members.contains(producer))
+      continue;
+    auto axis = axisOf(op.getMatchingIndexingMap(in), loop);
+    unsigned result = cast<mlir::OpResult>(in->get()).getResultNumber();
+    if (axis && !setAt(*producer.getDpsInitOperand(result), *axis, open))
+      return false;
   }
+  for (OpOperand &init : op.getDpsInitsMutable()) {
+    auto axis = axisOf(op.getMatchingIndexingMap(&init), loop);
+    for (OpOperand &use : op->getResult(resultOf(op, init)).getUses())
+      if (axis && members.contains(use.getOwner()) && !setAt(use, *axis, open))
+        return false;
+  }
+  return true;
+}
+
+//===----------------------------------------------------------------------===//
+// All members
+//===----------------------------------------------------------------------===//
+
+GroupReach::GroupReach(const HiddenParts &hidden,
+                       ArrayRef<linalg::GenericOp> members,
+                       const GroupAxis &rows)
+    : hidden(hidden), members(members), rows(rows), hiddenAxis(members) {
+  group.members.insert(members.begin(), members.end());
+}
+
+/// Does a result have an element for each point of the loop and the row?
+bool GroupReach::writes(linalg::GenericOp op, OpOperand &init,
+                        unsigned loop) const {
+  return moves(op, init, loop) && op.getIteratorTypesArray()[row(op)] ==
+                                      mlir::utils::IteratorType::parallel;
 }
 
 SmallVector<Side> GroupReach::sides() const {
@@ -63,8 +113,8 @@ SmallVector<Side> GroupReach::sides() const {
   for (linalg::GenericOp op : members)
     for (OpOperand *in : op.getDpsInputOperands())
       for (const Triangle &t : hidden.trianglesOf(*in))
-        if (t.less == row(op) || t.greater == row(op))
-          all.push_back({t.less == row(op), t.least});
+        if (auto row = rows.loopOf(op); t.less == row || t.greater == row)
+          all.push_back({t.less == row, t.least});
   llvm::stable_sort(
       all, [](const Side &a, const Side &b) { return a.least < b.least; });
   return all;
@@ -72,81 +122,43 @@ SmallVector<Side> GroupReach::sides() const {
 
 std::optional<Reaches> GroupReach::on(Side side) {
   reaches.clear();
-  hiddenLoop.clear();
+  hiddenAxis = GroupAxis(members);
   assumed.clear();
   assumedOfAll.clear();
   if (!followLoops(side))
     return std::nullopt;
   for (linalg::GenericOp op : members)
-    if (hiddenLoop.contains(op) && !limit(op, side))
+    if (hiddenAxis.contains(op) && !limit(op, side))
       return std::nullopt;
   return reaches;
 }
 
-//===----------------------------------------------------------------------===//
-// Which loop of each member runs along the hidden axis
-//===----------------------------------------------------------------------===//
-
-bool GroupReach::setLoop(linalg::GenericOp op, unsigned loop, Ops &open) {
-  auto [it, isNew] = hiddenLoop.try_emplace(op, loop);
-  if (isNew)
-    open.push_back(op);
-  return it->second == loop && loop != row(op);
-}
-/// Starts from operands with triangles, and follows the axis along what
-/// members hand to each other.
+/// Finds the hidden axis by operands with triangles.
 bool GroupReach::followLoops(Side side) {
-  SmallVector<linalg::GenericOp> open;
   for (linalg::GenericOp op : members)
     for (OpOperand *in : op.getDpsInputOperands())
       for (const Triangle &t : hidden.trianglesOf(*in)) {
+        auto row = rows.loopOf(op);
         unsigned loop = side.isAbove ? t.greater : t.less;
-        if (t.contains(side.of(loop, row(op))) && !setLoop(op, loop, open))
+        if (row && t.contains(side.of(loop, *row)) &&
+            !hiddenAxis.follow(op, loop))
           return false;
       }
-  while (!open.empty())
-    if (!followFrom(open.pop_back_val(), open))
-      return false;
-  return !hiddenLoop.empty();
+  auto isApart = [&](linalg::GenericOp op) {
+    auto loop = hiddenAxis.loopOf(op), row = rows.loopOf(op);
+    return !loop || (row && row != loop);
+  };
+  return !hiddenAxis.empty() && llvm::all_of(members, isApart);
 }
-bool GroupReach::followFrom(linalg::GenericOp op, Ops &open) {
-  unsigned loop = hiddenLoop[op];
-  for (OpOperand *in : op.getDpsInputOperands()) {
-    auto producer = in->get().getDefiningOp<linalg::GenericOp>();
-    if (!producer || !isMember(producer))
-      continue;
-    auto axis = axisOf(op.getMatchingIndexingMap(in), loop);
-    unsigned result = cast<mlir::OpResult>(in->get()).getResultNumber();
-    if (axis &&
-        !setLoopAt(producer, *producer.getDpsInitOperand(result), *axis, open))
-      return false;
-  }
-  for (OpOperand &init : op.getDpsInitsMutable()) {
-    auto axis = axisOf(op.getMatchingIndexingMap(&init), loop);
-    Value result = op->getResult(resultOf(op, init));
-    for (OpOperand &use : result.getUses())
-      if (axis && isMember(use.getOwner()) &&
-          !setLoopAt(cast<linalg::GenericOp>(use.getOwner()), use, *axis, open))
-        return false;
-  }
-  return true;
-}
-bool GroupReach::setLoopAt(linalg::GenericOp op, OpOperand &operand,
-                           unsigned axis, Ops &open) {
-  auto d = dyn_cast<mlir::AffineDimExpr>(
-      op.getMatchingIndexingMap(&operand).getResult(axis));
-  return d && setLoop(op, d.getPosition(), open);
-}
-
 //===----------------------------------------------------------------------===//
 // One member
 //===----------------------------------------------------------------------===//
 
 /// Gives the op its reach, if hidden points can be left out of it.
 bool GroupReach::limit(linalg::GenericOp op, Side side) {
-  unsigned loop = hiddenLoop[op];
+  unsigned loop = *hiddenAxis.loopOf(op);
   int64_t size = op.getStaticLoopRanges()[loop];
-  Reach reach{loop, size, size};
+  Reach reach{loop, row(op), size, size};
   (side.isAbove ? reach.high : reach.low) = side.least - 1;
   Triangle points = side.of(loop, row(op));
   if (!isSilent(op, points, loop))
@@ -189,7 +201,7 @@ void GroupReach::assumeInputZero(linalg::GenericOp op, Reach &reach,
     Value v = in->get();
     bool isOutside = !v.getDefiningOp() || !isMember(v.getDefiningOp());
     if (!isOutside || assumed.contains(v) || !moves(op, *in, reach.loop) ||
-        !moves(op, *in, row(op)) || !isOnePlace(op, *in, reach.loop))
+        !moves(op, *in, row(op)) || !isIndexedByLoops(op, *in))
       continue;
     for (unsigned along : {reach.loop, row(op)})
       if (hidden.operandAt(*in, points, along).kind == Known::Alike) {
@@ -212,7 +224,7 @@ bool GroupReach::handOn(linalg::GenericOp op, const HiddenPoints &points,
     if (made.kind == Known::Constant && (made.isZero() || group.keeps(result)))
       assume(result, made);
     else if (made.kind == Known::Alike && !reach.tested &&
-             isOnePlace(op, init, reach.loop)) {
+             isIndexedByLoops(op, init)) {
       assume(result, zeroOf(result));
       assume(op.getBody()->getTerminator()->getOperand(number), zeroOf(result));
       reach.tested = init.getOperandNumber();
@@ -228,5 +240,5 @@ bool GroupReach::handOn(linalg::GenericOp op, const HiddenPoints &points,
 }
 bool GroupReach::isReadByLimited(Value v) const {
   return llvm::all_of(
-      v.getUsers(), [&](Operation *user) { return hiddenLoop.contains(user); });
+      v.getUsers(), [&](Operation *user) { return hiddenAxis.contains(user); });
 }

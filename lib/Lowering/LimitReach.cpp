@@ -1,9 +1,10 @@
 //===- LimitReach.cpp - groups leave out what a mask hides ----------------===//
 //
-// In: groups marked. Out: where a group takes rows in blocks, and for all rows
-// of a block what members compute from some index on is hidden by a mask, each
-// has its reach (`graph.reach`): products of scores, their softmax, the sum
-// with the values that follows, and the same in the gradient.
+// In: groups marked. Out: where for a row what members compute from some index
+// on is hidden by a mask, each has its reach (`graph.reach`): products of
+// scores, their softmax, the sum with the values that follows, and the same in
+// the gradient. Rows are those that the group takes in blocks; in a group that
+// takes no blocks, along an axis that the mask compares with another.
 //
 // Where the conditions of GroupReach.h fail, a group leaves nothing out.
 //
@@ -31,8 +32,8 @@ struct LimitReach : impl::LimitReachBase<LimitReach> {
     Block &body = getOperation().getBody().front();
     llvm::MapVector<Attribute, SmallVector<linalg::GenericOp>> groups;
     for (auto op : body.getOps<linalg::GenericOp>())
-      if (op->hasAttr(lowering::rowBlockAttr))
-        groups[op->getAttr(lowering::groupAttr)].push_back(op);
+      if (Attribute group = op->getAttr(lowering::groupAttr))
+        groups[group].push_back(op);
     auto isProduct = [](linalg::GenericOp op) {
       return !op->hasAttr(lowering::groupAttr) && isProductOfTiles(op);
     };
@@ -43,40 +44,78 @@ struct LimitReach : impl::LimitReachBase<LimitReach> {
     HiddenParts hidden(body);
     if (hidden.empty())
       return;
-    for (auto &[group, members] : groups) {
-      Reaches all = reachesOf(hidden, members);
-      for (auto &[op, reach] : all)
-        reach.mark(op);
-    }
+    for (auto &[group, members] : groups)
+      limit(hidden, members);
     int64_t next = nextGroup(body);
     for (linalg::GenericOp product : products)
       next += limitProduct(hidden, product, next);
   }
 
 private:
-  /// Makes a product by itself a group that takes rows in blocks, if it can
-  /// leave something out so.
+  static constexpr int64_t block = 128; ///< rows of a product by itself
+
+  /// Marks the members that can leave something out; false if none can.
+  static bool limit(const HiddenParts &hidden,
+                    ArrayRef<linalg::GenericOp> members) {
+    if (members[0]->hasAttr(lowering::rowBlockAttr))
+      return limit(hidden, members, GroupAxis::ofBlocks(members));
+    for (linalg::GenericOp op : members)
+      for (OpOperand *in : op.getDpsInputOperands())
+        for (const Triangle &t : hidden.trianglesOf(*in))
+          for (unsigned row : {t.greater, t.less})
+            if (GroupAxis rows(members); rows.follow(op, row) &&
+                                         areWithinGroup(members, rows) &&
+                                         limit(hidden, members, rows))
+              return true;
+    return false;
+  }
+  static bool limit(const HiddenParts &hidden,
+                    ArrayRef<linalg::GenericOp> members,
+                    const GroupAxis &rows) {
+    Reaches all = reachesOf(hidden, members, rows);
+    for (auto &[op, reach] : all)
+      reach.mark(op);
+    return !all.empty();
+  }
+  /// Does the group compute all rows of the axis at a time, and are they those
+  /// of several tiles of a product?
+  static bool areWithinGroup(ArrayRef<linalg::GenericOp> members,
+                             const GroupAxis &rows) {
+    constexpr int64_t least = 32;
+    auto isWithin = [&](linalg::GenericOp op) {
+      auto row = rows.loopOf(op);
+      return !row || !llvm::is_contained(rowLoopsOf(op), int64_t(*row));
+    };
+    return llvm::all_of(members, isWithin) &&
+           llvm::any_of(members, [&](linalg::GenericOp op) {
+             auto row = rows.loopOf(op);
+             return row && isProductOfTiles(op) &&
+                    op.getStaticLoopRanges()[*row] >= least;
+           });
+  }
+
+  /// Makes a product by itself a group, if it can leave something out so.
   static bool limitProduct(const HiddenParts &hidden, linalg::GenericOp op,
                            int64_t number) {
     for (OpOperand *in : op.getDpsInputOperands())
       for (const Triangle &t : hidden.trianglesOf(*in))
         for (unsigned row : {t.greater, t.less})
-          if (takeRows(op, row, number)) {
-            Reaches all = reachesOf(hidden, op);
-            for (auto &[limited, reach] : all)
-              reach.mark(limited);
-            if (!all.empty())
-              return true;
-            for (StringRef name : {lowering::groupAttr, lowering::rowLoopsAttr,
-                                   lowering::rowBlockAttr})
-              op->removeAttr(name);
-          }
+          if (takeRows(op, row, number) && limitOrUngroup(hidden, op))
+            return true;
+    return takeMatrices(op, number) && limitOrUngroup(hidden, op);
+  }
+  static bool limitOrUngroup(const HiddenParts &hidden, linalg::GenericOp op) {
+    if (limit(hidden, op))
+      return true;
+    for (StringRef name :
+         {lowering::groupAttr, lowering::rowLoopsAttr, lowering::rowBlockAttr})
+      op->removeAttr(name);
     return false;
   }
   /// Blocks of rows along a loop, for each index of all others but that along
   /// which the result is contiguous.
   static bool takeRows(linalg::GenericOp op, unsigned row, int64_t number) {
-    constexpr int64_t block = 128, leastBlocks = 4;
+    constexpr int64_t leastBlocks = 4;
     mlir::AffineMap out = op.getIndexingMapsArray().back();
     if (out.getNumResults() == 0)
       return false;
@@ -94,16 +133,44 @@ private:
         rows.size() > mostRowAxes || op->hasAttr(lowering::lengthsAttr) ||
         op.getStaticLoopRanges()[row] < leastBlocks * block)
       return false;
+    setGroup(op, number, rows);
+    op->setAttr(lowering::rowBlockAttr, Builder(op).getI64IntegerAttr(block));
+    return true;
+  }
+  /// A row for each matrix of many: the result's axes that both operands have.
+  static bool takeMatrices(linalg::GenericOp op, int64_t number) {
+    constexpr int64_t leastMatrices = 4; // threads share them
+    auto ranges = op.getStaticLoopRanges();
+    SmallVector<int64_t> rows;
+    int64_t count = 1;
+    for (mlir::AffineExpr e : op.getIndexingMapsArray().back().getResults()) {
+      auto d = dyn_cast<mlir::AffineDimExpr>(e);
+      bool isInAll =
+          d && llvm::all_of(op.getIndexingMapsArray(), [&](auto map) {
+            return map.getResultPosition(d).has_value();
+          });
+      if (!isInAll)
+        continue;
+      rows.push_back(d.getPosition());
+      count *= ranges[d.getPosition()];
+    }
+    if (rows.empty() || rows.size() > mostRowAxes || count < leastMatrices ||
+        op->hasAttr(lowering::lengthsAttr))
+      return false;
+    setGroup(op, number, rows);
+    return true;
+  }
+  static void setGroup(linalg::GenericOp op, int64_t number,
+                       ArrayRef<int64_t> rows) {
     Builder b(op.getContext());
     op->setAttr(lowering::groupAttr, b.getI64IntegerAttr(number));
     op->setAttr(lowering::rowLoopsAttr, b.getDenseI64ArrayAttr(rows));
-    op->setAttr(lowering::rowBlockAttr, b.getI64IntegerAttr(block));
-    return true;
   }
   static Reaches reachesOf(const HiddenParts &hidden,
-                           ArrayRef<linalg::GenericOp> members) {
+                           ArrayRef<linalg::GenericOp> members,
+                           const GroupAxis &rows) {
     Reaches all;
-    GroupReach group(hidden, members);
+    GroupReach group(hidden, members, rows);
     for (bool isAbove : {true, false})
       for (Side side : group.sides()) {
         auto found = side.isAbove == isAbove ? group.on(side) : std::nullopt;

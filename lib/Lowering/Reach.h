@@ -1,8 +1,8 @@
 //===- Reach.h - what of a row's op is not hidden ---------------*- C++ -*-===//
 //
-// A group that takes rows in blocks may leave out what a mask hides in all rows
-// of a block: an op's loop then runs from the first row's index and `low` to
-// the last row's and `high`.
+// A row of an op needs its loop from the row's index less `low` to that plus
+// `high` alone; a mask hides the rest. Groups that take rows in blocks leave
+// out what is hidden in all rows of a block, products what is in all of a tile.
 //
 //===----------------------------------------------------------------------===//
 
@@ -15,6 +15,7 @@ namespace gradus {
 
 struct Reach {
   unsigned loop; ///< that is cut short
+  unsigned row;  ///< the loop over the rows
   int64_t low,
       high; ///< as long as the loop, or longer: it is not, on that side
   /// The op also runs at the hidden index that is farthest, where there is one:

@@ -6,24 +6,24 @@
 // RUN: gradus compile %s --function=ahead --emit=linalg -o - | FileCheck %s --check-prefix=AHEAD
 // RUN: gradus compile %s --function=unmasked --emit=linalg -o - | FileCheck %s --check-prefix=UNMASKED
 
-// Loop, how far below the first row and above the last one it runs, whether it runs at the farthest index as well, and
+// Loop and that of the rows, how far below the first row and above the last one it runs, whether it runs at the farthest index as well, and
 // which operand has to be zero there: the exponentials.
-// CAUSAL: graph.reach = array<i64: 2, 333, 0, 0, -1, 0>
-// CAUSAL: graph.reach = array<i64: 2, 333, 0, 1, -1, 0>
-// CAUSAL: graph.reach = array<i64: 2, 333, 0, 1, 3, 0>
-// CAUSAL: graph.reach = array<i64: 2, 333, 0, 1, -1, 0>
-// CAUSAL: graph.reach = array<i64: 3, 333, 0, 0, -1, 0>
+// CAUSAL: graph.reach = array<i64: 2, 1, 333, 0, 0, -1, 0>
+// CAUSAL: graph.reach = array<i64: 2, 1, 333, 0, 1, -1, 0>
+// CAUSAL: graph.reach = array<i64: 2, 1, 333, 0, 1, 3, 0>
+// CAUSAL: graph.reach = array<i64: 2, 1, 333, 0, 1, -1, 0>
+// CAUSAL: graph.reach = array<i64: 3, 1, 333, 0, 0, -1, 0>
 // In the gradient what the softmax was is asked, before a block.
 // SLOPES-COUNT-5: graph.group = 0 : i64, graph.reach
-// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 520, 0, 0, -1, 0>
-// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 1, 520, 0, 0, 1, 0>
-// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 520, 0, 0, -1, 0>
-// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 520, 0, 1, -1, 0>
-// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 4, 520, 0, 0, -1, 0>
-// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 1, 520, 0, 0, -1, 0>
+// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 2, 520, 0, 0, -1, 0>
+// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 1, 4, 520, 0, 0, 1, 0>
+// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 2, 520, 0, 0, -1, 0>
+// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 3, 2, 520, 0, 1, -1, 0>
+// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 4, 1, 520, 0, 0, -1, 0>
+// SLOPES: graph.group = 1 : i64, graph.reach = array<i64: 1, 4, 520, 0, 0, -1, 0>
 // A window has two ends.
-// WINDOW: graph.reach = array<i64: 2, 49, 0, 0, -1, 0>
-// AHEAD: graph.reach = array<i64: 2, -1, 333, 0, -1, 0>
+// WINDOW: graph.reach = array<i64: 2, 1, 49, 0, 0, -1, 0>
+// AHEAD: graph.reach = array<i64: 2, 1, -1, 333, 0, -1, 0>
 // UNMASKED-NOT: graph.reach
 
 // Right where the mask hides little after all, or a row has nothing else: such blocks run again as a whole.
