@@ -315,14 +315,21 @@ gradus::splitContraction(const Contraction &c, const RegisterFile &machine,
   };
   for (unsigned d : c.outer)
     consider(d, 1, 1);
-  // Parts that share rhs copy all of it to panels, each for itself; parts of
-  // its columns copy their own. Yet a thread that has rows finds most of what
-  // it reads next in its own cache, as other ops are split by rows too; a small
-  // rhs is soon there.
-  double copies = blocking.pack ? 0.96 : 1;
+  // Parts that share an operand copy all of it to panels, each for itself. An
+  // element takes as long to copy as to multiply with some 16 of the other's
+  // lines.
+  auto shared = [&](bool isCopied, int64_t uses) {
+    constexpr double copying = 16;
+    return isCopied ? 1 / (1 + copying * double(threads - 1) / double(uses))
+                    : 1;
+  };
+  double copies = shared(blocking.pack, c.uses());
+  // A thread that has rows finds most of what it reads next in its own cache,
+  // as other ops are split by rows too; a small rhs is soon there.
   int64_t rhsBytes =
       c.depth() * c.columns() * lowering::elementBytes(elementOf(c.rhs.buffer));
-  double columns = rhsBytes <= cacheBytes ? 0.85 : 0.99;
+  double columns = (rhsBytes <= cacheBytes ? 0.85 : 0.95) *
+                   shared(blocking.packLhs, c.columns());
   for (unsigned d : c.repeats)
     consider(d, 1, copies);
   if (c.row) {
