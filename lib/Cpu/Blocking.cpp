@@ -291,6 +291,17 @@ void Blocking::chooseCaches(const Contraction &c) {
                       panel));
 }
 
+bool gradus::sharesPanels(const Contraction &c, const Blocking &blocking) {
+  constexpr int64_t mostBytes = 4 << 20; // that caches hold
+  auto isLong = [&](unsigned d) { return c.size[d] > 1; };
+  auto isLess = [](const RuntimeLength &length) { return bool(length); };
+  return blocking.pack && !blocking.packsOnUse &&
+         llvm::none_of(c.outer, isLong) && llvm::none_of(c.lengths, isLess) &&
+         c.rowLoops.empty() &&
+         c.depth() * c.columns() * lowering::elementBytes(c.element) <=
+             mostBytes;
+}
+
 std::optional<std::pair<unsigned, Split>>
 gradus::splitContraction(const Contraction &c, const RegisterFile &machine,
                          int64_t threads) {

@@ -191,6 +191,9 @@ struct Epilogue {
 /// code of its own.
 int64_t evenPart(int64_t size, int64_t most);
 
+/// Do threads that share rhs copy it to panels together, before they multiply?
+bool sharesPanels(const Contraction &c, const Blocking &blocking);
+
 /// The loop that `threads` threads share best and its parts; none if it is not
 /// worth it.
 std::optional<std::pair<unsigned, Split>>
@@ -198,9 +201,9 @@ splitContraction(const Contraction &c, const RegisterFile &machine,
                  int64_t threads);
 
 /// Copies all of rhs to panels as wide as `blocking` says at the insertion
-/// point.
+/// point; so many threads share that.
 RhsPanels emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
-                     const Blocking &blocking);
+                     const Blocking &blocking, int64_t threads = 1);
 
 /// Emits the loops at the insertion point. `startsAtZero`: the result's old
 /// value is not to be read. `blocking` fits a part's sizes if there is a split.

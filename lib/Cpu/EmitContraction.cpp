@@ -242,7 +242,7 @@ private:
     if (k.packsOnUse && columns % panel == 0)
       at.row = index(0);
     else if (k.pack)
-      pack(at.rhs, columns, depth);
+      pack(at.rhs, index(0), columns, depth);
     parallelLoops(c.repeats, at, [&](Position p) {
       rowBlocks(p, columns, depth, zero, last);
     });

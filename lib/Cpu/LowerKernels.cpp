@@ -109,14 +109,18 @@ private:
         });
   }
 
-  void lower(ImplicitLocOpBuilder &b, const Contraction &c, bool startsAtZero,
+  void lower(ImplicitLocOpBuilder &b, Contraction c, bool startsAtZero,
              const Epilogue *epilogue) {
     auto split = splitContraction(c, kernel.machine, threads);
+    bool follows = epilogue != nullptr;
+    Blocking whole = Blocking::choose(c, kernel.machine, follows);
+    if (split && c.rhs.step[split->first] == 0 && sharesPanels(c, whole)) {
+      c.readPanels(emitPanels(b, c, whole, threads));
+      whole = Blocking::choose(c, kernel.machine, follows);
+    }
     Contraction part = c;
     if (split)
       part.size[split->first] = split->second.chunk;
-    bool follows = epilogue != nullptr;
-    Blocking whole = Blocking::choose(c, kernel.machine, follows);
     emitContraction(b, c,
                     Blocking::choose(part, kernel.machine, follows, &whole),
                     startsAtZero, split, epilogue);

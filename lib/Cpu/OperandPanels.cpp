@@ -14,7 +14,7 @@ OperandPanels::OperandPanels(ImplicitLocOpBuilder &b,
     : ContractionLoops(b, contraction, blocking),
       kernel((words.tiles ? createTileKernel : createVectorKernel)(b, c, k)) {}
 
-Value OperandPanels::emitAll() {
+Value OperandPanels::emitAll(int64_t threads) {
   rhs = flattenedBuffer(b, c.rhs.buffer);
   int64_t count = llvm::alignTo(c.columns(), panel) * kernel->steps(c.depth());
   Value bytes = memref::AllocOp::create(
@@ -28,7 +28,16 @@ Value OperandPanels::emitAll() {
   Value from = index(c.rhs.start);
   for (auto [loop, i] : c.rowLoops)
     from = advance(from, i, c.rhs.step[loop]);
-  pack(from, c.columns(), c.depth());
+  auto packFrom = [&](Value first, int64_t columns) {
+    pack(advance(from, first, c.rhs.step[c.column]),
+         advance(index(0), first, kernel->steps(c.depth())), columns,
+         c.depth());
+  };
+  Split split(c.columns(), panel, threads);
+  if (split.parts > 1)
+    createEvenParts(b, split, [] {}, packFrom);
+  else
+    packFrom(index(0), c.columns());
   return viewAs(words.element(), count * words.elements);
 }
 
@@ -48,13 +57,14 @@ void OperandPanels::packLhs(Value from, int64_t rows, int64_t depth) {
          depth);
   });
 }
-void OperandPanels::pack(Value from, int64_t columns, int64_t depth) {
+void OperandPanels::pack(Value from, Value first, int64_t columns,
+                         int64_t depth) {
   constexpr int64_t rowsAtOnce = 16;
   bool rows = c.reductions.size() == 1 && c.rhs.step[c.column] == 1;
   int64_t some = llvm::alignTo(rowsAtOnce, words.stepsAtOnce) * words.elements;
   blocks(depth, rows ? some : depth, [&](Value s, int64_t few) {
     Value source = advance(from, s, c.rhs.step[c.reductions[0]]);
-    Value target = advance(index(0), s, panel / words.elements);
+    Value target = advance(first, s, panel / words.elements);
     blocks(columns, panel, [&](Value j, int64_t width) {
       packColumns(0, advance(source, j, c.rhs.step[c.column]),
                   advance(target, j, kernel->steps(depth)), width, few);
@@ -75,7 +85,7 @@ void OperandPanels::packColumns(unsigned n, Value source, Value target,
 }
 
 RhsPanels gradus::emitPanels(ImplicitLocOpBuilder &b, const Contraction &c,
-                             const Blocking &blocking) {
-  return {OperandPanels(b, c, blocking).emitAll(),
+                             const Blocking &blocking, int64_t threads) {
+  return {OperandPanels(b, c, blocking).emitAll(threads),
           blocking.tileVectors * c.lanes, c.words};
 }

@@ -14,9 +14,9 @@ public:
   OperandPanels(ImplicitLocOpBuilder &b, const Contraction &contraction,
                 const Blocking &blocking);
 
-  /// All of rhs in panels, and nothing else. They are written word by word, and
-  /// read as panels of constants are, as elements.
-  Value emitAll();
+  /// All of rhs in panels, and nothing else, by so many threads. They are
+  /// written word by word, and read as panels of constants are, as elements.
+  Value emitAll(int64_t threads);
 
 protected:
   /// Rows that lie side by side in packed lhs: whole tiles, and whole vectors
@@ -29,7 +29,7 @@ protected:
   void packLhs(Value from, int64_t rows, int64_t depth);
   /// Copies a block of rhs: panel after panel of columns. Where its rows lie
   /// whole, some of them for all panels, so that they are read as they lie.
-  void pack(Value from, int64_t columns, int64_t depth);
+  void pack(Value from, Value first, int64_t columns, int64_t depth);
 
   std::unique_ptr<MicroKernel> kernel;
   Value lhs, rhs; ///< flat, as they lie
