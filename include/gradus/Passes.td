@@ -208,6 +208,10 @@ def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
                  Option<"windows", "windows", "bool", "false",
                         "Leave copies between zeros out that others read in windows: none will be made">];
 }
+def SumRows : Pass<"graph-sum-rows", "::mlir::func::FuncOp"> {
+  let summary = "Have groups add up what they make over their rows, row by row";
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+}
 def RecomputeRows : Pass<"graph-recompute-rows", "::mlir::func::FuncOp"> {
   let summary = "Have groups make again what they would read of another group, where that is large";
   let description = [{

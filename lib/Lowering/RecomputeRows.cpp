@@ -30,12 +30,14 @@ using namespace gradus;
 namespace linalg = mlir::linalg;
 using mlir::OpOperand;
 
-/// Tensors that are no larger may still be in a cache when they are read.
-static constexpr int64_t leastBytes = 32 << 20;
+/// Tensors that are smaller may still be in the second cache when they are
+/// read; those of `farBytes` are in none.
+static constexpr int64_t leastBytes = 4 << 20, farBytes = 32 << 20;
 /// What is kept instead may take this part of it.
 static constexpr int64_t leastSaved = 8;
-/// Steps of a product that take as long as an element's way to memory and back.
-static constexpr int64_t deepestSum = 128;
+/// Steps of a product that take as long as an element's way to memory and back,
+/// and to the last cache.
+static constexpr int64_t deepestSum = 128, deepestNearSum = 16;
 
 static Attribute groupOf(Operation *op) {
   return op->hasAttr(lowering::rowLoopsAttr) ? op->getAttr(lowering::groupAttr)
@@ -193,7 +195,8 @@ private:
     }
     for (Value in : read)
       bytes += bytesOf(in);
-    return depth <= deepestSum && bytes * leastSaved <= bytesOf(v);
+    int64_t deepest = bytesOf(v) >= farBytes ? deepestSum : deepestNearSum;
+    return depth <= deepest && bytes * leastSaved <= bytesOf(v);
   }
   static int64_t depthOf(linalg::GenericOp op) {
     int64_t steps = 1;

@@ -10,13 +10,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "LinalgBuilder.h"
 #include "RowFit.h"
+#include "SumParts.h"
 #include "gradus/Passes.h"
 #include "gradus/RuntimeLengths.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/TypeUtilities.h"
-#include "llvm/ADT/TypeSwitch.h"
 
 namespace gradus {
 #define GEN_PASS_DEF_SPLITSUMS
@@ -24,36 +23,8 @@ namespace gradus {
 } // namespace gradus
 
 using namespace gradus;
-namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 using mlir::OpOperand;
-
-/// What combines elements with the op's `number`th result; null if that is not
-/// all that is done with it.
-static Operation *combinerOf(linalg::GenericOp op, unsigned number) {
-  BlockArgument sum = op.getMatchingBlockArgument(op.getDpsInitOperand(number));
-  Operation *combiner =
-      op.getBody()->getTerminator()->getOperand(number).getDefiningOp();
-  bool isAll = combiner && sum.hasOneUse() && *sum.user_begin() == combiner;
-  return isAll && isa<arith::AddFOp, arith::AddIOp, arith::MaximumFOp,
-                      arith::MinimumFOp, arith::MaxSIOp, arith::MinSIOp>(
-                      combiner)
-             ? combiner
-             : nullptr;
-}
-/// The number that combining with leaves everything as it is.
-static mlir::TypedAttr neutralFor(OpBuilder &b, Operation *combiner) {
-  using Kind = arith::AtomicRMWKind;
-  auto kind = llvm::TypeSwitch<Operation *, Kind>(combiner)
-                  .Case<arith::AddFOp>([](auto) { return Kind::addf; })
-                  .Case<arith::AddIOp>([](auto) { return Kind::addi; })
-                  .Case<arith::MaximumFOp>([](auto) { return Kind::maximumf; })
-                  .Case<arith::MinimumFOp>([](auto) { return Kind::minimumf; })
-                  .Case<arith::MaxSIOp>([](auto) { return Kind::maxs; })
-                  .Default([](auto) { return Kind::mins; });
-  return arith::getIdentityValueAttr(kind, combiner->getResult(0).getType(), b,
-                                     combiner->getLoc());
-}
 
 namespace {
 struct SplitSums : impl::SplitSumsBase<SplitSums> {
@@ -174,33 +145,10 @@ private:
             inner.clone(each, map);
         });
     for (auto [i, result] : llvm::enumerate(op->getResults()))
-      result.replaceAllUsesWith(addUp(linalg, op, i, inParts.getResult(i)));
+      result.replaceAllUsesWith(
+          combineParts(linalg, op, i, inParts.getResult(i), /*axes=*/1));
     op.erase();
   }
-  /// The parts' results and what the sum starts from.
-  static Value addUp(LinalgBuilder &linalg, linalg::GenericOp op,
-                     unsigned number, Value parts) {
-    Value start = op.getDpsInits()[number];
-    unsigned rank = cast<RankedTensorType>(start.getType()).getRank();
-    SmallVector<AffineExpr> places;
-    for (unsigned axis = 0; axis < rank; ++axis)
-      places.push_back(linalg.dim(axis));
-    AffineMap out = linalg.map(rank + 1, places);
-    places.insert(places.begin(), linalg.dim(rank));
-    SmallVector<Iterator> kinds(rank, Iterator::parallel);
-    kinds.push_back(Iterator::reduction);
-    return linalg::GenericOp::create(
-               linalg.b, mlir::TypeRange{start.getType()}, ValueRange{parts},
-               ValueRange{start}, ArrayRef{linalg.map(rank + 1, places), out},
-               kinds,
-               [&](OpBuilder &inner, Location loc, ValueRange args) {
-                 Operation *both = inner.clone(*combinerOf(op, number));
-                 both->setOperands(args);
-                 linalg::YieldOp::create(inner, loc, both->getResults());
-               })
-        .getResult(0);
-  }
-
   LengthAnalysis lengths;
 };
 } // namespace

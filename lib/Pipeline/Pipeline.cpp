@@ -140,8 +140,10 @@ static void buildLinalg(OpPassManager &pm, const CompileOptions &options) {
     rows.manyRows = true;
   }
   pm.addNestedPass<func::FuncOp>(createGroupRows(rows));
-  if (options.gpu.empty())
+  if (options.gpu.empty()) {
     pm.addNestedPass<func::FuncOp>(createRecomputeRows());
+    pm.addNestedPass<func::FuncOp>(createSumRows());
+  }
   // Last: what a group keeps in the cache is more than an epilogue saves.
   pm.addNestedPass<func::FuncOp>(
       createFuseEpilogues({/*sums=*/!options.gpu.empty()}));

@@ -20,6 +20,10 @@
 // SMALL-NOT: math.exp
 
 // RUN: gradus verify %s --function=slopes --threads=2
+// A result that the last cache holds is made again if that takes few steps: those of a filter of nine numbers.
+// RUN: gradus compile %examples/bench/cnn.mlir --dims batch=64 --function=fit.step --emit=linalg -o - \
+// RUN:   | FileCheck %s --check-prefix=NEAR
+// NEAR-COUNT-2: ins(%{{.*}}, %arg0 : tensor<64x30x30x1xf32>, tensor<3x3x1x32xf32>) outs({{.*}} attrs = {graph.group
 graph.model @m {
   func @loss(%q: f64[4, 1030, 32], %k: f64[4, 1030, 32], %v: f64[4, 1030, 32]) {
     %s = einsum "hqd,hkd->hqk", %q, %k
