@@ -295,7 +295,7 @@ bool gradus::sharesPanels(const Contraction &c, const Blocking &blocking) {
   constexpr int64_t mostBytes = 4 << 20; // that caches hold
   auto isLong = [&](unsigned d) { return c.size[d] > 1; };
   auto isLess = [](const RuntimeLength &length) { return bool(length); };
-  return blocking.pack && !blocking.packsOnUse &&
+  return blocking.pack && !blocking.packsOnUse && c.reductions.size() == 1 &&
          llvm::none_of(c.outer, isLong) && llvm::none_of(c.lengths, isLess) &&
          c.rowLoops.empty() &&
          c.depth() * c.columns() * lowering::elementBytes(c.element) <=
@@ -328,19 +328,21 @@ gradus::splitContraction(const Contraction &c, const RegisterFile &machine,
     consider(d, 1, 1);
   // Parts that share an operand copy all of it to panels, each for itself. An
   // element takes as long to copy as to multiply with some 16 of the other's
-  // lines.
-  auto shared = [&](bool isCopied, int64_t uses) {
-    constexpr double copying = 16;
-    return isCopied ? 1 / (1 + copying * double(threads - 1) / double(uses))
-                    : 1;
+  // lines; what parts copy together they read from each other's caches.
+  auto shared = [&](double copying, int64_t uses) {
+    return 1 / (1 + copying * double(threads - 1) / double(uses));
   };
-  double copies = shared(blocking.pack, c.uses());
+  constexpr double alone = 16, together = 8;
+  double copies = sharesPanels(c, blocking) ? shared(together, c.uses())
+                  : blocking.pack           ? shared(alone, c.uses())
+                                            : 1;
   // A thread that has rows finds most of what it reads next in its own cache,
   // as other ops are split by rows too; a small rhs is soon there.
   int64_t rhsBytes =
       c.depth() * c.columns() * lowering::elementBytes(elementOf(c.rhs.buffer));
-  double columns = (rhsBytes <= cacheBytes ? 0.85 : 0.95) *
-                   shared(blocking.packLhs, c.columns());
+  double columns = rhsBytes <= cacheBytes ? 0.85 : 0.99;
+  if (blocking.packLhs)
+    columns *= shared(alone, c.columns());
   for (unsigned d : c.repeats)
     consider(d, 1, copies);
   if (c.row) {

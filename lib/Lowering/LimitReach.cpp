@@ -32,8 +32,8 @@ struct LimitReach : impl::LimitReachBase<LimitReach> {
     Block &body = getOperation().getBody().front();
     llvm::MapVector<Attribute, SmallVector<linalg::GenericOp>> groups;
     for (auto op : body.getOps<linalg::GenericOp>())
-      if (Attribute group = op->getAttr(lowering::groupAttr))
-        groups[group].push_back(op);
+      if (!rowLoopsOf(op).empty())
+        groups[op->getAttr(lowering::groupAttr)].push_back(op);
     auto isProduct = [](linalg::GenericOp op) {
       return !op->hasAttr(lowering::groupAttr) && isProductOfTiles(op);
     };
