@@ -295,9 +295,10 @@ bool gradus::sharesPanels(const Contraction &c, const Blocking &blocking) {
   constexpr int64_t mostBytes = 4 << 20; // that caches hold
   auto isLong = [&](unsigned d) { return c.size[d] > 1; };
   auto isLess = [](const RuntimeLength &length) { return bool(length); };
-  return blocking.pack && !blocking.packsOnUse && c.reductions.size() == 1 &&
-         llvm::none_of(c.outer, isLong) && llvm::none_of(c.lengths, isLess) &&
-         c.rowLoops.empty() &&
+  // Words of several elements are multiplied too fast to wait for each other.
+  return blocking.pack && !blocking.packsOnUse && !c.words.part &&
+         c.reductions.size() == 1 && llvm::none_of(c.outer, isLong) &&
+         llvm::none_of(c.lengths, isLess) && c.rowLoops.empty() &&
          c.depth() * c.columns() * lowering::elementBytes(c.element) <=
              mostBytes;
 }
