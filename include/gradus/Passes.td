@@ -208,10 +208,6 @@ def GroupRows : Pass<"graph-group-rows", "::mlir::func::FuncOp"> {
                  Option<"windows", "windows", "bool", "false",
                         "Leave copies between zeros out that others read in windows: none will be made">];
 }
-def SumRows : Pass<"graph-sum-rows", "::mlir::func::FuncOp"> {
-  let summary = "Have groups add up what they make over their rows, row by row";
-  let dependentDialects = ["::mlir::tensor::TensorDialect"];
-}
 def RecomputeRows : Pass<"graph-recompute-rows", "::mlir::func::FuncOp"> {
   let summary = "Have groups make again what they would read of another group, where that is large";
   let description = [{
@@ -219,6 +215,10 @@ def RecomputeRows : Pass<"graph-recompute-rows", "::mlir::func::FuncOp"> {
     again, its rows are made again, of queries, keys and each row's maximum and sum, while the gradient works on them.
   }];
   let options = [Option<"rowBytes", "row-bytes", "int64_t", "512 * 1024", "As graph-group-rows has it">];
+}
+def SumRows : Pass<"graph-sum-rows", "::mlir::func::FuncOp"> {
+  let summary = "Have groups add up what they make over their rows, row by row";
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
 }
 def FuseEpilogues : Pass<"graph-fuse-epilogues", "::mlir::func::FuncOp"> {
   let summary = "Mark what follows a product elementwise, to be run on its blocks in one kernel";

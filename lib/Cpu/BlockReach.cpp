@@ -151,35 +151,36 @@ void BlockReach::emit(ImplicitLocOpBuilder &b, const RowBlock &block,
     Value one = emitAskHidden(b, *in, block);
     isWhole = isWhole ? Value(arith::OrIOp::create(b, isWhole, one)) : one;
   }
-  if (isWhole)
-    wholeIf(b, isWhole);
-  if (!asksResults)
+  if (!asksResults) {
+    if (isWhole)
+      wholeIf(b, isWhole);
     return emitOps();
+  }
   isTooLittle = Value();
-  Value no = flag(b, false);
-  SmallVector<Value> first{low, high, isWhole ? isWhole : no};
-  auto again =
-      scf::WhileOp::create(b, ValueRange(first).getTypes(), ValueRange(first));
-  OpBuilder::InsertionGuard guard(b);
-  SmallVector<Location> locs(first.size(), b.getLoc());
-  auto take = [&](ValueRange values) {
-    low = values[0];
-    high = values[1];
-    isWhole = values[2];
+  Value no = flag(b, false), limitedLow = low, limitedHigh = high;
+  auto take = [&](Value whole) {
+    isWhole = whole;
+    low = limitedLow;
+    high = limitedHigh;
+    wholeIf(b, whole);
   };
-  Block *before =
-      b.createBlock(&again.getBefore(), {}, again.getOperandTypes(), locs);
-  take(before->getArguments());
-  emitOps();
-  // As a whole it never is too little.
-  Value isLimited = arith::CmpIOp::create(b, arith::CmpIPredicate::eq,
-                                          before->getArgument(2), no);
-  scf::ConditionOp::create(b, arith::AndIOp::create(b, isTooLittle, isLimited),
-                           before->getArguments());
-  b.createBlock(&again.getAfter(), {}, again.getResultTypes(), locs);
-  scf::YieldOp::create(b,
-                       ValueRange{index(b, 0), index(b, size), flag(b, true)});
-  take(again.getResults());
+  auto again = scf::WhileOp::create(b, mlir::TypeRange{no.getType()},
+                                    ValueRange{isWhole ? isWhole : no});
+  {
+    OpBuilder::InsertionGuard guard(b);
+    Location loc = b.getLoc();
+    b.createBlock(&again.getBefore(), {}, again.getOperandTypes(), loc);
+    take(again.getBeforeArguments()[0]);
+    emitOps();
+    // As a whole it never is too little.
+    Value isLimited =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, isWhole, no);
+    scf::ConditionOp::create(
+        b, arith::AndIOp::create(b, isTooLittle, isLimited), isWhole);
+    b.createBlock(&again.getAfter(), {}, again.getResultTypes(), loc);
+    scf::YieldOp::create(b, flag(b, true));
+  }
+  take(again.getResult(0));
 }
 
 //===----------------------------------------------------------------------===//

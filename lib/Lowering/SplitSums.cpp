@@ -139,10 +139,7 @@ private:
     auto inParts = linalg::GenericOp::create(
         b, types, inputs, starts, maps, kinds,
         [&](OpBuilder &inner, Location, ValueRange args) {
-          mlir::IRMapping map;
-          map.map(op.getBody()->getArguments(), args);
-          for (Operation &each : *op.getBody())
-            inner.clone(each, map);
+          repeatBody(op, inner, args);
         });
     for (auto [i, result] : llvm::enumerate(op->getResults()))
       result.replaceAllUsesWith(

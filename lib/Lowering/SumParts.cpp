@@ -7,8 +7,6 @@ using namespace gradus;
 namespace arith = mlir::arith;
 namespace linalg = mlir::linalg;
 
-/// What combines elements with the op's `number`th result; null if that is not
-/// all that is done with it.
 Operation *gradus::combinerOf(linalg::GenericOp op, unsigned number) {
   BlockArgument sum = op.getMatchingBlockArgument(op.getDpsInitOperand(number));
   Operation *combiner =
@@ -31,6 +29,13 @@ mlir::TypedAttr gradus::neutralFor(OpBuilder &b, Operation *combiner) {
                   .Default([](auto) { return Kind::mins; });
   return arith::getIdentityValueAttr(kind, combiner->getResult(0).getType(), b,
                                      combiner->getLoc());
+}
+
+void gradus::repeatBody(linalg::GenericOp op, OpBuilder &b, ValueRange args) {
+  mlir::IRMapping map;
+  map.map(op.getBody()->getArguments(), args);
+  for (Operation &each : *op.getBody())
+    b.clone(each, map);
 }
 
 Value gradus::combineParts(LinalgBuilder &linalg, linalg::GenericOp op,

@@ -14,6 +14,9 @@ Operation *combinerOf(mlir::linalg::GenericOp op, unsigned number);
 /// The number that combining with leaves everything as it is.
 mlir::TypedAttr neutralFor(OpBuilder &b, Operation *combiner);
 
+/// The op's body again, as that of another generic op with the same operands.
+void repeatBody(mlir::linalg::GenericOp op, OpBuilder &b, ValueRange args);
+
 /// Combines `parts`, the op's `number`th result with so many axes before its
 /// own, and what the op starts from.
 Value combineParts(LinalgBuilder &linalg, mlir::linalg::GenericOp op,

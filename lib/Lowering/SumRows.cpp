@@ -170,10 +170,7 @@ private:
     auto ofRows = linalg::GenericOp::create(
         linalg.b, mlir::TypeRange{all}, sum.getDpsInputs(), ValueRange{start},
         maps, kinds, [&](OpBuilder &inner, Location, ValueRange args) {
-          mlir::IRMapping map;
-          map.map(sum.getBody()->getArguments(), args);
-          for (Operation &each : *sum.getBody())
-            inner.clone(each, map);
+          repeatBody(sum, inner, args);
         });
     ofRows->setAttr(lowering::groupAttr,
                     members.front()->getAttr(lowering::groupAttr));
